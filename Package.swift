@@ -1,0 +1,119 @@
+// swift-tools-version: 6.2
+// One package, one executable. Two towers on one ground floor: the learning tower knows no socket, the fleet tower no
+// tensor; they meet only in `greensweep`. A target may import only what is listed for it here (Tests/TidyTests checks).
+
+import Foundation
+import PackageDescription
+
+/// The tests build with `GREENSWEEP_STRICT=1`, so that a warning never lands; a newer compiler's new warnings must not
+/// keep a user from building.
+let isStrict = ProcessInfo.processInfo.environment["GREENSWEEP_STRICT"] == "1"
+
+let common: [SwiftSetting] =
+  [.swiftLanguageMode(.v6), .strictMemorySafety(), .enableUpcomingFeature("MemberImportVisibility")]
+  + (isStrict ? [.treatAllWarnings(as: .error)] : [])
+
+/// Arithmetic stays optimised in debug builds: unoptimised loops run up to 140 times slower and the tests train networks.
+let numeric: [SwiftSetting] = common + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+let optimizedC: [CSetting] = [.unsafeFlags(["-O3"])]
+
+func library(_ name: String, apt: String, pkgConfig: String? = nil) -> Target {
+  .systemLibrary(
+    name: name, path: "Sources/GroundFloor/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+func module(
+  _ tower: String, _ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = common
+) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/\(tower)/\(name)", swiftSettings: settings)
+}
+
+func tests(_ kind: String, _ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, path: "Tests/\(kind)/\(name)", swiftSettings: numeric)
+}
+
+let groundFloor: [Target] = [
+  library("COpenBLAS", apt: "libopenblas-dev", pkgConfig: "openblas"),
+  library("CZstd", apt: "libzstd-dev", pkgConfig: "libzstd"),
+  library("COpenSSL", apt: "libssl-dev", pkgConfig: "openssl"),
+  library("CEvent", apt: "libevent-dev", pkgConfig: "libevent_openssl"),
+  library("CSQLite", apt: "libsqlite3-dev", pkgConfig: "sqlite3"),
+  library("CTurboJPEG", apt: "libturbojpeg0-dev", pkgConfig: "libturbojpeg"),
+  library("CPNG", apt: "libpng-dev", pkgConfig: "libpng"),
+  library("CYAML", apt: "libyaml-dev", pkgConfig: "yaml-0.1"),
+  .target(name: "CKernels", path: "Sources/GroundFloor/CKernels", cSettings: optimizedC),
+  .target(
+    name: "CDNNL", path: "Sources/GroundFloor/CDNNL", cSettings: optimizedC,
+    linkerSettings: [.linkedLibrary("dnnl")]),
+  module("GroundFloor", "YAML", ["CYAML"]),
+  module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL"]),
+]
+
+let learningTower: [Target] = [
+  module("LearningTower", "Network", settings: numeric),
+  module("LearningTower", "Zoo", ["Network"]),
+  module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
+  module("LearningTower", "Dataset", ["YAML", "CTurboJPEG", "CPNG"], settings: numeric),
+  module("LearningTower", "Detection", ["Network"], settings: numeric),
+  module("LearningTower", "Interchange", ["Network"], settings: numeric),
+  module("LearningTower", "Pruning", ["Network"], settings: numeric),
+  module("LearningTower", "Evaluation", ["Network", "Compute", "Dataset", "Detection"], settings: numeric),
+  module(
+    "LearningTower", "Training",
+    ["YAML", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"], settings: numeric),
+  module(
+    "LearningTower", "Pipeline",
+    ["Network", "Zoo", "Compute", "Dataset", "Interchange", "Pruning", "Evaluation", "Training"], settings: numeric),
+]
+
+let fleetTower: [Target] = [
+  module("FleetTower", "Sweep", ["YAML"]),
+  module("FleetTower", "Fleet", ["Sweep"]),
+  module("FleetTower", "Wire", ["Sweep", "Fleet"]),
+  module("FleetTower", "Transport", ["CEvent", "COpenSSL"]),
+  module("FleetTower", "Store", ["Sweep", "Fleet", "Artifacts", "CSQLite"]),
+  module("FleetTower", "Simulation", ["Sweep", "Fleet"]),
+  module("FleetTower", "Coordinator", ["Sweep", "Fleet", "Wire", "Transport", "Store", "Artifacts"]),
+  module("FleetTower", "Worker", ["Sweep", "Fleet", "Wire", "Transport", "Artifacts"]),
+]
+
+let testTargets: [Target] = [
+  .target(
+    name: "TestSupport", dependencies: ["Network", "Interchange"], path: "Tests/TestSupport", swiftSettings: numeric),
+  tests("Unit", "YAMLTests", ["YAML"]),
+  tests("Unit", "ArtifactsTests", ["Artifacts"]),
+  tests("Unit", "NetworkTests", ["Network", "Zoo", "TestSupport"]),
+  tests("Unit", "ComputeTests", ["Compute", "Network", "Zoo", "TestSupport"]),
+  tests("Unit", "DatasetTests", ["Dataset", "TestSupport"]),
+  tests("Unit", "DetectionTests", ["Detection", "Evaluation", "TestSupport"]),
+  tests("Unit", "TrainingTests", ["Training", "Pipeline", "TestSupport"]),
+  tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
+  tests("Unit", "SweepTests", ["Sweep"]),
+  tests("Unit", "FleetTests", ["Fleet", "Sweep", "Simulation"]),
+  tests(
+    "Unit", "ShellTests",
+    ["Wire", "Transport", "Store", "Coordinator", "Worker", "Sweep", "Fleet", "Artifacts"]),
+  tests(
+    "Golden", "GoldenTests",
+    [
+      "Network", "Zoo", "Compute", "Dataset", "Detection", "Evaluation", "Training", "Pruning", "Interchange",
+      "Pipeline",
+      "TestSupport",
+    ]),
+  tests("EndToEnd", "EndToEndTests", ["TestSupport"]),
+  tests("Tidy", "TidyTests", []),
+]
+
+let package = Package(
+  name: "greensweep",
+  products: [.executable(name: "greensweep", targets: ["greensweep"])],
+  targets: groundFloor + learningTower + fleetTower + [
+    .executableTarget(
+      name: "greensweep",
+      dependencies: [
+        "YAML", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning",
+        "Evaluation",
+        "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator", "Worker",
+      ], path: "Sources/greensweep", swiftSettings: common)
+  ] + testTargets
+)

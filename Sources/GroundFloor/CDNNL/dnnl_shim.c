@@ -1,0 +1,2 @@
+#include "CDNNL.h"
+#include <dnnl.h>
