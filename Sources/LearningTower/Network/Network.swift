@@ -7,8 +7,8 @@
 public struct Network: Sendable, Hashable, Codable {
   public var name: String
   public var nodes: [Node]
-  /// YOLOv5's module tree in declaration order. It fixes the order of the `state_dict`, the module count YOLOv5 prints as
-  /// "layers", and tells which batch norms its `fuse()` folds.
+  /// YOLOv5's module tree in declaration order. It fixes the order of the `state_dict`, the module count YOLOv5 prints
+  /// as "layers", and tells which batch norms its `fuse()` folds.
   public var modules: [Module]
   public var detect: Detect
 

@@ -1,1 +1,140 @@
+import Foundation
 import Testing
+
+/// The house rules that a compiler does not check: who may import whom, where unsafe code may live, how sources look.
+@Suite struct TidyTests {
+  let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
+
+  /// SwiftPM lets a target import what only its dependencies declare, so the arrows are checked here.
+  @Test func importsStayWithinTheDeclaredArrows() throws {
+    let declared = try declaredDependencies()
+    #expect(declared.count > 20, "the manifest could not be read")
+    for (module, dependencies) in declared {
+      for file in try swiftFiles(of: module) {
+        for imported in imports(in: try String(contentsOf: file, encoding: .utf8)) {
+          guard declared[imported] != nil || imported.hasPrefix("C") && isLibrary(imported) else { continue }
+          #expect(
+            dependencies.contains(imported), "\(relative(file)) imports \(imported), which \(module) does not declare")
+        }
+      }
+    }
+  }
+
+  @Test func towersDoNotKnowEachOther() throws {
+    let learning = try modules(in: "Sources/LearningTower")
+    let fleet = try modules(in: "Sources/FleetTower")
+    let declared = try declaredDependencies()
+    #expect(!learning.isEmpty && !fleet.isEmpty)
+    for module in learning {
+      #expect(fleet.isDisjoint(with: declared[module] ?? []), "\(module) reaches into the fleet")
+    }
+    for module in fleet {
+      #expect(learning.isDisjoint(with: declared[module] ?? []), "\(module) reaches into learning")
+    }
+  }
+
+  @Test func unsafeCodeStaysInTheWrappers() throws {
+    let allowed: Set = ["Compute", "Artifacts", "YAML", "Dataset", "Store", "Transport"]
+    let pointer = try Regex(#"\bunsafe\b|Unsafe(Mutable)?(Raw)?(Buffer)?Pointer|OpaquePointer"#)
+    for file in try files(under: "Sources", suffix: ".swift") {
+      let module = moduleName(of: file)
+      guard !allowed.contains(module) else { continue }
+      for (number, line) in try lines(of: file) where !line.trimmed.hasPrefix("//") {
+        #expect(
+          line.firstMatch(of: pointer) == nil, "\(relative(file)):\(number): unsafe code outside \(allowed.sorted())")
+      }
+    }
+  }
+
+  @Test func linesAreShortAndFinished() throws {
+    let unfinished = try Regex("TO" + "DO|FIX" + "ME|XX" + "X")
+    for file in try files(under: "Sources", suffix: ".swift") + files(under: "Tests", suffix: ".swift") {
+      for (number, line) in try lines(of: file) {
+        #expect(line.count <= 120, "\(relative(file)):\(number): over 120 columns")
+        #expect(line.firstMatch(of: unfinished) == nil, "\(relative(file)):\(number): unfinished")
+      }
+    }
+  }
+
+  @Test func sourcesAreFormatted() throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.currentDirectoryURL = root
+    process.arguments = ["swift", "format", "lint", "--strict", "--recursive", "Sources", "Tests", "Package.swift"]
+    let output = Pipe()
+    process.standardError = output
+    process.standardOutput = output
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(
+      process.terminationStatus == 0, "run 'swift format -i -r Sources Tests Package.swift':\n\(text.prefix(2000))")
+  }
+}
+
+extension TidyTests {
+  /// Module name → what Package.swift lets it import. Read from the manifest's text: `swift package dump-package` would
+  /// wait for the lock that a running `swift test` may hold.
+  func declaredDependencies() throws -> [String: Set<String>] {
+    let manifest = try String(contentsOf: root.appendingPathComponent("Package.swift"), encoding: .utf8)
+    var result: [String: Set<String>] = [:]
+    let module = try Regex(
+      #"module\(\s*"(?:\w+)",\s*"(\w+)"(?:,\s*\[([^\]]*)\])?"#, as: (Substring, Substring, Substring?).self)
+    for match in manifest.matches(of: module) {
+      result[String(match.output.1)] = Set(names(in: match.output.2 ?? ""))
+    }
+    let executable = try Regex(
+      #"executableTarget\(\s*name: "greensweep",\s*dependencies: \[([^\]]*)\]"#, as: (Substring, Substring).self)
+    if let match = manifest.firstMatch(of: executable) { result["greensweep"] = Set(names(in: match.output.1)) }
+    return result
+  }
+
+  func names(in list: Substring) -> [String] {
+    list.split(separator: ",").map { $0.trimmingCharacters(in: CharacterSet(charactersIn: " \n\"")) }.filter {
+      !$0.isEmpty
+    }
+  }
+
+  func imports(in source: String) -> [String] {
+    source.split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ")
+      guard let at = words.firstIndex(of: "import"), at + 1 < words.count, !line.hasPrefix("//") else { return nil }
+      return String(words[at + 1])
+    }
+  }
+
+  func isLibrary(_ name: String) -> Bool {
+    FileManager.default.fileExists(atPath: root.appendingPathComponent("Sources/GroundFloor/\(name)").path)
+  }
+
+  func modules(in folder: String) throws -> Set<String> {
+    Set(try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent(folder).path))
+  }
+
+  func moduleName(of file: URL) -> String {
+    let parts = relative(file).split(separator: "/")
+    return String(parts[1] == "greensweep" ? parts[1] : parts[2])
+  }
+
+  func swiftFiles(of module: String) throws -> [URL] {
+    try files(under: "Sources", suffix: ".swift").filter { moduleName(of: $0) == module }
+  }
+
+  func files(under folder: String, suffix: String) throws -> [URL] {
+    let base = root.appendingPathComponent(folder)
+    let paths = try FileManager.default.subpathsOfDirectory(atPath: base.path).filter { $0.hasSuffix(suffix) }
+    return paths.sorted().map { base.appendingPathComponent($0) }
+  }
+
+  func lines(of file: URL) throws -> [(Int, String)] {
+    let text = try String(contentsOf: file, encoding: .utf8)
+    return text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().map { ($0 + 1, String($1)) }
+  }
+
+  func relative(_ file: URL) -> String { String(file.path.dropFirst(root.path.count + 1)) }
+}
+
+extension String {
+  fileprivate var trimmed: String { trimmingCharacters(in: .whitespaces) }
+}
