@@ -41,7 +41,9 @@ let groundFloor: [Target] = [
   library("CTurboJPEG", apt: "libturbojpeg0-dev", pkgConfig: "libturbojpeg"),
   library("CPNG", apt: "libpng-dev", pkgConfig: "libpng"),
   library("CYAML", apt: "libyaml-dev", pkgConfig: "yaml-0.1"),
-  .target(name: "CKernels", path: "Sources/GroundFloor/CKernels", cSettings: optimizedC),
+  .target(
+    name: "CKernels", path: "Sources/GroundFloor/CKernels", cSettings: optimizedC,
+    linkerSettings: [.linkedLibrary("gomp")]),
   .target(
     name: "CDNNL", path: "Sources/GroundFloor/CDNNL", cSettings: optimizedC,
     linkerSettings: [.linkedLibrary("dnnl")]),
