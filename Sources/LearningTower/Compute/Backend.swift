@@ -1,0 +1,50 @@
+import Network
+
+/// Which of the three products of a convolution to compute.
+enum ConvolutionPass: Sendable, Hashable {
+  /// output = activation(input ∗ weights + bias).
+  case forward(bias: Bool, activation: Activation?)
+  /// input gradient = output gradient ∗ᵀ weights.
+  case backwardData
+  /// weight gradient = input ⋆ output gradient, summed over the images.
+  case backwardWeights
+}
+
+/// One pass of one convolution, ready to run. An object is used by one thread at a time; all that it needs besides its
+/// arguments is allocated when it is made.
+protocol ConvolutionKernel: AnyObject {
+  /// How `weights` is laid out.
+  var weightLayout: any WeightLayout { get }
+
+  /// Reads two of input, weights and output and overwrites the third: forward writes `output`, backward data writes
+  /// `input` (a gradient, as is `output` then), backward weights writes `weights` (a gradient, as is `output` then).
+  /// - Parameters:
+  ///   - input: `N × H × W × I`, dense.
+  ///   - weights: `weightLayout.count` values in `weightLayout`.
+  ///   - bias: `O` values; read by a forward pass with a bias, otherwise nil.
+  ///   - output: `N × OH × OW × O`, dense.
+  func run(
+    input: UnsafeMutablePointer<Float>, weights: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>?,
+    output: UnsafeMutablePointer<Float>)
+}
+
+/// A backend's own order of a convolution's weights, possibly padded (padding is zero).
+protocol WeightLayout: AnyObject {
+  /// Layouts of one convolution with equal identities hold equal bytes.
+  var identity: String { get }
+  /// Values including padding.
+  var count: Int { get }
+
+  /// Writes `packed` from the plain `O × I/groups × kH × kW`.
+  func pack(_ plain: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>)
+  /// Writes `plain` from `packed`, or adds to it.
+  func unpack(_ packed: UnsafePointer<Float>, into plain: UnsafeMutablePointer<Float>, accumulate: Bool)
+}
+
+/// A complete way to run convolutions and matrix products.
+protocol Backend {
+  /// - Parameter threads: how many threads one `run` may use.
+  func convolution(
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
+  ) throws(ComputeError) -> any ConvolutionKernel
+}

@@ -1,0 +1,28 @@
+/// Who computes, and on how many threads.
+public struct Runtime: Sendable, Hashable {
+  public enum Backend: String, Sendable, Hashable, Codable, CaseIterable {
+    case oneDNN = "onednn"
+    case openBLAS = "openblas"
+  }
+
+  public let backend: Backend
+  public let threads: Int
+
+  /// - Throws: `ComputeError` if this build has no such backend or `threads` is not in 1...256.
+  public init(backend: Backend = Runtime.defaultBackend, threads: Int) throws(ComputeError) {
+    guard (1...256).contains(threads) else {
+      throw ComputeError("cannot compute on \(threads) threads: choose 1 to 256")
+    }
+    guard Self.availableBackends.contains(backend) else {
+      throw ComputeError(
+        "this build has no backend '\(backend.rawValue)': install libdnnl-dev and build again, or choose "
+          + Self.availableBackends.map(\.rawValue).joined(separator: " or "))
+    }
+    self.backend = backend
+    self.threads = threads
+  }
+
+  public static var availableBackends: [Backend] { Backend.allCases }
+  /// oneDNN where it compiles its kernels for the processor, OpenBLAS elsewhere.
+  public static var defaultBackend: Backend { availableBackends[0] }
+}
