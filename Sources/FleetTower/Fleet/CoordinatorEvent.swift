@@ -1,0 +1,20 @@
+import Sweep
+
+/// What happens to the coordinator.
+public enum CoordinatorEvent: Hashable, Sendable {
+  /// - Parameter missing: those of the message's `artifacts` that are not durably in the store.
+  case received(WorkerMessage, from: ConnectionID, missing: [ArtifactDigest] = [])
+  case requested(OperatorRequest, from: ConnectionID, missing: [ArtifactDigest] = [])
+  case disconnected(ConnectionID)
+  /// The brain's `nextDeadline` has come. Too early or too late does no harm.
+  case deadlinePassed
+}
+
+/// What the shell must do, in this order. Whatever follows a `journal` waits until its records are on disk; the records
+/// of several events may share one fsync.
+public enum CoordinatorEffect: Hashable, Sendable {
+  case journal([Record])
+  case send(CoordinatorMessage, to: ConnectionID)
+  case respond(OperatorResponse, to: ConnectionID)
+  case close(ConnectionID)
+}

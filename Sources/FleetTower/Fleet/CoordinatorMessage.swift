@@ -1,0 +1,68 @@
+import Sweep
+
+/// What the coordinator tells a worker. Every acknowledgement and every assignment is sent after the journal's fsync.
+public enum CoordinatorMessage: Hashable, Sendable, Codable {
+  case welcome(Welcome)
+  /// The connection is closed after it; the reason is for people.
+  case refused(reason: String)
+  case assign(Assignment)
+  /// Stop working on it and forget it; nothing more is owed for it.
+  case cancelAttempt(attempt: AttemptNumber, reason: CancelReason)
+  case heartbeatAcknowledged
+  case metricsAcknowledged(attempt: AttemptNumber, epoch: Int)
+  case checkpointAcknowledged(attempt: AttemptNumber, epoch: Int)
+  /// The answer to finished, failed and returned. Not accepted: the attempt was stale, and changed nothing.
+  case attemptAcknowledged(attempt: AttemptNumber, accepted: Bool)
+  /// A message of this attempt spoke of artifacts the store does not have: upload them, and say it again.
+  case artifactsMissing(attempt: AttemptNumber, digests: [ArtifactDigest])
+  /// Finish what runs and take nothing new.
+  case drain(isDraining: Bool)
+}
+
+public struct Welcome: Hashable, Sendable, Codable {
+  public var protocolVersion: Int
+  public var leaseMilliseconds: Int64
+  public var heartbeatMilliseconds: Int64
+  /// Attempts of the hello that no longer count: stop them and forget them.
+  public var abandon: [AttemptNumber]
+
+  public init(
+    protocolVersion: Int = FleetProtocol.version, leaseMilliseconds: Int64, heartbeatMilliseconds: Int64,
+    abandon: [AttemptNumber]
+  ) {
+    self.protocolVersion = protocolVersion
+    self.leaseMilliseconds = leaseMilliseconds
+    self.heartbeatMilliseconds = heartbeatMilliseconds
+    self.abandon = abandon
+  }
+}
+
+/// The order to run one attempt: data only, never a command.
+public struct Assignment: Hashable, Sendable, Codable {
+  public var attempt: AttemptNumber
+  public var job: JobKey
+  public var stage: Stage
+  public var configuration: [String: PlainValue]
+  /// By the `InputRole`'s name. `resume` is the newest acknowledged checkpoint, if there is one.
+  public var inputs: [String: ArtifactReference]
+
+  public init(
+    attempt: AttemptNumber, job: JobKey, stage: Stage, configuration: [String: PlainValue],
+    inputs: [InputRole: ArtifactReference]
+  ) {
+    self.attempt = attempt
+    self.job = job
+    self.stage = stage
+    self.configuration = configuration
+    self.inputs = Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, $0.value) })
+  }
+
+  public func input(_ role: InputRole) -> ArtifactReference? { inputs[role.rawValue] }
+}
+
+public enum CancelReason: String, Hashable, Sendable, Codable {
+  /// Another attempt at the job has begun, or has succeeded.
+  case superseded
+  /// The sweep was cancelled.
+  case cancelled
+}

@@ -1,0 +1,94 @@
+import Sweep
+
+/// What an operator asks, one request and one response at a time. Names may be shortened as long as one thing fits.
+public enum OperatorRequest: Hashable, Sendable, Codable {
+  case submit(SweepSubmission)
+  /// All sweeps, or one with its jobs.
+  case status(sweep: String?)
+  /// The result table; the front is marked over the sweep's own objectives unless others are given.
+  case results(sweep: String, objectives: [Objective]?)
+  case workers
+  case drain(worker: String, isDraining: Bool)
+  case cancel(sweep: String)
+  /// Everything of a sweep that failed or was set aside or cancelled, or one job by its key.
+  case retry(target: String)
+  case logs(job: String)
+  /// The artifacts of a trial's final model.
+  case pull(trial: String)
+
+  /// The artifacts that must be in the store before the request may be granted.
+  public var artifacts: [ArtifactReference] {
+    if case .submit(let submission) = self { submission.artifacts } else { [] }
+  }
+}
+
+public enum OperatorResponse: Hashable, Sendable, Codable {
+  /// `isNew` is false when the same submission was made before.
+  case submitted(sweep: SweepID, isNew: Bool)
+  case artifactsMissing([ArtifactDigest])
+  case sweeps([SweepSummary])
+  case sweep(SweepStatus)
+  case results(ResultTable)
+  case workers([WorkerStatus])
+  case done(message: String)
+  case logs(JobHistory)
+  case artifacts(trial: TrialID, model: JobKey, artifacts: [String: ArtifactReference])
+  case refused(reason: String)
+}
+
+public struct SweepSummary: Hashable, Sendable, Codable {
+  public enum State: String, Hashable, Sendable, Codable {
+    case running, finished, failed, cancelled
+  }
+  public var sweep: SweepID
+  public var state: State
+  public var trials: Int
+  public var jobs: JobCounts
+}
+
+public struct JobCounts: Hashable, Sendable, Codable {
+  public var waiting = 0, ready = 0, leased = 0, succeeded = 0, failed = 0, blocked = 0, cancelled = 0
+  public init() {}
+  public var total: Int { waiting + ready + leased + succeeded + failed + blocked + cancelled }
+}
+
+public struct SweepStatus: Hashable, Sendable, Codable {
+  public var summary: SweepSummary
+  public var jobs: [JobStatus]
+}
+
+public struct JobStatus: Hashable, Sendable, Codable {
+  public var job: JobKey
+  public var stage: Stage
+  /// What sets the job apart, for people: `yolov5n SGD sr 0.0001 prune 0.3`.
+  public var title: String
+  public var state: String
+  /// Why it waits, or why it failed.
+  public var reason: String?
+  public var worker: String?
+  public var attempts: Int
+  public var epochs: EpochMetrics?
+  public var trials: [TrialID]
+}
+
+public struct WorkerStatus: Hashable, Sendable, Codable {
+  public var worker: WorkerID
+  public var name: String
+  public var box: BoxID
+  public var slots: Int
+  public var isConnected: Bool
+  public var isDraining: Bool
+  public var jobs: [JobKey]
+}
+
+public struct JobHistory: Hashable, Sendable, Codable {
+  public struct Entry: Hashable, Sendable, Codable {
+    public var attempt: AttemptNumber
+    public var worker: String
+    public var outcome: String
+    public var log: ArtifactReference?
+  }
+  public var job: JobKey
+  public var stage: Stage
+  public var entries: [Entry]
+}

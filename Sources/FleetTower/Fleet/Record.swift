@@ -1,0 +1,33 @@
+import Sweep
+
+/// One fact of the journal. The coordinator's durable state is what replaying all records in order gives, so a record
+/// states what happened and never what should follow from it. Cases are only ever added, and never change meaning.
+public enum Record: Hashable, Sendable, Codable {
+  case sweepSubmitted(sweep: SweepID, submission: SweepSubmission)
+  case sweepCancelled(sweep: SweepID)
+  case attemptStarted(attempt: AttemptNumber, job: JobKey, worker: WorkerID)
+  case epochFinished(attempt: AttemptNumber, job: JobKey, metrics: EpochMetrics)
+  case checkpointStored(attempt: AttemptNumber, job: JobKey, checkpoint: Checkpoint)
+  case attemptEnded(attempt: AttemptNumber, job: JobKey, outcome: AttemptOutcome)
+  /// A lost attempt's worker came back alive: the job did not kill it.
+  case attemptSurvived(attempt: AttemptNumber, job: JobKey)
+  case jobSucceeded(attempt: AttemptNumber, job: JobKey, worker: WorkerID, result: StageResult)
+  case jobFailed(job: JobKey, reason: String)
+  /// Failed, set aside or cancelled jobs start anew, with a clean record.
+  case jobsRetried(jobs: [JobKey])
+  case workerDrained(worker: WorkerID, isDraining: Bool)
+  /// All benchmarks of the sweep run on this box; those measured on another one are measured again.
+  case benchmarkBoxChosen(sweep: SweepID, box: BoxID)
+
+  /// The form of the records this build writes; the store keeps it with each.
+  public static let version = 1
+}
+
+/// How an attempt ended without a result.
+public enum AttemptOutcome: Hashable, Sendable, Codable {
+  case failed(StageFailure)
+  /// The worker vanished with it, or let its lease expire.
+  case lost
+  /// Handed back by a worker that leaves, or stopped by an operator.
+  case returned
+}

@@ -1,0 +1,48 @@
+import Sweep
+
+/// What happens to a worker.
+public enum WorkerEvent: Hashable, Sendable {
+  /// The daemon has started, with nothing running.
+  case started
+  case connected
+  /// Connecting failed, or the control connection broke.
+  case disconnected
+  case received(CoordinatorMessage)
+  /// The artifact is in the local cache (it may have been there before).
+  case fetched(ArtifactDigest)
+  case fetchFailed(ArtifactDigest, reason: String)
+  /// The coordinator's store has confirmed that it holds the artifact durably.
+  case uploaded(ArtifactDigest)
+  case uploadFailed(ArtifactDigest, reason: String)
+  /// A file of an attempt's folder is now an artifact in the local cache.
+  case fileKept(AttemptNumber, file: String, artifact: ArtifactReference)
+  case fileNotKept(AttemptNumber, file: String, reason: String)
+  case stageReported(AttemptNumber, StageEvent)
+  /// The stage's process is gone and all it reported has been delivered.
+  /// - Parameter message: how it ended and its last words, for people.
+  case stageExited(AttemptNumber, message: String)
+  /// The daemon was asked to leave (SIGTERM).
+  case leaveRequested
+  case deadlinePassed
+}
+
+/// What the worker's shell must do, in this order. None of it blocks the brain; the outcome comes back as an event.
+public enum WorkerEffect: Hashable, Sendable {
+  case connect
+  case disconnect
+  case send(WorkerMessage)
+  /// Answered by `fetched` (at once, if cached) or `fetchFailed`.
+  case fetch(ArtifactReference)
+  /// Answered by `uploaded` (at once, if the store has it) or `uploadFailed`.
+  case upload(ArtifactReference)
+  /// Makes the attempt's folder, writes the request with the local paths of all inputs, starts the process.
+  case startStage(Assignment)
+  /// Kills the process; `stageExited` follows.
+  case killStage(AttemptNumber)
+  /// Hashes a file of the attempt's folder into the cache.
+  case keepFile(AttemptNumber, file: String)
+  /// Removes the attempt's folder.
+  case discard(AttemptNumber)
+  /// Everything is settled: the daemon may end.
+  case exit
+}

@@ -1,0 +1,89 @@
+import Sweep
+
+/// What a worker tells the coordinator on its control connection. The first message is `hello`.
+///
+/// `epochMetrics`, `checkpointStored`, `attemptFinished`, `attemptFailed` and `attemptReturned` are owed: the worker
+/// repeats them after every reconnect until the coordinator acknowledges them. Each means the same when it comes twice.
+public enum WorkerMessage: Hashable, Sendable, Codable {
+  case hello(Hello)
+  /// Renews the leases of the attempts named, and says that the worker lives.
+  case heartbeat(attempts: [AttemptNumber])
+  case epochMetrics(attempt: AttemptNumber, metrics: EpochMetrics)
+  /// The checkpoint's bytes are already in the coordinator's store.
+  case checkpointStored(attempt: AttemptNumber, checkpoint: Checkpoint)
+  /// The result's artifacts are already in the coordinator's store.
+  case attemptFinished(attempt: AttemptNumber, result: StageResult)
+  case attemptFailed(attempt: AttemptNumber, failure: StageFailure)
+  /// Handed back unfinished, through no fault of the job: the worker is leaving, or was told to stop.
+  case attemptReturned(attempt: AttemptNumber)
+  /// Nothing more will come; do not wait for this worker.
+  case goodbye
+
+  /// The artifacts the message speaks of; the shell looks them up before it hands the message to the brain.
+  public var artifacts: [ArtifactReference] {
+    switch self {
+    case .checkpointStored(_, let checkpoint): [checkpoint.artifact]
+    case .attemptFinished(_, let result): result.artifacts.keys.sorted().map { result.artifacts[$0]! }
+    case .attemptFailed(_, let failure): failure.log.map { [$0] } ?? []
+    case .hello, .heartbeat, .epochMetrics, .attemptReturned, .goodbye: []
+    }
+  }
+}
+
+/// How a worker introduces itself, at first and after every break.
+public struct Hello: Hashable, Sendable, Codable {
+  public var protocolVersion: Int
+  public var worker: WorkerID
+  /// For people: the host's name unless told otherwise.
+  public var name: String
+  public var box: BoxID
+  public var slots: Int
+  public var labels: [String: String]
+  /// Every attempt the worker still holds: fetching, running, or finished and not yet acknowledged.
+  public var attempts: [AttemptNumber]
+  /// The worker is on its way out and takes nothing new.
+  public var isDraining: Bool
+
+  public init(
+    protocolVersion: Int = FleetProtocol.version, worker: WorkerID, name: String, box: BoxID, slots: Int,
+    labels: [String: String] = [:], attempts: [AttemptNumber] = [], isDraining: Bool = false
+  ) {
+    self.protocolVersion = protocolVersion
+    self.worker = worker
+    self.name = name
+    self.box = box
+    self.slots = slots
+    self.labels = labels
+    self.attempts = attempts
+    self.isDraining = isDraining
+  }
+}
+
+public enum FleetProtocol {
+  /// Raised whenever a message changes its meaning or its form.
+  public static let version = 1
+  /// Versions this build can speak with.
+  public static let accepted = 1...1
+}
+
+/// A checkpoint once it is an artifact.
+public struct Checkpoint: Hashable, Sendable, Codable {
+  /// The last finished epoch in it, counted from 1.
+  public var epoch: Int
+  public var artifact: ArtifactReference
+  public init(epoch: Int, artifact: ArtifactReference) {
+    self.epoch = epoch
+    self.artifact = artifact
+  }
+}
+
+/// Why a stage did not finish.
+public struct StageFailure: Hashable, Sendable, Codable {
+  /// The last words of the stage's process, bounded.
+  public var message: String
+  public var log: ArtifactReference?
+  public init(message: String, log: ArtifactReference? = nil) {
+    self.message = message
+    self.log = log
+  }
+}

@@ -1,0 +1,96 @@
+/// The only door between the towers: the worker is handed a `StageRunner` and knows nothing else of the arithmetic.
+///
+/// A stage is a pure function of its request: same request, same bytes. It runs in a process of its own
+/// (`greensweep stage DIRECTORY` reads `DIRECTORY/request.json`, prints one `StageEvent` in JSON per line of standard
+/// output, and writes its files into `DIRECTORY`), and may be killed at any time.
+public protocol StageRunner: Sendable {
+  /// Runs one stage to its end; the last event is `finished` unless it throws.
+  /// - Parameter report: called in order, on one thread.
+  func run(_ request: StageRequest, report: (StageEvent) throws -> Void) throws
+}
+
+/// Everything that determines what a stage computes, in plain values and local paths.
+public struct StageRequest: Hashable, Sendable, Codable {
+  public var version = 1
+  public var job: JobKey
+  public var stage: Stage
+  /// `backbone`, `optimizer`, `sparsity_rate`, `prune_ratio`, `seed`, `image_size`, `batch_size`, `epochs`, `patience`,
+  /// `hyp` …: those that matter to the stage (`StageTree.configuration(of:)` says which).
+  public var configuration: [String: PlainValue]
+  /// Local paths, by the `InputRole`'s name.
+  public var inputs: [String: String]
+  /// Where the stage writes: an existing folder of its own.
+  public var directory: String
+  public var threads: Int
+  /// `onednn` or `openblas`; nil takes the machine's default.
+  public var backend: String?
+
+  public init(
+    job: JobKey, stage: Stage, configuration: [String: PlainValue], inputs: [InputRole: String], directory: String,
+    threads: Int, backend: String? = nil
+  ) {
+    self.job = job
+    self.stage = stage
+    self.configuration = configuration
+    self.inputs = Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, $0.value) })
+    self.directory = directory
+    self.threads = threads
+    self.backend = backend
+  }
+
+  public func input(_ role: InputRole) -> String? { inputs[role.rawValue] }
+}
+
+/// What a stage says while it runs.
+public enum StageEvent: Hashable, Sendable, Codable {
+  case started(epochs: Int)
+  case epoch(EpochMetrics)
+  /// A file in the stage's folder from which another process can go on. The stage never changes a file after it has
+  /// named it here; the next checkpoint is a new file, or a rename over the old name.
+  case checkpoint(epoch: Int, file: String)
+  case finished(StageOutput)
+  case failed(message: String)
+}
+
+/// The figures of one finished epoch.
+public struct EpochMetrics: Hashable, Sendable, Codable {
+  /// Counted from 1.
+  public var epoch: Int
+  public var epochs: Int
+  public var seconds: Double
+  /// `box_loss`, `objectness_loss`, `class_loss`, `map50`, `map50_95`, `learning_rate` …
+  public var values: [String: Double]
+
+  public init(epoch: Int, epochs: Int, seconds: Double, values: [String: Double]) {
+    self.epoch = epoch
+    self.epochs = epochs
+    self.seconds = seconds
+    self.values = values
+  }
+}
+
+/// What a stage leaves behind in its folder.
+public struct StageOutput: Hashable, Sendable, Codable {
+  /// By the names objectives use: `map50`, `size_mb`, `latency_ms` …
+  public var metrics: [String: Double]
+  /// File names relative to the stage's folder, by the `OutputRole`'s name.
+  public var files: [String: String]
+
+  public init(metrics: [String: Double], files: [OutputRole: String]) {
+    self.metrics = metrics
+    self.files = Dictionary(uniqueKeysWithValues: files.map { ($0.key.rawValue, $0.value) })
+  }
+}
+
+/// A stage's result once its files are artifacts.
+public struct StageResult: Hashable, Sendable, Codable {
+  public var metrics: [String: Double]
+  public var artifacts: [String: ArtifactReference]
+
+  public init(metrics: [String: Double], artifacts: [OutputRole: ArtifactReference]) {
+    self.metrics = metrics
+    self.artifacts = Dictionary(uniqueKeysWithValues: artifacts.map { ($0.key.rawValue, $0.value) })
+  }
+
+  public func artifact(_ role: OutputRole) -> ArtifactReference? { artifacts[role.rawValue] }
+}

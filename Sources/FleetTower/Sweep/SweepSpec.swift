@@ -1,0 +1,123 @@
+/// What a sweep file says, with every default filled in.
+public struct SweepSpec: Hashable, Sendable, Codable {
+  public var name: String
+  /// Path of the YOLOv5 `data.yaml`, relative to the sweep file.
+  public var dataset: String
+  /// Side in pixels of the square that images are letterboxed to.
+  public var imageSize: Int
+  public var batchSize: Int
+  public var grid: Grid
+  public var train: TrainStage
+  public var sparsify: EpochStage
+  public var finetune: EpochStage
+  public var benchmark: BenchmarkStage
+  public var objectives: [Objective]
+
+  /// The axes. A trial takes one value of each; the last axis varies fastest.
+  public struct Grid: Hashable, Sendable, Codable {
+    public var backbone: [String]
+    public var optimizer: [String]
+    /// Weight of the L1 penalty on batch-norm gammas; 0 leaves the `sparsify` stage out.
+    public var sparsityRate: [Double]
+    /// Fraction of prunable channels to remove, in [0, 1); 0 leaves `prune` and `finetune` out.
+    public var pruneRatio: [Double]
+    public var seed: [Int]
+
+    public init(
+      backbone: [String] = ["yolov5s"], optimizer: [String] = ["SGD"], sparsityRate: [Double] = [0.0001],
+      pruneRatio: [Double] = [0.3], seed: [Int] = [0]
+    ) {
+      self.backbone = backbone
+      self.optimizer = optimizer
+      self.sparsityRate = sparsityRate
+      self.pruneRatio = pruneRatio
+      self.seed = seed
+    }
+  }
+
+  /// `sparsify` and `finetune`.
+  public struct EpochStage: Hashable, Sendable, Codable {
+    public var epochs: Int
+    /// A built-in set's name or a file's path; nil takes the stage's own.
+    public var hyp: String?
+    /// Epochs without a better fitness after which training stops; 0 never does.
+    public var patience: Int
+
+    public init(epochs: Int, hyp: String? = nil, patience: Int = 0) {
+      self.epochs = epochs
+      self.hyp = hyp
+      self.patience = patience
+    }
+  }
+
+  public struct TrainStage: Hashable, Sendable, Codable {
+    public var epochs: Int
+    public var hyp: String?
+    public var patience: Int
+    /// Files with weights to start from, by backbone; a backbone without an entry starts from its initial weights.
+    public var weights: [String: String]
+
+    public init(epochs: Int = 100, hyp: String? = nil, patience: Int = 0, weights: [String: String] = [:]) {
+      self.epochs = epochs
+      self.hyp = hyp
+      self.patience = patience
+      self.weights = weights
+    }
+  }
+
+  public struct BenchmarkStage: Hashable, Sendable, Codable {
+    /// Timed passes over one image; the median counts.
+    public var iterations: Int
+    public var threads: Int
+
+    public init(iterations: Int = 100, threads: Int = 1) {
+      self.iterations = iterations
+      self.threads = threads
+    }
+  }
+
+  public init(
+    name: String, dataset: String, imageSize: Int = 640, batchSize: Int = 16, grid: Grid = Grid(),
+    train: TrainStage = TrainStage(), sparsify: EpochStage = EpochStage(epochs: 50),
+    finetune: EpochStage = EpochStage(epochs: 100), benchmark: BenchmarkStage = BenchmarkStage(),
+    objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)]
+  ) {
+    self.name = name
+    self.dataset = dataset
+    self.imageSize = imageSize
+    self.batchSize = batchSize
+    self.grid = grid
+    self.train = train
+    self.sparsify = sparsify
+    self.finetune = finetune
+    self.benchmark = benchmark
+    self.objectives = objectives
+  }
+
+  /// The files a submission must bring along besides the data set: weights and hyper-parameters, sorted, each once.
+  public var files: [String] {
+    let hyps = [train.hyp, sparsify.hyp, finetune.hyp].compactMap { $0 }.filter(SweepSpec.isFile)
+    return Set(hyps + train.weights.values).sorted()
+  }
+
+  /// A `hyp` that looks like a path is one; any other word is the name of a built-in set.
+  static func isFile(_ hyp: String) -> Bool { hyp.contains("/") || hyp.hasSuffix(".yaml") || hyp.hasSuffix(".yml") }
+}
+
+/// A spec and the artifacts it speaks of: what an operator submits.
+public struct SweepSubmission: Hashable, Sendable, Codable {
+  public var spec: SweepSpec
+  /// The packed data set.
+  public var dataset: ArtifactReference
+  /// The spec's `files`, by the path written in the spec.
+  public var files: [String: ArtifactReference]
+
+  public init(spec: SweepSpec, dataset: ArtifactReference, files: [String: ArtifactReference] = [:]) {
+    self.spec = spec
+    self.dataset = dataset
+    self.files = files
+  }
+
+  /// All artifacts that must be in the store before the sweep may start.
+  public var artifacts: [ArtifactReference] { [dataset] + files.keys.sorted().map { files[$0]! } }
+}
