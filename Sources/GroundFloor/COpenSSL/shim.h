@@ -4,3 +4,23 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/kdf.h>
+
+// Function-like macros of OpenSSL, which Swift does not import.
+
+static inline int openssl_require_tls13(SSL_CTX *context) {
+  return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION)
+         && SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION);
+}
+
+/// No session outlives its connection: every connection proves the token anew, so that a revoked one opens nothing.
+static inline void openssl_forbid_resumption(SSL_CTX *context) {
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 0);
+}
+
+/// Writes may be retried from another address (libevent's buffers move); idle connections keep no 16 KiB buffers.
+static inline void openssl_set_buffer_modes(SSL_CTX *context) {
+  SSL_CTX_set_mode(
+      context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+}

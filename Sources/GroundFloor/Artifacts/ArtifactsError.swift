@@ -1,0 +1,36 @@
+import Glibc
+
+/// What the ground floor can fail at; every message names the file or the bytes concerned and what to do.
+public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
+  /// A system call failed on `path` with `errno`.
+  case system(call: String, path: String, errno: CInt)
+  /// The bytes of `subject` do not have the hash by which they were asked for.
+  case hashMismatch(subject: String, expected: ContentHash, found: ContentHash)
+  /// Text that should be a hash is not 64 lowercase hexadecimal digits.
+  case notAHash(String)
+  /// Compressed bytes are damaged, are not zstd, or would grow beyond the stated limit.
+  case compression(String)
+  /// The OpenSSL or zstd library could not do what never fails on a healthy machine.
+  case library(String)
+
+  public var description: String {
+    switch self {
+    case .system(let call, let path, let code):
+      "\(call) failed on \(path): \(unsafe String(cString: strerror(code)))"  // strerror always returns a C string.
+    case .hashMismatch(let subject, let expected, let found):
+      "\(subject) is damaged: its SHA-256 is \(found), expected \(expected); fetch it again"
+    case .notAHash(let text): "'\(text.prefix(80))' is not a SHA-256: expected 64 lowercase hexadecimal digits"
+    case .compression(let reason): "cannot decompress: \(reason)"
+    case .library(let call): "\(call) failed; the library is unusable or memory is exhausted"
+    }
+  }
+
+  /// Whether the disk (or a quota on it) is full, which passes once somebody frees space.
+  public var isDiskFull: Bool {
+    if case .system(_, _, let code) = self { code == ENOSPC || code == EDQUOT } else { false }
+  }
+
+  static func lastSystemError(_ call: String, _ path: String) -> ArtifactsError {
+    .system(call: call, path: path, errno: errno)
+  }
+}
