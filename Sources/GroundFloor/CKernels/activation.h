@@ -1,0 +1,103 @@
+// Activations and their derivatives, branch-free, so that loops over them vectorise.
+#pragma once
+
+#include "run.h"
+
+typedef union {
+  float value;
+  uint32_t bits;
+} ck_float_bits;
+
+/// eˣ for finite results, within 2 units in the last place: x = n·ln 2 + r, a polynomial of degree 6 for eʳ (Cephes'
+/// coefficients) and n added to the exponent. Clamped to ±87; NaN stays NaN.
+CK_INLINE float ck_exp(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 87.0f ? 87.0f : x;
+  const float magic = 12582912.0f; // 1.5·2²³: adding it rounds to an integer and leaves that in the low bits.
+  ck_float_bits rounded = {.value = x * 1.44269504088896341f + magic};
+  float n = rounded.value - magic;
+  float r = x - n * 0.693359375f; // ln 2 in two parts
+  r = r - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  float q = r * r;
+  ck_float_bits result = {.value = p * q + r + 1.0f};
+  result.bits += rounded.bits << 23;
+  return result.value;
+}
+
+CK_INLINE float ck_sigmoid(float u) { return 1.0f / (1.0f + ck_exp(-u)); }
+
+/// Comparisons are written so that NaN passes through: training that diverged must show.
+CK_INLINE float ck_clamp6(float u) {
+  u = u < 0.0f ? 0.0f : u;
+  return u > 6.0f ? 6.0f : u;
+}
+
+CK_INLINE float ck_apply(float u, ck_activation activation) {
+  switch (activation) {
+  case CK_IDENTITY: return u;
+  case CK_SILU: return u / (1.0f + ck_exp(-u));
+  case CK_RELU: return u < 0.0f ? 0.0f : u;
+  case CK_RELU6: return ck_clamp6(u);
+  case CK_HARD_SWISH: return u * ck_clamp6(u + 3.0f) * (1.0f / 6.0f);
+  case CK_HARD_SIGMOID: return ck_clamp6(u + 3.0f) * (1.0f / 6.0f);
+  case CK_SIGMOID: return ck_sigmoid(u);
+  }
+}
+
+/// The gradient in front of the activation. At the kinks PyTorch's side is taken: 0 at relu's and relu6's.
+CK_INLINE float ck_apply_backward(float gradient, float u, ck_activation activation) {
+  switch (activation) {
+  case CK_IDENTITY: return gradient;
+  case CK_SILU: {
+    float s = ck_sigmoid(u);
+    return gradient * (s * (1.0f + u * (1.0f - s)));
+  }
+  case CK_RELU: return u > 0.0f ? gradient : 0.0f;
+  case CK_RELU6: return ((u > 0.0f) & (u < 6.0f)) ? gradient : 0.0f;
+  case CK_HARD_SWISH: {
+    float slope = u < 3.0f ? u * (1.0f / 3.0f) + 0.5f : 1.0f;
+    return gradient * (u > -3.0f ? slope : 0.0f);
+  }
+  case CK_HARD_SIGMOID: return ((u > -3.0f) & (u < 3.0f)) ? gradient * (1.0f / 6.0f) : 0.0f;
+  case CK_SIGMOID: {
+    float s = ck_sigmoid(u);
+    return gradient * (s * (1.0f - s));
+  }
+  }
+}
+
+/// Calls `function(..., ACTIVATION)` with the activation as a constant, so that each gets a loop of its own.
+#define CK_FOR_ACTIVATION(activation, function, ...) \
+  switch (activation) { \
+  case CK_IDENTITY: function(__VA_ARGS__, CK_IDENTITY); break; \
+  case CK_SILU: function(__VA_ARGS__, CK_SILU); break; \
+  case CK_RELU: function(__VA_ARGS__, CK_RELU); break; \
+  case CK_RELU6: function(__VA_ARGS__, CK_RELU6); break; \
+  case CK_HARD_SWISH: function(__VA_ARGS__, CK_HARD_SWISH); break; \
+  case CK_HARD_SIGMOID: function(__VA_ARGS__, CK_HARD_SIGMOID); break; \
+  case CK_SIGMOID: function(__VA_ARGS__, CK_SIGMOID); break; \
+  }
+
+// A dense map of few channels is walked as one of fewer, wider rows, which hold several pixels and a whole number of
+// vectors; per-channel parameters are repeated to match.
+
+/// Pixels per wide row, 1 if the map is not widened.
+CK_INLINE long ck_pixels_per_row(long rows, long channels, bool dense) {
+  if (!dense || channels > 512) return 1;
+  long pixels = 1;
+  while ((pixels * channels) % 16 != 0) pixels *= 2;
+  while (pixels * channels < 128) pixels *= 2;
+  return pixels * channels <= 4096 && pixels <= rows ? pixels : 1;
+}
+
+CK_INLINE void ck_repeat(float *dst, const float *src, long channels, long times, float standard) {
+  for (long t = 0; t < times; t++) {
+    for (long c = 0; c < channels; c++) dst[t * channels + c] = src ? src[c] : standard;
+  }
+}

@@ -1,0 +1,279 @@
+#include "run.h"
+#include <math.h>
+#include <string.h>
+
+// ---------------------------------------------------------------------------------------------------------- Max pool
+
+typedef struct {
+  float *dst;
+  uint8_t *winner;
+  const float *src;
+  long dst_stride, src_stride, height, width, channels, out_height, out_width, kernel, stride, padding;
+  bool accumulate;
+} max_pool_task;
+
+enum { channel_block = 64 };
+
+/// Items are output lines, counted over the images. Taps are visited in row-major order and only a greater value
+/// replaces the best one, so the first maximum wins.
+CK_CLONES static void max_pool_body(const void *context, long begin, long end, int part) {
+  const max_pool_task *t = context;
+  (void)part;
+  float best[channel_block];
+  int32_t winner[channel_block];
+  for (long line = begin; line < end; line++) {
+    const long image = line / t->out_height;
+    const long top = line % t->out_height * t->stride - t->padding;
+    for (long ow = 0; ow < t->out_width; ow++) {
+      const long left = ow * t->stride - t->padding;
+      const long pixel = line * t->out_width + ow;
+      for (long first = 0; first < t->channels; first += channel_block) {
+        const long n = ck_min(channel_block, t->channels - first);
+        for (long c = 0; c < channel_block; c++) {
+          best[c] = -INFINITY;
+          winner[c] = -1;
+        }
+        for (long kh = ck_max(0, -top); kh < t->kernel && top + kh < t->height; kh++) {
+          for (long kw = ck_max(0, -left); kw < t->kernel && left + kw < t->width; kw++) {
+            const float *src =
+              t->src + ((image * t->height + top + kh) * t->width + left + kw) * t->src_stride + first;
+            const int32_t tap = (int32_t)(kh * t->kernel + kw);
+            if (t->winner) {
+              CK_SIMD for (long c = 0; c < n; c++) {
+                const float v = src[c];
+                const bool take = (v > best[c]) | (v != v) | (winner[c] < 0);
+                best[c] = take ? v : best[c];
+                winner[c] = take ? tap : winner[c];
+              }
+            } else {
+              CK_SIMD for (long c = 0; c < n; c++) {
+                const float v = src[c];
+                best[c] = ((v > best[c]) | (v != v)) ? v : best[c];
+              }
+            }
+          }
+        }
+        memcpy(t->dst + pixel * t->dst_stride + first, best, (size_t)n * sizeof(float));
+        if (t->winner) {
+          uint8_t *out = t->winner + pixel * t->channels + first;
+          for (long c = 0; c < n; c++) out[c] = (uint8_t)winner[c];
+        }
+      }
+    }
+  }
+}
+
+static long out_size(long size, long kernel, long stride, long padding) {
+  return (size + 2 * padding - kernel) / stride + 1;
+}
+
+void ck_max_pool(
+  float *dst, long dst_stride, uint8_t *winner, const float *src, long src_stride, long images, long height,
+  long width, long channels, long kernel, long stride, long padding) {
+  max_pool_task t = {
+    .dst = dst, .winner = winner, .src = src, .dst_stride = dst_stride, .src_stride = src_stride, .height = height,
+    .width = width, .channels = channels, .out_height = out_size(height, kernel, stride, padding),
+    .out_width = out_size(width, kernel, stride, padding), .kernel = kernel, .stride = stride, .padding = padding};
+  ck_run(max_pool_body, &t, images * t.out_height, t.out_width * channels * kernel * kernel);
+}
+
+/// Items are blocks of channels, counted over the images: windows overlap, channels do not.
+static void max_pool_backward_body(const void *context, long begin, long end, int part) {
+  const max_pool_task *t = context;
+  (void)part;
+  const long blocks = (t->channels + channel_block - 1) / channel_block;
+  for (long item = begin; item < end; item++) {
+    const long image = item / blocks, first = item % blocks * channel_block;
+    const long n = ck_min(channel_block, t->channels - first);
+    float *map = t->dst + image * t->height * t->width * t->dst_stride + first;
+    if (!t->accumulate) {
+      for (long p = 0; p < t->height * t->width; p++) memset(map + p * t->dst_stride, 0, (size_t)n * sizeof(float));
+    }
+    for (long oh = 0; oh < t->out_height; oh++) {
+      for (long ow = 0; ow < t->out_width; ow++) {
+        const long pixel = (image * t->out_height + oh) * t->out_width + ow;
+        const float *gradient = t->src + pixel * t->src_stride + first;
+        const uint8_t *winner = t->winner + pixel * t->channels + first;
+        const long top = oh * t->stride - t->padding, left = ow * t->stride - t->padding;
+        long offset[15 * 15];
+        for (long tap = 0; tap < t->kernel * t->kernel; tap++) {
+          offset[tap] = ((top + tap / t->kernel) * t->width + left + tap % t->kernel) * t->dst_stride;
+        }
+        for (long c = 0; c < n; c++) map[offset[winner[c]] + c] += gradient[c];
+      }
+    }
+  }
+}
+
+void ck_max_pool_backward(
+  float *dst, long dst_stride, const float *gradient, long gradient_stride, const uint8_t *winner, long images,
+  long height, long width, long channels, long kernel, long stride, long padding, bool accumulate) {
+  max_pool_task t = {
+    .dst = dst, .winner = (uint8_t *)winner, .src = gradient, .dst_stride = dst_stride,
+    .src_stride = gradient_stride, .height = height, .width = width, .channels = channels,
+    .out_height = out_size(height, kernel, stride, padding), .out_width = out_size(width, kernel, stride, padding),
+    .kernel = kernel, .stride = stride, .padding = padding, .accumulate = accumulate};
+  const long blocks = (channels + channel_block - 1) / channel_block;
+  ck_run(max_pool_backward_body, &t, images * blocks, height * width * channel_block);
+}
+
+// --------------------------------------------------------------------------------- Averages, factors, sums of channels
+
+typedef struct {
+  float *dst, *sums;
+  const float *src, *gradient, *factors;
+  long dst_stride, src_stride, gradient_stride, pixels, channels;
+  bool accumulate, accumulate_sums;
+} channel_task;
+
+/// Sum over `pixels` of `a` (times `b` unless null) for up to `channel_block` channels: in float within blocks of rows,
+/// in double across them.
+CK_INLINE void sum_pixels(
+  double *total, const float *a, long a_stride, const float *b, long b_stride, long pixels, long n) {
+  float sum[channel_block];
+  for (long c = 0; c < n; c++) total[c] = 0;
+  for (long first = 0; first < pixels; first += 64) {
+    const long last = ck_min(first + 64, pixels);
+    for (long c = 0; c < n; c++) sum[c] = 0;
+    for (long p = first; p < last; p++) {
+      const float *x = a + p * a_stride;
+      if (b) {
+        const float *y = b + p * b_stride;
+        CK_SIMD for (long c = 0; c < n; c++) sum[c] += x[c] * y[c];
+      } else {
+        CK_SIMD for (long c = 0; c < n; c++) sum[c] += x[c];
+      }
+    }
+    for (long c = 0; c < n; c++) total[c] += sum[c];
+  }
+}
+
+/// Items are blocks of channels, counted over the images.
+CK_CLONES static void average_pool_body(const void *context, long begin, long end, int part) {
+  const channel_task *t = context;
+  (void)part;
+  const long blocks = (t->channels + channel_block - 1) / channel_block;
+  double total[channel_block];
+  for (long item = begin; item < end; item++) {
+    const long image = item / blocks, first = item % blocks * channel_block;
+    const long n = ck_min(channel_block, t->channels - first);
+    sum_pixels(total, t->src + image * t->pixels * t->src_stride + first, t->src_stride, NULL, 0, t->pixels, n);
+    for (long c = 0; c < n; c++) t->dst[image * t->channels + first + c] = (float)(total[c] / (double)t->pixels);
+  }
+}
+
+void ck_average_pool(float *dst, const float *src, long src_stride, long images, long pixels, long channels) {
+  channel_task t = {.dst = dst, .src = src, .src_stride = src_stride, .pixels = pixels, .channels = channels};
+  ck_run(average_pool_body, &t, images * ((channels + channel_block - 1) / channel_block), pixels * channel_block);
+}
+
+/// Items are pixels, counted over the images.
+CK_CLONES static void average_pool_backward_body(const void *context, long begin, long end, int part) {
+  const channel_task *t = context;
+  (void)part;
+  const float share = 1.0f / (float)t->pixels;
+  for (long r = begin; r < end; r++) {
+    float *restrict dst = t->dst + r * t->dst_stride;
+    const float *restrict gradient = t->gradient + r / t->pixels * t->channels;
+    if (t->accumulate) {
+      for (long c = 0; c < t->channels; c++) dst[c] += gradient[c] * share;
+    } else {
+      for (long c = 0; c < t->channels; c++) dst[c] = gradient[c] * share;
+    }
+  }
+}
+
+void ck_average_pool_backward(
+  float *dst, long dst_stride, const float *gradient, long images, long pixels, long channels, bool accumulate) {
+  channel_task t = {
+    .dst = dst, .gradient = gradient, .dst_stride = dst_stride, .pixels = pixels, .channels = channels,
+    .accumulate = accumulate};
+  ck_run(average_pool_backward_body, &t, images * pixels, channels);
+}
+
+CK_CLONES static void scale_channels_body(const void *context, long begin, long end, int part) {
+  const channel_task *t = context;
+  (void)part;
+  for (long r = begin; r < end; r++) {
+    float *dst = t->dst + r * t->dst_stride;
+    const float *src = t->src + r * t->src_stride, *factors = t->factors + r / t->pixels * t->channels;
+    if (t->accumulate) {
+      CK_SIMD for (long c = 0; c < t->channels; c++) dst[c] += src[c] * factors[c];
+    } else {
+      CK_SIMD for (long c = 0; c < t->channels; c++) dst[c] = src[c] * factors[c];
+    }
+  }
+}
+
+void ck_scale_channels(
+  float *dst, long dst_stride, const float *src, long src_stride, const float *factors, long images, long pixels,
+  long channels) {
+  channel_task t = {
+    .dst = dst, .src = src, .factors = factors, .dst_stride = dst_stride, .src_stride = src_stride,
+    .pixels = pixels, .channels = channels};
+  ck_run(scale_channels_body, &t, images * pixels, channels);
+}
+
+/// Items are blocks of channels, counted over the images.
+CK_CLONES static void factor_gradient_body(const void *context, long begin, long end, int part) {
+  const channel_task *t = context;
+  (void)part;
+  const long blocks = (t->channels + channel_block - 1) / channel_block;
+  double total[channel_block];
+  for (long item = begin; item < end; item++) {
+    const long image = item / blocks, first = item % blocks * channel_block;
+    const long n = ck_min(channel_block, t->channels - first), start = image * t->pixels;
+    sum_pixels(
+      total, t->gradient + start * t->gradient_stride + first, t->gradient_stride,
+      t->src + start * t->src_stride + first, t->src_stride, t->pixels, n);
+    float *sums = t->sums + image * t->channels + first;
+    for (long c = 0; c < n; c++) sums[c] = (float)total[c] + (t->accumulate_sums ? sums[c] : 0);
+  }
+}
+
+void ck_scale_channels_backward(
+  float *d_src, long d_src_stride, float *d_factors, const float *gradient, long gradient_stride, const float *src,
+  long src_stride, const float *factors, long images, long pixels, long channels, bool accumulate_src,
+  bool accumulate_factors) {
+  // The factors' gradients first: `d_src` may be `gradient`.
+  channel_task t = {
+    .sums = d_factors, .gradient = gradient, .src = src, .gradient_stride = gradient_stride,
+    .src_stride = src_stride, .pixels = pixels, .channels = channels, .accumulate_sums = accumulate_factors};
+  ck_run(factor_gradient_body, &t, images * ((channels + channel_block - 1) / channel_block), pixels * channel_block);
+  t.dst = d_src;
+  t.dst_stride = d_src_stride;
+  t.src = gradient;
+  t.src_stride = gradient_stride;
+  t.factors = factors;
+  t.accumulate = accumulate_src;
+  ck_run(scale_channels_body, &t, images * pixels, channels);
+}
+
+/// Items are rows; each part leaves its sums in a row of `sums`.
+typedef struct {
+  const float *src;
+  double *sums;
+  long stride, channels;
+} sum_task;
+
+CK_CLONES static void sum_rows_body(const void *context, long begin, long end, int part) {
+  const sum_task *t = context;
+  for (long first = 0; first < t->channels; first += channel_block) {
+    const long n = ck_min(channel_block, t->channels - first);
+    sum_pixels(
+      t->sums + part * t->channels + first, t->src + begin * t->stride + first, t->stride, NULL, 0, end - begin, n);
+  }
+}
+
+void ck_sum_rows(float *dst, const float *src, long stride, long rows, long channels, bool accumulate) {
+  const int parts = ck_part_count(rows, channels);
+  sum_task t = {
+    .src = src, .sums = ck_scratch((size_t)(parts * channels) * sizeof(double)), .stride = stride,
+    .channels = channels};
+  ck_run_parts(sum_rows_body, &t, rows, parts);
+  for (long c = 0; c < channels; c++) {
+    double total = 0;
+    for (int part = 0; part < parts; part++) total += t.sums[part * channels + c];
+    dst[c] = (float)total + (accumulate ? dst[c] : 0);
+  }
+}
