@@ -1,0 +1,33 @@
+/// One object of an image as a label file has it: centre (`cx`, `cy`) and size (`w`, `h`) as fractions of the image's
+/// width and height.
+public struct Label: Sendable, Hashable {
+  public var classIndex: Int
+  public var cx: Float
+  public var cy: Float
+  public var w: Float
+  public var h: Float
+
+  public init(classIndex: Int, cx: Float, cy: Float, w: Float, h: Float) {
+    self.classIndex = classIndex
+    self.cx = cx
+    self.cy = cy
+    self.w = w
+    self.h = h
+  }
+}
+
+/// An image file, its size in pixels as it is shown (after the EXIF orientation), and what is to be seen in it. No
+/// labels: background.
+public struct LabelledImage: Sendable, Hashable {
+  public var path: String
+  public var width: Int
+  public var height: Int
+  public var labels: [Label]
+
+  public init(path: String, width: Int, height: Int, labels: [Label]) {
+    self.path = path
+    self.width = width
+    self.height = height
+    self.labels = labels
+  }
+}
