@@ -1,0 +1,137 @@
+/// Buffers that one thread uses for image after image.
+struct AugmentationWorkspace {
+  var canvas: [UInt8] = []
+  var image: [UInt8] = []
+  var second: [UInt8] = []
+}
+
+extension TrainingLoader {
+  /// Makes the training image drawn for `index` (`imageSize` × `imageSize` × 3) in the place `position` of a batch, and
+  /// gives its targets. The steps and their order are YOLOv5's: mosaic and perspective, mixup with a second
+  /// mosaic, colour, flips.
+  func augmented(
+    _ index: Int, into batchImages: inout [UInt8], at position: Int, _ workspace: inout AugmentationWorkspace,
+    _ generator: inout SplitMix64
+  ) throws(DatasetError) -> [Target] {
+    let augmentation = options.augmentation
+    let size = options.imageSize
+    var boxes: [PixelBox]
+    if generator.unit() < augmentation.mosaic {
+      boxes = try mosaic(index, into: &workspace.image, &workspace.canvas, &generator)
+      if generator.unit() < augmentation.mixup {
+        let partner = generator.index(below: images.count)
+        boxes += try mosaic(partner, into: &workspace.second, &workspace.canvas, &generator)
+        mix(&workspace.image, workspace.second, ratio: generator.beta32())
+      }
+    } else {
+      boxes = try single(index, into: &workspace.image, &generator)
+    }
+    ColourJitter(augmentation, &generator)?.apply(to: &workspace.image)
+    let isFlippedUpDown = generator.unit() < augmentation.flipUpDown
+    let isFlippedLeftRight = generator.unit() < augmentation.flipLeftRight
+    place(
+      workspace.image.span, side: size, isFlippedUpDown: isFlippedUpDown, isFlippedLeftRight: isFlippedLeftRight,
+      into: &batchImages, position * size * size * 3)
+    return boxes.map { box in
+      var target = box.target(imageIndex: position, side: Float(size))
+      if isFlippedUpDown { target.cy = 1 - target.cy }
+      if isFlippedLeftRight { target.cx = 1 - target.cx }
+      return target
+    }
+  }
+
+  /// The image with three drawn ones round a drawn point, then zoomed and moved.
+  private func mosaic(
+    _ index: Int, into result: inout [UInt8], _ canvas: inout [UInt8], _ generator: inout SplitMix64
+  ) throws(DatasetError) -> [PixelBox] {
+    let size = options.imageSize
+    let centerY = Int(generator.uniform(Double(size) / 2, 1.5 * Double(size)))
+    let centerX = Int(generator.uniform(Double(size) / 2, 1.5 * Double(size)))
+    var indices = [index]
+    for _ in 0..<3 { indices.append(generator.index(below: images.count)) }
+    generator.shuffle(&indices)
+    let draw = PerspectiveDraw(options.augmentation, &generator)
+
+    let tiles = try indices.map { index throws(DatasetError) in try cache.image(index) }
+    let sizes = tiles.map { ($0.width, $0.height) }
+    let mosaic = Mosaic(imageSize: size, centerX: centerX, centerY: centerY, sizes: sizes)
+    let matrix = draw.matrix(width: mosaic.side, height: mosaic.side, resultWidth: size, resultHeight: size)
+    let warp = Warp(matrix, width: mosaic.side, height: mosaic.side, resultWidth: size, resultHeight: size)
+    canvas.reserve(mosaic.side * mosaic.side * 3)
+    result.reserve(size * size * 3)
+    mosaic.draw(tiles, warp.sourceRegion, into: &canvas)
+    warp.apply(canvas.span, into: &result)
+    return draw.boxes(
+      mosaic.boxes(indices.map { images[$0].labels }, sizes: sizes), matrix, resultWidth: size, resultHeight: size)
+  }
+
+  /// The image alone, letterboxed, zoomed and moved.
+  private func single(
+    _ index: Int, into result: inout [UInt8], _ generator: inout SplitMix64
+  ) throws(DatasetError) -> [PixelBox] {
+    let size = options.imageSize
+    let draw = PerspectiveDraw(options.augmentation, &generator)
+    let image = try cache.image(index)
+    let letterbox = Letterbox(width: image.width, height: image.height, intoWidth: size, height: size)
+    let letterboxed = image.letterboxed(letterbox)
+    let matrix = draw.matrix(width: size, height: size, resultWidth: size, resultHeight: size)
+    if matrix == .identity {
+      result = letterboxed.pixels
+    } else {
+      result.reserve(size * size * 3)
+      Warp(matrix, width: size, height: size, resultWidth: size, resultHeight: size)
+        .apply(letterboxed.pixels.span, into: &result)
+    }
+    let boxes = images[index].labels.map { label in
+      PixelBox(
+        label, width: Float(letterbox.ratioX * Double(image.width)),
+        height: Float(letterbox.ratioY * Double(image.height)), left: Float(letterbox.padX),
+        top: Float(letterbox.padY))
+    }
+    return draw.boxes(boxes, matrix, resultWidth: size, resultHeight: size)
+  }
+}
+
+extension [UInt8] {
+  /// Makes the buffer exactly that long; what it holds is overwritten anyway.
+  fileprivate mutating func reserve(_ count: Int) {
+    if self.count != count { self = [UInt8](repeating: Image.borderGrey, count: count) }
+  }
+}
+
+extension SplitMix64 {
+  /// From the Beta(32, 32) distribution: the middle one of 63 uniform numbers in order.
+  mutating func beta32() -> Double {
+    (0..<63).map { _ in unit() }.sorted()[31]
+  }
+}
+
+/// `a = a · ratio + b · (1 − ratio)`, truncated (YOLOv5 `mixup`).
+func mix(_ a: inout [UInt8], _ b: [UInt8], ratio: Double) {
+  var a = a.mutableSpan
+  let b = b.span
+  precondition(a.count == b.count, "images of one size")
+  for i in 0..<b.count { a[i] = UInt8(Double(a[i]) * ratio + Double(b[i]) * (1 - ratio)) }
+}
+
+/// Copies a square image into a batch, mirrored as asked.
+private func place(
+  _ image: Span<UInt8>, side: Int, isFlippedUpDown: Bool, isFlippedLeftRight: Bool, into batch: inout [UInt8],
+  _ start: Int
+) {
+  let rowBytes = side * 3
+  var batch = batch.mutableSpan
+  for y in 0..<side {
+    let sourceY = isFlippedUpDown ? side - 1 - y : y
+    let source = image.extracting((sourceY * rowBytes)..<((sourceY + 1) * rowBytes))
+    let target = start + y * rowBytes
+    precondition(source.count == rowBytes && target + rowBytes <= batch.count, "whole rows")
+    if isFlippedLeftRight {
+      for x in 0..<side {
+        for channel in 0..<3 { batch[target + x * 3 + channel] = source[(side - 1 - x) * 3 + channel] }
+      }
+    } else {
+      for i in 0..<rowBytes { batch[target + i] = source[i] }
+    }
+  }
+}
