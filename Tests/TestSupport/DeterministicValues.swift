@@ -42,3 +42,14 @@ public enum DeterministicValues {
     return Tensor(shape: spec.shape, values: values)
   }
 }
+
+extension Network {
+  /// The weights under which the golden numbers were taken.
+  public var goldenParameters: Parameters {
+    var parameters = Parameters()
+    for spec in parameterSpecs {
+      parameters[spec.name] = spec.role == .anchors ? detect.anchorsTensor : DeterministicValues.values(spec)
+    }
+    return parameters
+  }
+}

@@ -24,7 +24,12 @@ extension Network {
         throw NetworkError("\(node.name): reads node \(input), which does not stand before it")
       }
       let inputs = node.inputs.map { shapes[$0] }
-      shapes.append(try node.outputShape(inputs, imageHeight: height, imageWidth: width))
+      let shape = try node.outputShape(inputs, imageHeight: height, imageWidth: width)
+      guard max(shape.height, shape.width) <= 1 << 16, shape.channels <= 1 << 24 else {
+        throw NetworkError(
+          "\(node.name): a map of \(shape.channels) × \(shape.height) × \(shape.width) is beyond reason")
+      }
+      shapes.append(shape)
     }
     return shapes
   }
