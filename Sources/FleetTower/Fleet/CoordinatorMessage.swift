@@ -11,7 +11,8 @@ public enum CoordinatorMessage: Hashable, Sendable, Codable {
   case heartbeatAcknowledged
   case metricsAcknowledged(attempt: AttemptNumber, epoch: Int)
   case checkpointAcknowledged(attempt: AttemptNumber, epoch: Int)
-  /// The answer to finished, failed and returned. Not accepted: the attempt was stale, and changed nothing.
+  /// The answer to finished, failed and returned. Not accepted: the attempt no longer counted
+  /// (superseded, or settled before), and nothing changed.
   case attemptAcknowledged(attempt: AttemptNumber, accepted: Bool)
   /// A message of this attempt spoke of artifacts the store does not have: upload them, and say it again.
   case artifactsMissing(attempt: AttemptNumber, digests: [ArtifactDigest])

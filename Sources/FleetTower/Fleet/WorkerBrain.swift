@@ -8,7 +8,7 @@ public struct WorkerBrain: Sendable {
     public var box: BoxID
     public var slots: Int
     public var labels: [String: String]
-    /// Steers the jitter of reconnecting.
+    /// Drawn anew by each process: names this incarnation and steers the jitter of reconnecting.
     public var seed: UInt64
 
     public init(
