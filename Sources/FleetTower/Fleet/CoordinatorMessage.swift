@@ -16,7 +16,7 @@ public enum CoordinatorMessage: Hashable, Sendable, Codable {
   case attemptAcknowledged(attempt: AttemptNumber, accepted: Bool)
   /// A message of this attempt spoke of artifacts the store does not have: upload them, and say it again.
   case artifactsMissing(attempt: AttemptNumber, digests: [ArtifactDigest])
-  /// Finish what runs and take nothing new.
+  /// Take nothing new, finish what runs, say goodbye and leave; or, if false, stay after all.
   case drain(isDraining: Bool)
 }
 
