@@ -56,7 +56,7 @@ let learningTower: [Target] = [
   module("LearningTower", "Zoo", ["Network"]),
   module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
   module("LearningTower", "Dataset", ["YAML", "CTurboJPEG", "CPNG"], settings: numeric),
-  module("LearningTower", "Detection", ["Network"], settings: numeric),
+  module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
   module("LearningTower", "Interchange", ["Network"], settings: numeric),
   module("LearningTower", "Pruning", ["Network"], settings: numeric),
   module("LearningTower", "Evaluation", ["Network", "Compute", "Dataset", "Detection"], settings: numeric),
