@@ -35,7 +35,7 @@ struct HSVTables: Sendable {
   let hueDivision: [Int32]
   /// Sixth of the circle (0 … 5) and fraction of it, for each 8-bit hue.
   let sector: [UInt8]
-  let fraction: [Float]
+  let fraction: [Double]
 
   private init() {
     func table(_ numerator: Double) -> [Int32] {
@@ -45,7 +45,7 @@ struct HSVTables: Sendable {
     hueDivision = table(180 * 4096 / 6)
     let angles = (0..<256).map { Float($0) * (6 / 180) }
     sector = angles.map { UInt8(Int($0) % 6) }
-    fraction = angles.map { $0 - $0.rounded(.down) }
+    fraction = angles.map { Double($0 - $0.rounded(.down)) }
   }
 }
 
@@ -76,12 +76,14 @@ private func jitter(
     let old = hsv(Int32(pixels[i]), Int32(pixels[i + 1]), Int32(pixels[i + 2]), saturationDivision, hueDivision)
     let hue = Int(hues[old.hue])
     let saturation = Float(saturations[old.saturation]) * (1 / 255)
+    let exactSaturation = Double(saturation)
     let value = Float(values[old.value]) * (1 / 255)
     let fraction = fractions[hue]
     let full = byte(value)
     let least = byte(value * (1 - saturation))
-    let falling = byte(value * (1 - saturation * fraction))
-    let rising = byte(value * (1 - saturation * (1 - fraction)))
+    // OpenCV's 1 − s·f is a fused multiply-add; a product of two floats is exact in double.
+    let falling = byte(value * Float(1 - exactSaturation * fraction))
+    let rising = byte(value * Float(1 - exactSaturation * (1 - fraction)))
     let (red, green, blue) =
       switch sectors[hue] {
       case 0: (full, rising, least)

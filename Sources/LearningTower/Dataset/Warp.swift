@@ -62,12 +62,12 @@ struct Warp: Sendable {
   private func scale(_ source: Span<UInt8>, into result: inout [UInt8]) {
     let columns = (0..<resultWidth).map { Self.fixed(inverse.c) + Self.fixed(inverse.a * Double($0)) }
     let positions = columns.map { ($0 + 16) >> 5 }
-    // Only columns from just before the image to just behind it differ from the border.
-    let taps = positions.map { min(max($0 >> 5, -1), width) + 1 }
+    // Two border pixels before the image and behind it are all that taps outside it need.
+    let taps = positions.map { min(max($0 >> 5, -2), width) + 2 }
     let weights = positions.map { UInt32($0 & 31) }
     let rowBytes = width * 3
-    var mixed = [UInt16](repeating: UInt16(Image.borderGrey) * 32, count: (width + 3) * 3)
-    let (firstTap, lastTap) = (max((taps.min() ?? 0) - 1, 0), min(taps.max() ?? 0, width - 1))
+    var mixed = [UInt16](repeating: UInt16(Image.borderGrey) * 32, count: (width + 4) * 3)
+    let (firstTap, lastTap) = (max((taps.min() ?? 0) - 2, 0), min((taps.max() ?? 0) - 1, width - 1))
     for y in 0..<resultHeight {
       let position = (Self.fixed(inverse.e * Double(y) + inverse.f) + 16) >> 5
       let row = position >> 5
@@ -145,12 +145,12 @@ struct Warp: Sendable {
   }
 }
 
-/// `mixed[3 + i] = 32 · ((1 − weight / 32) · upper + weight / 32 · lower)` over `range`; a row that is not there is grey.
+/// `mixed[6 + i] = 32 · ((1 − weight / 32) · upper + weight / 32 · lower)` over `range`; a row that is not there is grey.
 private func mixRows(
   _ upper: Span<UInt8>?, _ lower: Span<UInt8>?, _ weight: UInt16, _ range: Range<Int>, _ mixed: inout [UInt16]
 ) {
   var mixed = mixed.mutableSpan
-  let (start, count) = (range.lowerBound + 3, range.count)
+  let (start, count) = (range.lowerBound + 6, range.count)
   precondition(start >= 0 && start + count <= mixed.count, "a place for every value")
   if let upper, let lower {
     let (first, second) = (upper.extracting(range), lower.extracting(range))
