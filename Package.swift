@@ -72,7 +72,7 @@ let fleetTower: [Target] = [
   module("FleetTower", "Sweep", ["YAML"]),
   module("FleetTower", "Fleet", ["Sweep"]),
   module("FleetTower", "Wire", ["Sweep", "Fleet"]),
-  module("FleetTower", "Transport", ["CEvent", "COpenSSL"]),
+  module("FleetTower", "Transport", ["Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Store", ["Sweep", "Fleet", "Artifacts", "CSQLite"]),
   module("FleetTower", "Simulation", ["Sweep", "Fleet"]),
   module("FleetTower", "Coordinator", ["Sweep", "Fleet", "Wire", "Transport", "Store", "Artifacts"]),

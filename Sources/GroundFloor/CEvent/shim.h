@@ -1,7 +1,30 @@
 #pragma once
+#define _GNU_SOURCE  // As in every C module that may see <sys/select.h>: its types must look the same to all of them.
 #include <event2/event.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
-#include <event2/thread.h>
+#include <event2/util.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+/// Names the calling thread in `top` and debuggers. `prctl` is variadic, which Swift does not import.
+static inline void thread_set_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+// Additions of glibc 2.34 and 2.29 to <spawn.h>, hidden from Swift's view of it.
+#include <spawn.h>
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path);
+
+static inline int spawn_close_other_descriptors(posix_spawn_file_actions_t *actions) {
+  return posix_spawn_file_actions_addclosefrom_np(actions, 3);
+}
+static inline int spawn_change_folder(posix_spawn_file_actions_t *actions, const char *folder) {
+  return posix_spawn_file_actions_addchdir_np(actions, folder);
+}
+
+/// A pipe whose ends close themselves when another program is started.
+extern int pipe2(int ends[2], int flags);
+static inline int make_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

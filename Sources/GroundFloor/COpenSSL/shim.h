@@ -1,4 +1,5 @@
 #pragma once
+#define _GNU_SOURCE  // As in every C module that may see <sys/select.h>: its types must look the same to all of them.
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/err.h>
@@ -20,7 +21,7 @@ static inline void openssl_forbid_resumption(SSL_CTX *context) {
 }
 
 /// Writes may be retried from another address (libevent's buffers move); idle connections keep no 16 KiB buffers.
+/// Partial writes stay off: libevent 2.1 would skip the rest of a piece that was written in part.
 static inline void openssl_set_buffer_modes(SSL_CTX *context) {
-  SSL_CTX_set_mode(
-      context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 }

@@ -1,0 +1,33 @@
+import Glibc
+
+/// What can go wrong between processes; every message says with whom and what to do.
+public enum TransportError: Error, Equatable, CustomStringConvertible {
+  /// A system or library call failed.
+  case system(call: String, subject: String, errno: CInt)
+  case library(call: String)
+  /// `HOST:PORT` was expected.
+  case invalidEndpoint(String)
+  case unresolvable(endpoint: String, reason: String)
+  /// The text is not a token, or its file is missing or open to others.
+  case invalidToken(reason: String)
+  /// The connection ended; `reason` says how, for people.
+  case closed(peer: String, reason: String)
+  /// The program could not be started.
+  case notStarted(program: String, errno: CInt)
+
+  public var description: String {
+    switch self {
+    case .system(let call, let subject, let code): "\(call) failed on \(subject): \(message(ofErrno: code))"
+    case .library(let call): "\(call) failed; the library is unusable or memory is exhausted"
+    case .invalidEndpoint(let text): "'\(text.prefix(80))' is not an address: write HOST:PORT, as in 10.0.0.5:7433"
+    case .unresolvable(let endpoint, let reason): "cannot resolve \(endpoint): \(reason)"
+    case .invalidToken(let reason): reason
+    case .closed(let peer, let reason): "connection with \(peer) closed: \(reason)"
+    case .notStarted(let program, let code): "cannot start \(program): \(message(ofErrno: code))"
+    }
+  }
+}
+
+func message(ofErrno code: CInt) -> String {
+  unsafe String(cString: strerror(code))  // Always a C string.
+}
