@@ -11,11 +11,12 @@ public enum CoordinatorMessage: Hashable, Sendable, Codable {
   case heartbeatAcknowledged
   case metricsAcknowledged(attempt: AttemptNumber, epoch: Int)
   case checkpointAcknowledged(attempt: AttemptNumber, epoch: Int)
-  /// The answer to finished, failed and returned. Not accepted: the attempt was stale, and changed nothing.
+  /// The answer to finished, failed and returned. Not accepted: the attempt no longer counted
+  /// (superseded, or settled before), and nothing changed.
   case attemptAcknowledged(attempt: AttemptNumber, accepted: Bool)
   /// A message of this attempt spoke of artifacts the store does not have: upload them, and say it again.
   case artifactsMissing(attempt: AttemptNumber, digests: [ArtifactDigest])
-  /// Finish what runs and take nothing new.
+  /// Take nothing new, finish what runs, say goodbye and leave; or, if false, stay after all.
   case drain(isDraining: Bool)
 }
 

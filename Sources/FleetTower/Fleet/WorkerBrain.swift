@@ -1,6 +1,10 @@
 import Sweep
 
 /// The worker without its sockets, clock, files and child processes.
+///
+/// It holds attempts (`HeldAttempt`), each going its own way through fetching, running, settling and being
+/// acknowledged, and a link to the coordinator that may break at any time: what runs goes on, and what is owed is said
+/// again after the next welcome.
 public struct WorkerBrain: Sendable {
   public struct Identity: Hashable, Sendable {
     public var worker: WorkerID
@@ -8,7 +12,7 @@ public struct WorkerBrain: Sendable {
     public var box: BoxID
     public var slots: Int
     public var labels: [String: String]
-    /// Steers the jitter of reconnecting.
+    /// Drawn anew by each process: names this incarnation and steers the jitter of reconnecting.
     public var seed: UInt64
 
     public init(
@@ -23,11 +27,122 @@ public struct WorkerBrain: Sendable {
     }
   }
 
+  enum Link: Sendable {
+    case down
+    case connecting
+    /// Hello is said, welcome not yet heard.
+    case greeting
+    case welcomed(Welcome)
+  }
+
   public let identity: Identity
+  public let policy: WorkerPolicy
+
+  var now = Instant(milliseconds: 0)
+  var link = Link.down
+  /// Tries at the link since the last welcome.
+  var tries = 0
+  var jitter: UInt64
+  /// Told by the coordinator to finish and leave.
+  var isDraining = false
+  /// Told by its own box to hand everything back and leave.
+  var isLeaving = false
+  var hasLeft = false
+  var attempts: [AttemptNumber: HeldAttempt] = [:]
+  var fetches: [ArtifactDigest: Transfer] = [:]
+  var uploads: [ArtifactDigest: Transfer] = [:]
+  var deadlines = KeyedQueue<WorkerDeadline, Instant>()
+  private var effects: [WorkerEffect] = []
+
+  public init(identity: Identity, policy: WorkerPolicy = WorkerPolicy()) {
+    self.identity = identity
+    self.policy = policy
+    jitter = identity.seed
+  }
+
   /// When `deadlinePassed` is due; nil while nothing waits for a time.
-  public private(set) var nextDeadline: Instant?
+  public var nextDeadline: Instant? { deadlines.first?.priority }
 
-  public init(identity: Identity) { self.identity = identity }
+  /// The attempts in hand, for the daemon's own log and status.
+  public var heldAttempts: [AttemptNumber] { attempts.keys.sorted() }
 
-  public mutating func handle(_ event: WorkerEvent, at now: Instant) -> [WorkerEffect] { [] }
+  public mutating func handle(_ event: WorkerEvent, at now: Instant) -> [WorkerEffect] {
+    self.now = max(self.now, now)
+    switch event {
+    case .started: connect()
+    case .connected: greet()
+    case .disconnected: loseLink()
+    case .received(let message): receive(message)
+    case .fetched(let digest): fetched(digest)
+    case .fetchFailed(let digest, let reason): fetchFailed(digest, reason)
+    case .uploaded(let digest): uploaded(digest)
+    case .uploadFailed(let digest, let reason, let isGone): uploadFailed(digest, reason, isGone)
+    case .fileKept(let number, let file, let artifact): fileKept(number, file, artifact)
+    case .fileNotKept(let number, let file, let reason): fileNotKept(number, file, reason)
+    case .stageReported(let number, let event): stageReported(number, event)
+    case .stageExited(let number, let message): stageExited(number, message)
+    case .leaveRequested: leave()
+    case .deadlinePassed: break
+    }
+    meetDeadlines()
+    startQueued()
+    exitIfSettled()
+    defer { effects = [] }
+    return effects
+  }
+
+  mutating func emit(_ effect: WorkerEffect) { effects.append(effect) }
+
+  /// Said now if the coordinator listens; whatever is owed is said again after the next welcome.
+  mutating func say(_ message: WorkerMessage) {
+    if case .welcomed = link { emit(.send(message)) }
+  }
+
+  private mutating func meetDeadlines() {
+    while let (deadline, moment) = deadlines.first, moment <= now {
+      deadlines.remove(deadline)
+      switch deadline {
+      case .connect: connect()
+      case .silence:
+        emit(.disconnect)
+        loseLink()
+      case .heartbeat: beat()
+      case .fetch(let digest): fetch(digest)
+      case .upload(let digest): upload(digest)
+      case .leave: exit()
+      }
+    }
+  }
+}
+
+/// What a worker waits for.
+enum WorkerDeadline: Hashable, Sendable {
+  case connect
+  /// The coordinator must have said something by then.
+  case silence
+  case heartbeat
+  /// A transfer that failed is tried again.
+  case fetch(ArtifactDigest)
+  case upload(ArtifactDigest)
+  /// Leaving takes no longer than this, whether or not all is settled.
+  case leave
+}
+
+/// The numbers that steer a worker.
+public struct WorkerPolicy: Hashable, Sendable {
+  /// Pause before the second try to connect; it doubles up to the limit, and jitter takes up to half of it off.
+  public var reconnectMilliseconds: Int64 = 200
+  /// Well below the lease, so that a coordinator that comes back finds its workers in time.
+  public var reconnectLimitMilliseconds: Int64 = 5_000
+  /// How long connecting and greeting may take.
+  public var greetingMilliseconds: Int64 = 10_000
+  public var transferRetryMilliseconds: Int64 = 500
+  public var transferRetryLimitMilliseconds: Int64 = 30_000
+  /// An input that cannot be had after so many tries fails the attempt, so that another worker may try.
+  public var fetchLimit = 8
+  /// Unacknowledged epochs kept per attempt; beyond it the oldest are given up.
+  public var metricsLimit = 10_000
+  public var leaveMilliseconds: Int64 = 20_000
+
+  public init() {}
 }

@@ -13,7 +13,8 @@ public enum WorkerEvent: Hashable, Sendable {
   case fetchFailed(ArtifactDigest, reason: String)
   /// The coordinator's store has confirmed that it holds the artifact durably.
   case uploaded(ArtifactDigest)
-  case uploadFailed(ArtifactDigest, reason: String)
+  /// - Parameter isGone: the local cache does not have it any more, so that trying again is of no use.
+  case uploadFailed(ArtifactDigest, reason: String, isGone: Bool = false)
   /// A file of an attempt's folder is now an artifact in the local cache.
   case fileKept(AttemptNumber, file: String, artifact: ArtifactReference)
   case fileNotKept(AttemptNumber, file: String, reason: String)
@@ -28,18 +29,20 @@ public enum WorkerEvent: Hashable, Sendable {
 
 /// What the worker's shell must do, in this order. None of it blocks the brain; the outcome comes back as an event.
 public enum WorkerEffect: Hashable, Sendable {
+  /// Answered by `connected` or `disconnected`.
   case connect
+  /// Drops the control connection, or the try at one. No event of it may follow, not even `disconnected`.
   case disconnect
   case send(WorkerMessage)
-  /// Answered by `fetched` (at once, if cached) or `fetchFailed`.
+  /// Answered once, by `fetched` (at once, if cached) or `fetchFailed`.
   case fetch(ArtifactReference)
-  /// Answered by `uploaded` (at once, if the store has it) or `uploadFailed`.
+  /// Answered once, by `uploaded` (at once, if the store has it) or `uploadFailed`.
   case upload(ArtifactReference)
   /// Makes the attempt's folder, writes the request with the local paths of all inputs, starts the process.
   case startStage(Assignment)
   /// Kills the process; `stageExited` follows.
   case killStage(AttemptNumber)
-  /// Hashes a file of the attempt's folder into the cache.
+  /// Hashes a file of the attempt's folder into the cache. The process' output is in `stage.log` there.
   case keepFile(AttemptNumber, file: String)
   /// Removes the attempt's folder.
   case discard(AttemptNumber)

@@ -34,6 +34,8 @@ public enum WorkerMessage: Hashable, Sendable, Codable {
 public struct Hello: Hashable, Sendable, Codable {
   public var protocolVersion: Int
   public var worker: WorkerID
+  /// Drawn anew by each process, so that a restarted worker is told from a reconnected one.
+  public var incarnation: UInt64
   /// For people: the host's name unless told otherwise.
   public var name: String
   public var box: BoxID
@@ -45,11 +47,12 @@ public struct Hello: Hashable, Sendable, Codable {
   public var isDraining: Bool
 
   public init(
-    protocolVersion: Int = FleetProtocol.version, worker: WorkerID, name: String, box: BoxID, slots: Int,
-    labels: [String: String] = [:], attempts: [AttemptNumber] = [], isDraining: Bool = false
+    protocolVersion: Int = FleetProtocol.version, worker: WorkerID, incarnation: UInt64, name: String,
+    box: BoxID, slots: Int, labels: [String: String] = [:], attempts: [AttemptNumber] = [], isDraining: Bool = false
   ) {
     self.protocolVersion = protocolVersion
     self.worker = worker
+    self.incarnation = incarnation
     self.name = name
     self.box = box
     self.slots = slots

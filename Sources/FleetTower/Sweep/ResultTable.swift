@@ -2,15 +2,65 @@
 public struct ResultTable: Hashable, Sendable, Codable {
   public struct Row: Hashable, Sendable, Codable {
     public var trial: TrialID
-    /// The grid point, by the axis' name in the sweep file.
+    /// The grid point, by the axes' names in the sweep file.
     public var point: [String: PlainValue]
-    /// What has been measured so far, by the metric's name.
+    /// What has been measured so far, by the metrics' names.
     public var metrics: [String: Double]
-    /// `done`, `running`, `failed` …
-    public var state: String
-    public var isOnFront: Bool
+    public var state: TrialState
+    public internal(set) var isOnFront = false
+
+    public init(trial: TrialID, point: [String: PlainValue], metrics: [String: Double], state: TrialState) {
+      self.trial = trial
+      self.point = point
+      self.metrics = metrics
+      self.state = state
+    }
+
+    public func value(of objective: Objective) -> Double? { metrics[objective.metric.rawValue] }
   }
+
   public var sweep: SweepID
-  public var objectives: [Objective]
-  public var rows: [Row]
+  public private(set) var objectives: [Objective]
+  /// Best first by the first objective; trials without a value come last.
+  public private(set) var rows: [Row]
+
+  public init(sweep: SweepID, objectives: [Objective], rows: [Row]) {
+    self.sweep = sweep
+    self.objectives = objectives
+    self.rows = rows
+    markFront()
+    sort()
+  }
+
+  /// The same trials judged by other objectives.
+  public func judged(by objectives: [Objective]) -> ResultTable {
+    ResultTable(sweep: sweep, objectives: objectives, rows: rows)
+  }
+
+  public var front: [Row] { rows.filter(\.isOnFront) }
+
+  private mutating func markFront() {
+    let points = rows.map { row in objectives.map { row.value(of: $0) } }
+    let membership = ParetoFront.membership(of: points, objectives: objectives)
+    for index in rows.indices { rows[index].isOnFront = membership[index] }
+  }
+
+  /// By the objectives in their order, then by name, so that the order never depends on who finished first.
+  private mutating func sort() {
+    rows.sort { a, b in
+      for objective in objectives {
+        switch (a.value(of: objective), b.value(of: objective)) {
+        case (let x?, let y?) where x != y: return objective.prefers(x, to: y)
+        case (.some, nil): return true
+        case (nil, .some): return false
+        default: continue
+        }
+      }
+      return a.trial < b.trial
+    }
+  }
+}
+
+public enum TrialState: String, Hashable, Sendable, Codable {
+  case waiting, running, done, failed, cancelled
 }

@@ -17,21 +17,21 @@ public struct SweepSpec: Hashable, Sendable, Codable {
   public struct Grid: Hashable, Sendable, Codable {
     public var backbone: [String]
     public var optimizer: [String]
+    public var seed: [Int]
     /// Weight of the L1 penalty on batch-norm gammas; 0 leaves the `sparsify` stage out.
     public var sparsityRate: [Double]
     /// Fraction of prunable channels to remove, in [0, 1); 0 leaves `prune` and `finetune` out.
     public var pruneRatio: [Double]
-    public var seed: [Int]
 
     public init(
-      backbone: [String] = ["yolov5s"], optimizer: [String] = ["SGD"], sparsityRate: [Double] = [0.0001],
-      pruneRatio: [Double] = [0.3], seed: [Int] = [0]
+      backbone: [String] = ["yolov5s"], optimizer: [String] = ["SGD"], seed: [Int] = [0],
+      sparsityRate: [Double] = [0.0001], pruneRatio: [Double] = [0.3]
     ) {
       self.backbone = backbone
       self.optimizer = optimizer
+      self.seed = seed
       self.sparsityRate = sparsityRate
       self.pruneRatio = pruneRatio
-      self.seed = seed
     }
   }
 
@@ -120,4 +120,44 @@ public struct SweepSubmission: Hashable, Sendable, Codable {
 
   /// All artifacts that must be in the store before the sweep may start.
   public var artifacts: [ArtifactReference] { [dataset] + files.keys.sorted().map { files[$0]! } }
+}
+
+extension SweepSubmission {
+  /// What is wrong with it, if anything: asked again of every submission that arrives, whoever read its file.
+  public var problem: String? {
+    if let problem = spec.problem { return problem }
+    if let path = spec.files.first(where: { files[$0] == nil }) { return "the file \(path) was not submitted" }
+    return nil
+  }
+}
+
+extension SweepSpec {
+  /// A grid with more trials is taken for a mistake.
+  public static let trialLimit = 1_000_000
+
+  var problem: String? {
+    let names = name.utf8
+    let isPlain = names.allSatisfy { byte in
+      UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
+        || [UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: ".")].contains(byte)
+    }
+    if names.isEmpty || names.count > 64 || !isPlain {
+      return "the name must be 1 to 64 letters, digits, dots, dashes and underscores"
+    }
+    guard let trialCount, trialCount <= SweepSpec.trialLimit else {
+      return "the grid has more than \(SweepSpec.trialLimit) trials"
+    }
+    if trialCount == 0 { return "a grid axis is empty" }
+    if objectives.isEmpty { return "there is no objective" }
+    if !grid.sparsityRate.allSatisfy({ $0 >= 0 && $0.isFinite }) { return "a sparsity rate must not be negative" }
+    if !grid.pruneRatio.allSatisfy({ $0 >= 0 && $0 < 1 }) { return "a prune ratio must lie in [0, 1)" }
+    if imageSize < 32 || imageSize > 8192 || imageSize % 32 != 0 {
+      return "image_size must be a multiple of 32 from 32 to 8192"
+    }
+    if !(1...65_536).contains(batchSize) { return "batch_size must lie in 1...65536" }
+    if ![train.epochs, sparsify.epochs, finetune.epochs].allSatisfy((1...1_000_000).contains) {
+      return "epochs must lie in 1...1000000"
+    }
+    return nil
+  }
 }

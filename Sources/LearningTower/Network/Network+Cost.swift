@@ -40,9 +40,12 @@ extension Network {
       outputs[layer] = [shapes[index]]
     }
     outputs[Substring(detect.path)] = detect.outputs.map { shapes[$0] }
+    let types = Dictionary(modules.map { ($0.path, $0.type) }, uniquingKeysWith: { first, _ in first })
     return modules.filter { $0.path.split(separator: ".").count == 2 }.map { module in
-      LayerSummary(
-        path: module.path, type: module.type, parameterCount: counts[Substring(module.path)] ?? 0,
+      // A repeated block is a Sequential of it.
+      let type = module.type == "Sequential" ? types["\(module.path).0"] ?? module.type : module.type
+      return LayerSummary(
+        path: module.path, type: type, parameterCount: counts[Substring(module.path)] ?? 0,
         outputs: outputs[Substring(module.path)] ?? [])
     }
   }

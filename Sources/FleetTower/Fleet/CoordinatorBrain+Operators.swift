@@ -1,0 +1,139 @@
+import Sweep
+
+/// What operators ask for. Reading costs as much as what is read; only these requests ever scan a sweep.
+extension CoordinatorBrain {
+  mutating func answer(_ request: OperatorRequest, from connection: ConnectionID, missing: [ArtifactDigest]) {
+    emit(.respond(response(to: request, missing: missing), to: connection))
+  }
+
+  private mutating func response(to request: OperatorRequest, missing: [ArtifactDigest]) -> OperatorResponse {
+    do {
+      switch request {
+      case .submit(let submission): return try submit(submission, missing)
+      case .status(nil): return .sweeps(sweeps.indices.map(summary))
+      case .status(let name?): return .sweep(status(of: try findSweep(name)))
+      case .results(let name, let objectives):
+        let table = results(of: try findSweep(name))
+        return .results(objectives.map { table.judged(by: $0) } ?? table)
+      case .workers: return .workers(workers.keys.sorted().map(status))
+      case .drain(let name, let isDraining): return try drain(name, isDraining)
+      case .cancel(let name): return try cancel(findSweep(name))
+      case .retry(let target): return try retry(target)
+      case .logs(let key): return .logs(history(of: try findJob(key)))
+      case .pull(let name): return try pull(name)
+      }
+    } catch {
+      return .refused(reason: error.reason)
+    }
+  }
+
+  private mutating func submit(
+    _ submission: SweepSubmission, _ missing: [ArtifactDigest]
+  ) throws(Refusal) -> OperatorResponse {
+    if let problem = submission.problem { throw Refusal(problem) }
+    guard missing.isEmpty else { return .artifactsMissing(missing) }
+    let id = submission.sweepID
+    if let known = sweepIndex[id], !sweeps[known].isCancelled { return .submitted(sweep: id, isNew: false) }
+    decide(.sweepSubmitted(sweep: id, submission: submission))
+    return .submitted(sweep: id, isNew: true)
+  }
+
+  private mutating func drain(_ name: String, _ isDraining: Bool) throws(Refusal) -> OperatorResponse {
+    let worker = try findWorker(name)
+    if drainedWorkers.contains(worker) != isDraining {
+      decide(.workerDrained(worker: worker, isDraining: isDraining))
+      tell(worker, .drain(isDraining: isDraining))
+      refresh(worker)
+    }
+    let count = attemptsOfWorker[worker]?.count ?? 0
+    return .done(
+      message: isDraining ? "\(worker) takes nothing new; \(count) jobs still run there" : "\(worker) takes jobs again")
+  }
+
+  private mutating func cancel(_ sweep: Int) throws(Refusal) -> OperatorResponse {
+    guard !sweeps[sweep].isCancelled else { return .done(message: "\(sweeps[sweep].id) was cancelled before") }
+    // Whom to tell is asked before the record ends the attempts.
+    for job in sweeps[sweep].jobs where jobs[job].sweeps == [sweep] {
+      if case .leased(let number) = jobs[job].state {
+        tell(attempts[number]!.worker, .cancelAttempt(attempt: number, reason: .cancelled))
+      }
+    }
+    decide(.sweepCancelled(sweep: sweeps[sweep].id))
+    return .done(message: "\(sweeps[sweep].id) is cancelled; submitting it again goes on where it stopped")
+  }
+
+  private mutating func retry(_ target: String) throws(Refusal) -> OperatorResponse {
+    let candidates: [Int]
+    if let sweep = try? findSweep(target) {
+      guard !sweeps[sweep].isCancelled else { throw Refusal("\(sweeps[sweep].id) is cancelled: submit it again") }
+      candidates = sweeps[sweep].jobs
+    } else {
+      candidates = [try findJob(target)]
+    }
+    let failed = candidates.filter { job in
+      if case .failed = jobs[job].state { !jobs[job].sweeps.isEmpty } else { false }
+    }
+    guard !failed.isEmpty else { return .done(message: "nothing of \(target) has failed") }
+    decide(.jobsRetried(jobs: failed.map { jobs[$0].key }))
+    return .done(message: "\(failed.count) jobs start anew, with everything that waits for them")
+  }
+
+  private func pull(_ name: String) throws(Refusal) -> OperatorResponse {
+    let (sweep, trial) = try findTrial(name)
+    let tree = sweeps[sweep].tree
+    let job = jobs[sweeps[sweep].jobs[tree.modelNode(ofTrial: trial)]]
+    guard let result = job.success?.result else {
+      throw Refusal("trial \(tree.trialIDs[trial]) has no model yet: its \(job.stage.rawValue) is \(job.state.word)")
+    }
+    return .artifacts(trial: tree.trialIDs[trial], model: job.key, artifacts: result.artifacts)
+  }
+}
+
+// MARK: - Names people type
+
+/// A request that cannot be granted, in words.
+struct Refusal: Error {
+  let reason: String
+  init(_ reason: String) { self.reason = reason }
+}
+
+extension CoordinatorBrain {
+  private func only<T>(_ found: [T], _ kind: String, _ name: String) throws(Refusal) -> T {
+    if found.count == 1 { return found[0] }
+    throw Refusal(
+      found.isEmpty ? "there is no \(kind) \(name)" : "\(found.count) \(kind)s begin with \(name): write more of it")
+  }
+
+  /// By its full name, or by a beginning that no other sweep shares; the latest of those with just that spec name.
+  func findSweep(_ name: String) throws(Refusal) -> Int {
+    if let exact = sweepIndex[SweepID(name)] { return exact }
+    if let latest = sweeps.lastIndex(where: { $0.tree.submission.spec.name == name }) { return latest }
+    return try only(sweeps.indices.filter { sweeps[$0].id.name.hasPrefix(name) }, "sweep", name)
+  }
+
+  func findJob(_ key: String) throws(Refusal) -> Int {
+    if let exact = JobKey(key).flatMap({ jobIndex[$0] }) { return exact }
+    return try only(key.isEmpty ? [] : jobs.indices.filter { jobs[$0].key.description.hasPrefix(key) }, "job", key)
+  }
+
+  func findWorker(_ name: String) throws(Refusal) -> WorkerID {
+    if workers[WorkerID(name)] != nil || drainedWorkers.contains(WorkerID(name)) { return WorkerID(name) }
+    return try only(
+      workers.values.filter { $0.name == name || $0.id.name.hasPrefix(name) }.map(\.id), "worker", name)
+  }
+
+  /// The name of a trial, or `SWEEP/TRIAL` where several sweeps have it.
+  func findTrial(_ name: String) throws(Refusal) -> (sweep: Int, trial: Int) {
+    let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
+    let candidates = parts.count == 2 ? [try findSweep(parts[0])] : Array(sweeps.indices)
+    guard let prefix = parts.last else { throw Refusal("name a trial") }
+    var found: [(sweep: Int, trial: Int)] = []
+    for sweep in candidates {
+      let ids = sweeps[sweep].tree.trialIDs
+      found += ids.indices.filter { ids[$0].name.hasPrefix(prefix) }.map { (sweep, $0) }
+    }
+    // The same grid point in several sweeps: the latest is meant.
+    if Set(found.map { sweeps[$0.sweep].tree.trialIDs[$0.trial] }).count == 1 { return found.last! }
+    return try only(found, "trial", name)
+  }
+}

@@ -1,0 +1,220 @@
+import Sweep
+
+/// What each record changes. Nothing here looks at connections, and nothing decides: replay must come out the same.
+extension CoordinatorBrain {
+  mutating func apply(_ record: Record) {
+    switch record {
+    case .sweepSubmitted(let id, let submission): add(id, submission)
+    case .sweepCancelled(let id): withdraw(id)
+    case .attemptStarted(let number, let key, let worker): begin(number, at: key, by: worker)
+    case .epochFinished(let number, let key, let metrics):
+      guard let job = jobIndex[key] else { return }
+      jobs[job].epochs = metrics
+      attempts[number]?.lastEpoch = metrics.epoch
+    case .checkpointStored(_, let key, let checkpoint):
+      guard let job = jobIndex[key] else { return }
+      jobs[job].checkpoint = checkpoint
+      forgiveLosses(of: job)
+    case .attemptEnded(let number, let key, let outcome): end(number, at: key, outcome)
+    case .attemptSurvived(let number, let key):
+      lostAttempts[number] = nil
+      guard let job = jobIndex[key] else { return }
+      jobs[job].losses.removeAll { $0 == number }
+    case .jobSucceeded(let number, let key, let worker, let result): succeed(number, at: key, by: worker, result)
+    case .jobFailed(let key, let reason):
+      guard let job = jobIndex[key] else { return }
+      enter(.failed(reason: reason), job)
+      block(below: job)
+    case .jobsRetried(let keys): for key in keys { reset(key) }
+    case .workerDrained(let worker, let isDraining):
+      if isDraining { drainedWorkers.insert(worker) } else { drainedWorkers.remove(worker) }
+    case .benchmarkBoxChosen(let id, let box): move(id, to: box)
+    }
+  }
+
+  /// Submitting again what was cancelled, or sharing what has failed, gives it a new chance.
+  private mutating func add(_ id: SweepID, _ submission: SweepSubmission) {
+    if let known = sweepIndex[id] {
+      sweeps[known].isCancelled = false
+      for job in sweeps[known].jobs { adopt(job, by: known, cost: jobs[job].remainingCost) }
+      for job in sweeps[known].jobs { settle(job) }
+      return
+    }
+    let tree = StageTree(submission)
+    let sweep = sweeps.count
+    var jobsOfNodes: [Int] = []
+    jobsOfNodes.reserveCapacity(tree.nodes.count)
+    for (index, node) in tree.nodes.enumerated() {
+      let job = jobIndex[node.key] ?? create(node, parent: node.parent.map { jobsOfNodes[$0] }, sweep, index)
+      adopt(job, by: sweep, cost: node.remainingCost)
+      jobsOfNodes.append(job)
+    }
+    sweepIndex[id] = sweep
+    sweeps.append(SweepState(id: id, tree: tree, jobs: jobsOfNodes))
+    for job in jobsOfNodes { settle(job) }
+  }
+
+  private mutating func create(_ node: StageTree.Node, parent: Int?, _ sweep: Int, _ index: Int) -> Int {
+    let job = jobs.count
+    jobs.append(
+      Job(
+        key: node.key, stage: node.stage, parent: parent, sweep: sweep, node: index, remainingCost: node.remainingCost))
+    jobIndex[node.key] = job
+    if let parent { jobs[parent].children.append(job) }
+    return job
+  }
+
+  private mutating func adopt(_ job: Int, by sweep: Int, cost: Int) {
+    if !jobs[job].sweeps.contains(sweep) { jobs[job].sweeps.append(sweep) }
+    jobs[job].remainingCost = max(jobs[job].remainingCost, cost)
+    switch jobs[job].state {
+    case .failed, .blocked, .cancelled:
+      forgive(job)
+      enter(.waiting, job)
+    case .waiting, .ready, .leased, .succeeded: break
+    }
+  }
+
+  private mutating func withdraw(_ id: SweepID) {
+    guard let sweep = sweepIndex[id] else { return }
+    sweeps[sweep].isCancelled = true
+    for job in sweeps[sweep].jobs {
+      jobs[job].sweeps.removeAll { $0 == sweep }
+      guard jobs[job].sweeps.isEmpty else { continue }
+      switch jobs[job].state {
+      case .leased(let number):
+        close(number, at: job, outcome: "cancelled")
+        enter(.cancelled, job)
+      case .waiting, .ready, .blocked: enter(.cancelled, job)
+      case .succeeded, .failed, .cancelled: break
+      }
+    }
+  }
+
+  private mutating func begin(_ number: AttemptNumber, at key: JobKey, by worker: WorkerID) {
+    lastAttempt = max(lastAttempt, number.value)
+    guard let job = jobIndex[key] else { return }
+    attempts[number] = Attempt(number: number, job: job, worker: worker)
+    attemptsOfWorker[worker, default: []].append(number)
+    jobs[job].attemptCount += 1
+    if jobs[job].history.count == Job.historyLimit { jobs[job].history.removeFirst() }
+    jobs[job].history.append(JobHistory.Entry(attempt: number, worker: worker.name, outcome: "running", log: nil))
+    enter(.leased(number), job)
+    place(number)
+    renewLease(of: number)
+  }
+
+  private mutating func end(_ number: AttemptNumber, at key: JobKey, _ outcome: AttemptOutcome) {
+    guard let job = jobIndex[key] else { return }
+    switch outcome {
+    case .failed(let failure):
+      close(number, at: job, outcome: "failed: " + failure.message, log: failure.log)
+      jobs[job].failures += 1
+      enter(.ready, job)
+      delay(job)
+    case .lost:
+      close(number, at: job, outcome: "lost with its worker")
+      jobs[job].losses.append(number)
+      lostAttempts[number] = job
+      enter(.ready, job)
+    case .returned:
+      close(number, at: job, outcome: "handed back")
+      enter(.ready, job)
+    }
+  }
+
+  private mutating func succeed(
+    _ number: AttemptNumber, at key: JobKey, by worker: WorkerID, _ result: StageResult
+  ) {
+    guard let job = jobIndex[key] else { return }
+    close(number, at: job, outcome: "succeeded", log: result.artifact(.log))
+    jobs[job].success = Job.Success(attempt: number, worker: worker, result: result)
+    jobs[job].checkpoint = nil
+    forgiveLosses(of: job)
+    enter(.succeeded, job)
+    for child in jobs[job].children { settle(child) }
+  }
+
+  private mutating func reset(_ key: JobKey) {
+    guard let job = jobIndex[key] else { return }
+    forgive(job)
+    enter(.waiting, job)
+    unblock(below: job)
+    settle(job)
+  }
+
+  private mutating func move(_ id: SweepID, to box: BoxID) {
+    guard let sweep = sweepIndex[id] else { return }
+    sweeps[sweep].benchmarkBox = box
+    for job in sweeps[sweep].jobs where jobs[job].stage == .benchmark && jobs[job].state == .succeeded {
+      jobs[job].success = nil
+      enter(.waiting, job)
+      settle(job)
+    }
+  }
+}
+
+// MARK: - Parts of transitions
+
+extension CoordinatorBrain {
+  /// The one place where a job changes its state; the queue follows.
+  private mutating func enter(_ state: Job.State, _ job: Int) {
+    dequeue(job)
+    deadlines.remove(.retry(job: job))
+    jobs[job].state = state
+    if state == .ready { enqueue(job) }
+  }
+
+  /// A waiting job whose parent has succeeded becomes ready.
+  private mutating func settle(_ job: Int) {
+    guard jobs[job].state == .waiting else { return }
+    if let parent = jobs[job].parent, jobs[parent].state != .succeeded { return }
+    enter(.ready, job)
+  }
+
+  /// Keeps a failed job from the queue for a while, longer after each failure. After a restart it may go at once.
+  private mutating func delay(_ job: Int) {
+    let doublings = min(jobs[job].failures - 1, 20)
+    let pause = min(policy.retryMilliseconds << doublings, policy.retryLimitMilliseconds)
+    dequeue(job)
+    deadlines.set(.retry(job: job), now.advanced(byMilliseconds: pause))
+  }
+
+  private mutating func close(
+    _ number: AttemptNumber, at job: Int, outcome: String, log: ArtifactReference? = nil
+  ) {
+    if let attempt = attempts.removeValue(forKey: number) {
+      attemptsOfWorker[attempt.worker]!.removeAll { $0 == number }
+      if attemptsOfWorker[attempt.worker]!.isEmpty { attemptsOfWorker[attempt.worker] = nil }
+      vacate(attempt)
+    }
+    deadlines.remove(.lease(number))
+    guard let entry = jobs[job].history.lastIndex(where: { $0.attempt == number }) else { return }
+    jobs[job].history[entry].outcome = outcome
+    jobs[job].history[entry].log = log
+  }
+
+  private mutating func forgiveLosses(of job: Int) {
+    for number in jobs[job].losses { lostAttempts[number] = nil }
+    jobs[job].losses = []
+  }
+
+  private mutating func forgive(_ job: Int) {
+    forgiveLosses(of: job)
+    jobs[job].failures = 0
+  }
+
+  private mutating func block(below job: Int) {
+    for child in jobs[job].children where jobs[child].state == .waiting {
+      enter(.blocked, child)
+      block(below: child)
+    }
+  }
+
+  private mutating func unblock(below job: Int) {
+    for child in jobs[job].children where jobs[child].state == .blocked {
+      enter(.waiting, child)
+      unblock(below: child)
+    }
+  }
+}

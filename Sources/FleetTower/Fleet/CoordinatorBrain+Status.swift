@@ -1,0 +1,137 @@
+import Sweep
+
+/// How things stand, for people: read-only.
+extension CoordinatorBrain {
+  func summary(of sweep: Int) -> SweepSummary {
+    var counts = JobCounts()
+    for job in sweeps[sweep].jobs { counts.add(jobs[job].state) }
+    let state: SweepSummary.State =
+      if sweeps[sweep].isCancelled {
+        .cancelled
+      } else if counts.waiting + counts.ready + counts.leased > 0 {
+        .running
+      } else {
+        counts.succeeded == counts.total ? .finished : .failed
+      }
+    return SweepSummary(
+      sweep: sweeps[sweep].id, state: state, trials: sweeps[sweep].tree.trials.count, jobs: counts)
+  }
+
+  func status(of sweep: Int) -> SweepStatus {
+    var trials = [[TrialID]](repeating: [], count: sweeps[sweep].jobs.count)
+    let tree = sweeps[sweep].tree
+    for (trial, nodes) in tree.nodesOfTrial.enumerated() {
+      for node in nodes { trials[node].append(tree.trialIDs[trial]) }
+    }
+    let statuses = sweeps[sweep].jobs.enumerated().map { status(ofJob: $1, node: $0, in: sweep, trials: trials[$0]) }
+    return SweepStatus(summary: summary(of: sweep), jobs: statuses)
+  }
+
+  private func status(ofJob index: Int, node: Int, in sweep: Int, trials: [TrialID]) -> JobStatus {
+    let job = jobs[index]
+    var worker: String?
+    if case .leased(let number) = job.state {
+      worker = attempts[number].map { workers[$0.worker]?.name ?? $0.worker.name }
+    }
+    return JobStatus(
+      job: job.key, stage: job.stage, title: title(of: node, in: sweeps[sweep].tree), state: job.state.word,
+      reason: reason(of: index), worker: worker, attempts: job.attemptCount, epochs: job.epochs, trials: trials)
+  }
+
+  /// The axes that the stage depends on.
+  private func title(of node: Int, in tree: StageTree) -> String {
+    let trial = tree.trials[tree.nodes[node].trial]
+    var parts = [trial.backbone, trial.optimizer]
+    if tree.submission.spec.grid.seed.count > 1 { parts.append("seed \(trial.seed)") }
+    let stage = tree.nodes[node].stage
+    if stage > .train, trial.sparsityRate > 0 { parts.append("sparsity \(trial.sparsityRate)") }
+    if stage > .sparsify, trial.pruneRatio > 0 { parts.append("prune \(trial.pruneRatio)") }
+    return parts.joined(separator: " ")
+  }
+
+  /// Why the job is not running or done.
+  private func reason(of index: Int) -> String? {
+    let job = jobs[index]
+    switch job.state {
+    case .succeeded, .cancelled: return nil
+    case .failed(let reason): return reason
+    case .blocked: return "something before it has failed"
+    case .waiting: return job.parent.map { "waits for \(jobs[$0].stage.rawValue) \(jobs[$0].key.short)" }
+    case .leased(let number):
+      return attempts[number]?.isOrphaned == true ? "its worker has lost the connection" : nil
+    case .ready:
+      if deadlines.contains(.retry(job: index)) { return "waits before attempt \(job.attemptCount + 1)" }
+      if job.stage == .benchmark { return benchmarkReason(of: job) }
+      return workers.keys.contains(where: isWilling) ? "waits for a free slot" : "no worker is connected"
+    }
+  }
+
+  private func benchmarkReason(of job: Job) -> String {
+    guard let box = sweeps[job.sweep].benchmarkBox else { return "no worker is connected" }
+    guard let state = boxes[box], state.absentSince == nil else { return "waits for box \(box) to come back" }
+    return "waits until nothing else runs on box \(box)"
+  }
+
+  func status(of id: WorkerID) -> WorkerStatus {
+    let worker = workers[id]!
+    return WorkerStatus(
+      worker: id, name: worker.name, box: worker.box, slots: worker.slots, isConnected: worker.connection != nil,
+      isDraining: worker.isLeaving || drainedWorkers.contains(id),
+      jobs: (attemptsOfWorker[id] ?? []).map { jobs[attempts[$0]!.job].key })
+  }
+
+  func history(of job: Int) -> JobHistory {
+    JobHistory(job: jobs[job].key, stage: jobs[job].stage, entries: jobs[job].history)
+  }
+
+  // MARK: - Results
+
+  func results(of sweep: Int) -> ResultTable {
+    let tree = sweeps[sweep].tree
+    let rows = tree.trials.indices.map { trial in
+      let path = tree.nodesOfTrial[trial].map { jobs[sweeps[sweep].jobs[$0]] }
+      var metrics: [String: Double] = [:]
+      for job in path where !job.stage.makesModel {
+        metrics.merge(job.success?.result.metrics ?? [:]) { _, later in later }
+      }
+      return ResultTable.Row(
+        trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics, state: state(of: path))
+    }
+    return ResultTable(sweep: sweeps[sweep].id, objectives: tree.submission.spec.objectives, rows: rows)
+  }
+
+  private func state(of path: [Job]) -> TrialState {
+    if path.allSatisfy({ $0.state == .succeeded }) { return .done }
+    if path.contains(where: { if case .failed = $0.state { true } else { $0.state == .blocked } }) { return .failed }
+    if path.contains(where: { $0.state == .cancelled }) { return .cancelled }
+    return path.contains { $0.attemptCount > 0 } ? .running : .waiting
+  }
+}
+
+extension Job.State {
+  var word: String {
+    switch self {
+    case .waiting: "waiting"
+    case .ready: "ready"
+    case .leased: "running"
+    case .succeeded: "succeeded"
+    case .failed: "failed"
+    case .blocked: "blocked"
+    case .cancelled: "cancelled"
+    }
+  }
+}
+
+extension JobCounts {
+  mutating func add(_ state: Job.State) {
+    switch state {
+    case .waiting: waiting += 1
+    case .ready: ready += 1
+    case .leased: leased += 1
+    case .succeeded: succeeded += 1
+    case .failed: failed += 1
+    case .blocked: blocked += 1
+    case .cancelled: cancelled += 1
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import Sweep
+
+/// Workers coming, staying and going.
+extension CoordinatorBrain {
+  mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, missing: [ArtifactDigest]) {
+    if case .hello(let hello) = message { return welcome(hello, on: connection) }
+    // Messages that were on their way when their connection was replaced or closed count for nothing: what they were
+    // owed for is said again on the new connection.
+    guard let worker = workerOfConnection[connection] else { return emit(.close(connection)) }
+    heard(from: worker)
+    switch message {
+    case .hello: break
+    case .heartbeat(let attempts): heartbeat(of: attempts, from: worker)
+    case .epochMetrics(let attempt, let metrics): epochFinished(attempt, metrics, worker)
+    case .checkpointStored(let attempt, let checkpoint): checkpointStored(attempt, checkpoint, worker, missing)
+    case .attemptFinished(let attempt, let result): attemptFinished(attempt, result, worker, missing)
+    case .attemptFailed(let attempt, let failure): attemptFailed(attempt, failure, worker, missing)
+    case .attemptReturned(let attempt): attemptReturned(attempt, worker)
+    case .goodbye: farewell(worker)
+    }
+  }
+
+  private mutating func welcome(_ hello: Hello, on connection: ConnectionID) {
+    guard FleetProtocol.accepted.contains(hello.protocolVersion) else {
+      let reason =
+        "this coordinator speaks protocol \(FleetProtocol.version), the worker \(hello.protocolVersion): "
+        + "update the older of the two"
+      emit(.send(.refused(reason: reason), to: connection))
+      return emit(.close(connection))
+    }
+    guard workerOfConnection[connection] ?? hello.worker == hello.worker else {
+      return emit(.close(connection))  // One connection cannot speak for two workers.
+    }
+    if let former = workers[hello.worker]?.connection, former != connection {
+      disconnected(former)
+      emit(.close(former))
+    }
+    let hasCrashed = workers[hello.worker].map { $0.incarnation != hello.incarnation } ?? false
+    enroll(hello, on: connection)
+    endUnlisted(by: hello, hasCrashed: hasCrashed)
+    let abandon = hello.attempts.filter { !resume($0, by: hello.worker) }
+    refresh(hello.worker)
+    tell(
+      hello.worker,
+      .welcome(
+        Welcome(
+          leaseMilliseconds: policy.leaseMilliseconds, heartbeatMilliseconds: policy.heartbeatMilliseconds,
+          abandon: abandon)))
+    if drainedWorkers.contains(hello.worker) { tell(hello.worker, .drain(isDraining: true)) }
+  }
+
+  private mutating func enroll(_ hello: Hello, on connection: ConnectionID) {
+    if let former = workers[hello.worker], former.box != hello.box { leave(former) }
+    workers[hello.worker] = WorkerState(
+      id: hello.worker, incarnation: hello.incarnation, name: hello.name, box: hello.box, slots: max(0, hello.slots),
+      labels: hello.labels, connection: connection, isLeaving: hello.isDraining)
+    workerOfConnection[connection] = hello.worker
+    if boxes[hello.box]?.workers.contains(hello.worker) != true {
+      boxes[hello.box, default: Box()].workers.append(hello.worker)
+      boxes[hello.box]!.workers.sort()
+    }
+    deadlines.remove(.forget(hello.worker))
+    heard(from: hello.worker)
+  }
+
+  /// What we believe the worker runs and it does not: it crashed since, or the assignment never arrived. Only a crash
+  /// is held against the job; of one that happened while the coordinator was away, nothing is known.
+  private mutating func endUnlisted(by hello: Hello, hasCrashed: Bool) {
+    for number in attemptsOfWorker[hello.worker] ?? [] where !hello.attempts.contains(number) {
+      if hasCrashed { lose(number) } else { handBack(number) }
+    }
+  }
+
+  mutating func handBack(_ number: AttemptNumber) {
+    decide(.attemptEnded(attempt: number, job: jobs[attempts[number]!.job].key, outcome: .returned))
+  }
+
+  /// - Returns: whether the attempt still counts.
+  private mutating func resume(_ number: AttemptNumber, by worker: WorkerID) -> Bool {
+    if let job = lostAttempts[number] { decide(.attemptSurvived(attempt: number, job: jobs[job].key)) }
+    guard let attempt = attempts[number], attempt.worker == worker else { return false }
+    attempts[number]!.isOrphaned = false
+    dequeue(attempt.job)
+    if attempt.box == nil { place(number) }
+    renewLease(of: number)
+    return true
+  }
+
+  private mutating func heartbeat(of listed: [AttemptNumber], from worker: WorkerID) {
+    for number in listed {
+      if attempts[number]?.worker == worker {
+        renewLease(of: number)
+      } else {
+        tell(worker, .cancelAttempt(attempt: number, reason: .superseded))
+      }
+    }
+    tell(worker, .heartbeatAcknowledged)
+  }
+
+  private mutating func farewell(_ worker: WorkerID) {
+    for number in attemptsOfWorker[worker] ?? [] { handBack(number) }
+    if let connection = workers[worker]!.connection {
+      disconnected(connection)
+      emit(.close(connection))
+    }
+  }
+
+  /// The jobs of a worker whose connection is gone may go elsewhere at once; should it come back before they have, it
+  /// goes on with them.
+  mutating func disconnected(_ connection: ConnectionID) {
+    // Operators, connections that never said hello, and those already replaced end without consequence.
+    guard let id = workerOfConnection.removeValue(forKey: connection) else { return }
+    workers[id]!.connection = nil
+    deadlines.remove(.silence(id))
+    deadlines.set(.forget(id), now.advanced(byMilliseconds: policy.boxPatienceMilliseconds))
+    for number in attemptsOfWorker[id] ?? [] {
+      attempts[number]!.isOrphaned = true
+      enqueue(attempts[number]!.job)
+    }
+    refresh(id)
+  }
+
+  /// Drops a worker that has not come back. (Its attempts ended with their leases, long before.)
+  mutating func forget(_ id: WorkerID) {
+    guard let worker = workers[id], worker.connection == nil, attemptsOfWorker[id] == nil else { return }
+    workers[id] = nil
+    leave(worker)
+  }
+
+  private mutating func leave(_ worker: WorkerState) {
+    boxes[worker.box]!.workers.removeAll { $0 == worker.id }
+    let isNeeded = boxes[worker.box]!.attemptCount > 0 || isAwaited(worker.box)
+    if boxes[worker.box]!.workers.isEmpty, !isNeeded { boxes[worker.box] = nil }
+  }
+
+  private mutating func heard(from worker: WorkerID) {
+    deadlines.set(.silence(worker), now.advanced(byMilliseconds: policy.leaseMilliseconds))
+  }
+}

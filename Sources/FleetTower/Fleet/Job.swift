@@ -1,0 +1,95 @@
+import Sweep
+
+/// One stage to be executed once, for all sweeps that want it.
+struct Job: Sendable {
+  enum State: Hashable, Sendable {
+    /// Its parent has not succeeded yet.
+    case waiting
+    case ready
+    case leased(AttemptNumber)
+    case succeeded
+    /// Given up until an operator retries it.
+    case failed(reason: String)
+    /// An ancestor has failed.
+    case blocked
+    /// No sweep wants it any more.
+    case cancelled
+  }
+
+  struct Success: Hashable, Sendable {
+    let attempt: AttemptNumber
+    let worker: WorkerID
+    let result: StageResult
+  }
+
+  let key: JobKey
+  let stage: Stage
+  let parent: Int?
+  /// Where its configuration and files are written down.
+  let sweep: Int
+  let node: Int
+  var children: [Int] = []
+  /// The sweeps that want it and are not cancelled.
+  var sweeps: [Int] = []
+  /// Work on the longest way from here to a leaf; longer ways go first.
+  var remainingCost: Int
+  var state: State = .waiting
+  var failures = 0
+  /// Attempts lost with their worker since the last checkpoint.
+  var losses: [AttemptNumber] = []
+  var attemptCount = 0
+  /// The newest acknowledged one.
+  var checkpoint: Checkpoint?
+  var epochs: EpochMetrics?
+  var success: Success?
+  /// The latest attempts, for people.
+  var history: [JobHistory.Entry] = []
+
+  static let historyLimit = 8
+}
+
+/// An attempt that may still bring a result.
+struct Attempt: Sendable {
+  let number: AttemptNumber
+  let job: Int
+  let worker: WorkerID
+  /// Unknown after a restart of the coordinator until the worker says hello again.
+  var box: BoxID?
+  /// Its worker's connection is gone. The job may be given to another worker, but until that happens the worker may
+  /// come back and go on.
+  var isOrphaned = false
+  var lastEpoch = 0
+}
+
+struct SweepState: Sendable {
+  let id: SweepID
+  let tree: StageTree
+  /// For each node of the tree, its job.
+  let jobs: [Int]
+  var isCancelled = false
+  var benchmarkBox: BoxID?
+}
+
+/// A worker as the coordinator knows it.
+struct WorkerState: Sendable {
+  let id: WorkerID
+  var incarnation: UInt64
+  var name: String
+  var box: BoxID
+  var slots: Int
+  var labels: [String: String]
+  var connection: ConnectionID?
+  /// The worker says that it is on its way out.
+  var isLeaving: Bool
+}
+
+/// A machine and what runs on it.
+struct Box: Sendable {
+  /// Sorted.
+  var workers: [WorkerID] = []
+  /// Attempts that may be running there, orphaned ones included.
+  var attemptCount = 0
+  var benchmark: AttemptNumber?
+  /// Since when no worker there is willing.
+  var absentSince: Instant?
+}

@@ -1,0 +1,48 @@
+/// A priority queue whose elements have names, so that they can be moved and removed: lowest priority value first,
+/// first come first among equals.
+///
+/// Removal is lazy: the heap keeps dead entries until they surface, or until they outnumber the living.
+struct KeyedQueue<Key: Hashable & Sendable, Priority: Comparable & Sendable>: Sendable {
+  private struct Entry: Comparable, Sendable {
+    let priority: Priority
+    let ticket: UInt64
+    let key: Key
+    static func == (a: Entry, b: Entry) -> Bool { a.ticket == b.ticket }
+    static func < (a: Entry, b: Entry) -> Bool {
+      a.priority != b.priority ? a.priority < b.priority : a.ticket < b.ticket
+    }
+  }
+
+  private var heap = PriorityQueue<Entry>()
+  /// The ticket of each element's one living entry.
+  private var tickets: [Key: UInt64] = [:]
+  private var lastTicket: UInt64 = 0
+
+  var count: Int { tickets.count }
+  var isEmpty: Bool { tickets.isEmpty }
+  func contains(_ key: Key) -> Bool { tickets[key] != nil }
+
+  /// The first element; dead entries never stay on top.
+  var first: (key: Key, priority: Priority)? { heap.first.map { ($0.key, $0.priority) } }
+
+  /// Adds the element, or moves it to another priority, behind those that have it already.
+  mutating func set(_ key: Key, _ priority: Priority) {
+    lastTicket += 1
+    tickets[key] = lastTicket
+    heap.insert(Entry(priority: priority, ticket: lastTicket, key: key))
+    clean()
+  }
+
+  mutating func remove(_ key: Key) {
+    guard tickets.removeValue(forKey: key) != nil else { return }
+    clean()
+  }
+
+  private mutating func clean() {
+    while let top = heap.first, tickets[top.key] != top.ticket { heap.removeFirst() }
+    if heap.count > 2 * tickets.count + 64 {
+      let tickets = tickets
+      heap.removeAll { tickets[$0.key] != $0.ticket }
+    }
+  }
+}

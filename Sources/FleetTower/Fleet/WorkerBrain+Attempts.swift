@@ -1,0 +1,202 @@
+import Sweep
+
+/// The way of one attempt.
+extension WorkerBrain {
+  mutating func take(_ assignment: Assignment) {
+    let number = assignment.attempt
+    guard attempts[number] == nil else { return }  // Said twice.
+    let inputs = Dictionary(assignment.inputs.values.map { ($0.digest, $0) }) { first, _ in first }
+    attempts[number] = HeldAttempt(assignment: assignment, phase: .fetching(Set(inputs.keys)))
+    // Assigned before the coordinator heard that we leave.
+    if isLeaving { return owe(.attemptReturned(attempt: number), number) }
+    for digest in inputs.keys.sorted() { beginFetch(inputs[digest]!) }
+    if inputs.isEmpty { attempts[number]!.phase = .queued }
+  }
+
+  mutating func inputArrived(_ digest: ArtifactDigest) {
+    for number in heldAttempts {
+      guard case .fetching(var missing) = attempts[number]!.phase, missing.remove(digest) != nil else { continue }
+      attempts[number]!.phase = missing.isEmpty ? .queued : .fetching(missing)
+    }
+  }
+
+  mutating func inputUnavailable(_ digest: ArtifactDigest, _ reason: String) {
+    for number in heldAttempts {
+      guard case .fetching(let missing) = attempts[number]!.phase, missing.contains(digest) else { continue }
+      owe(.attemptFailed(attempt: number, failure: StageFailure(message: "cannot fetch \(digest): \(reason)")), number)
+    }
+  }
+
+  /// Oldest first. A cancelled stage holds its slot until its process is gone.
+  mutating func startQueued() {
+    var free = identity.slots - attempts.values.count(where: \.hasProcess)
+    for number in heldAttempts where free > 0 {
+      guard case .queued = attempts[number]!.phase else { continue }
+      attempts[number]!.phase = .running(end: nil)
+      emit(.startStage(attempts[number]!.assignment))
+      free -= 1
+    }
+  }
+
+  mutating func stageReported(_ number: AttemptNumber, _ event: StageEvent) {
+    // A killed stage may still have said something.
+    guard case .running(let end) = attempts[number]?.phase else { return }
+    switch event {
+    case .started: break
+    case .epoch(let metrics):
+      attempts[number]!.metrics.append(metrics)
+      if attempts[number]!.metrics.count > policy.metricsLimit { attempts[number]!.metrics.removeFirst() }
+      say(.epochMetrics(attempt: number, metrics: metrics))
+    case .checkpoint(let epoch, let file): deliver(HeldAttempt.Delivery(epoch: epoch, file: file), of: number)
+    case .finished(let output): attempts[number]!.phase = .running(end: end ?? .finished(output))
+    case .failed(let message): attempts[number]!.phase = .running(end: .failed(message: message))
+    }
+  }
+
+  mutating func stageExited(_ number: AttemptNumber, _ message: String) {
+    guard let phase = attempts[number]?.phase else { return }  // Forgotten when the daemon began to leave.
+    switch phase {
+    case .running(let end): settle(number, end ?? .failed(message: message))
+    case .dying(isHandedBack: true):
+      attempts[number]!.phase = .returning
+      returnIfDelivered(number)
+    case .dying(isHandedBack: false): forget(number)
+    case .fetching, .queued, .settling, .owed, .returning:
+      preconditionFailure("a stage ended that was not running: attempt \(number)")
+    }
+  }
+
+  /// The files become artifacts. The result carries everything, so a checkpoint still on its way is given up.
+  private mutating func settle(_ number: AttemptNumber, _ end: HeldAttempt.StageEnd) {
+    attempts[number]!.delivery = nil
+    attempts[number]!.nextCheckpoint = nil
+    var files: [String: String] = [:]
+    if case .finished(let output) = end { files = output.files }
+    files[OutputRole.log.rawValue] = WorkerBrain.logFile
+    attempts[number]!.phase = .settling(HeldAttempt.Settling(end: end, unkept: files))
+    for role in files.keys.sorted() { emit(.keepFile(number, file: files[role]!)) }
+  }
+
+  /// Where a stage's process prints, in its folder.
+  static let logFile = "stage.log"
+
+  mutating func fileKept(_ number: AttemptNumber, _ file: String, _ artifact: ArtifactReference) {
+    guard case .settling(var settling) = attempts[number]?.phase else {
+      return checkpointKept(number, file, artifact)
+    }
+    for (role, name) in settling.unkept where name == file {
+      settling.unkept[role] = nil
+      settling.artifacts[role] = artifact
+      settling.unstored.insert(artifact.digest)
+    }
+    attempts[number]!.phase = .settling(settling)
+    if settling.unstored.contains(artifact.digest) { beginUpload(artifact) }
+    reportIfSettled(number)
+  }
+
+  mutating func fileNotKept(_ number: AttemptNumber, _ file: String, _ reason: String) {
+    guard case .settling(var settling) = attempts[number]?.phase else { return checkpointNotKept(number, file) }
+    settling.unkept = settling.unkept.filter { $0.value != file }
+    attempts[number]!.phase = .settling(settling)
+    if file == WorkerBrain.logFile { return reportIfSettled(number) }  // A result without its log is still one.
+    owe(.attemptFailed(attempt: number, failure: StageFailure(message: "cannot keep \(file): \(reason)")), number)
+  }
+
+  mutating func resultStored(_ digest: ArtifactDigest) {
+    for number in heldAttempts {
+      guard case .settling(var settling) = attempts[number]!.phase, settling.unstored.remove(digest) != nil else {
+        continue
+      }
+      attempts[number]!.phase = .settling(settling)
+      reportIfSettled(number)
+    }
+  }
+
+  mutating func resultGone(_ digest: ArtifactDigest, _ reason: String) {
+    for number in heldAttempts {
+      guard case .settling(let settling) = attempts[number]!.phase, settling.unstored.contains(digest) else { continue }
+      owe(.attemptFailed(attempt: number, failure: StageFailure(message: "a result was lost: \(reason)")), number)
+    }
+  }
+
+  private mutating func reportIfSettled(_ number: AttemptNumber) {
+    guard case .settling(let settling) = attempts[number]!.phase, settling.unkept.isEmpty, settling.unstored.isEmpty
+    else { return }
+    switch settling.end {
+    case .finished(let output):
+      var result = StageResult(metrics: output.metrics, artifacts: [:])
+      result.artifacts = settling.artifacts
+      owe(.attemptFinished(attempt: number, result: result), number)
+    case .failed(let message):
+      let failure = StageFailure(
+        message: String(message.suffix(WorkerBrain.messageLimit)), log: settling.artifacts[OutputRole.log.rawValue])
+      owe(.attemptFailed(attempt: number, failure: failure), number)
+    }
+  }
+
+  /// Characters of a failure's last words that travel; the whole is in the log.
+  static let messageLimit = 2_000
+
+  private mutating func owe(_ message: WorkerMessage, _ number: AttemptNumber) {
+    attempts[number]!.phase = .owed(message)
+    say(message)
+  }
+
+  /// After a welcome: all of it again, in the order in which it happened.
+  mutating func sayOwed(_ number: AttemptNumber) {
+    guard let attempt = attempts[number], !attempt.isForgotten else { return }
+    for metrics in attempt.metrics { say(.epochMetrics(attempt: number, metrics: metrics)) }
+    sayCheckpoint(of: number)
+    if case .owed(let message) = attempt.phase { say(message) }
+  }
+
+  /// The coordinator's store does not have what it was told of.
+  mutating func artifactsMissing(_ number: AttemptNumber, _ digests: [ArtifactDigest]) {
+    switch attempts[number]?.phase {
+    case .owed(.attemptFinished(_, let result)):
+      let lost = result.artifacts.values.filter { digests.contains($0.digest) }
+      var settling = HeldAttempt.Settling(
+        end: .finished(StageOutput(metrics: result.metrics, files: [:])), unkept: [:], artifacts: result.artifacts)
+      settling.unstored = Set(lost.map(\.digest))
+      attempts[number]!.phase = .settling(settling)
+      for artifact in lost.sorted(by: { $0.digest < $1.digest }) { beginUpload(artifact) }
+      reportIfSettled(number)
+    default: checkpointMissing(number, digests)
+    }
+  }
+
+  // MARK: - Giving up
+
+  /// Cancelled, superseded, or acknowledged: nothing is owed any more.
+  mutating func drop(_ number: AttemptNumber) {
+    guard let attempt = attempts[number] else { return }  // Said twice.
+    switch attempt.phase {
+    case .running:
+      attempts[number]!.phase = .dying(isHandedBack: false)
+      emit(.killStage(number))
+    case .dying: attempts[number]!.phase = .dying(isHandedBack: false)
+    case .fetching, .queued, .settling, .owed, .returning: forget(number)
+    }
+  }
+
+  mutating func handBack(_ number: AttemptNumber) {
+    switch attempts[number]!.phase {
+    case .fetching, .queued: owe(.attemptReturned(attempt: number), number)
+    case .running:
+      attempts[number]!.phase = .dying(isHandedBack: true)
+      emit(.killStage(number))
+    // What is done is delivered; what is cancelled needs no handing back.
+    case .settling, .owed, .dying, .returning: break
+    }
+  }
+
+  mutating func returnIfDelivered(_ number: AttemptNumber) {
+    guard let attempt = attempts[number], case .returning = attempt.phase, attempt.delivery == nil else { return }
+    owe(.attemptReturned(attempt: number), number)
+  }
+
+  private mutating func forget(_ number: AttemptNumber) {
+    attempts[number] = nil
+    emit(.discard(number))
+  }
+}

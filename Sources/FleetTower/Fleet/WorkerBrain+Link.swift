@@ -1,0 +1,117 @@
+import Sweep
+
+/// Finding the coordinator, keeping it, and finding it again.
+extension WorkerBrain {
+  mutating func connect() {
+    // A try is under way, or the daemon is ending.
+    guard case .down = link, !hasLeft else { return }
+    link = .connecting
+    tries += 1
+    deadlines.remove(.connect)
+    deadlines.set(.silence, now.advanced(byMilliseconds: policy.greetingMilliseconds))
+    emit(.connect)
+  }
+
+  mutating func greet() {
+    guard case .connecting = link else { preconditionFailure("a connection nobody asked for") }
+    link = .greeting
+    deadlines.set(.silence, now.advanced(byMilliseconds: policy.greetingMilliseconds))
+    let hello = Hello(
+      worker: identity.worker, incarnation: identity.seed, name: identity.name, box: identity.box,
+      slots: identity.slots, labels: identity.labels,
+      attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }, isDraining: isLeaving || isDraining)
+    emit(.send(.hello(hello)))
+  }
+
+  /// Everything that runs goes on; only talking waits.
+  mutating func loseLink() {
+    if case .down = link { return }  // Given up by us before the break was noticed.
+    link = .down
+    deadlines.remove(.silence)
+    deadlines.remove(.heartbeat)
+    deadlines.set(.connect, now.advanced(byMilliseconds: reconnectPause()))
+  }
+
+  /// Doubling, with up to half of it taken off, so that a thousand workers do not come back at the same moment.
+  private mutating func reconnectPause() -> Int64 {
+    let pause = doubling(policy.reconnectMilliseconds, max(tries - 1, 0), policy.reconnectLimitMilliseconds)
+    jitter &+= 0x9E37_79B9_7F4A_7C15
+    var bits = jitter
+    bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
+    return pause - Int64((bits ^ (bits >> 31)) % UInt64(pause / 2 + 1))
+  }
+
+  mutating func receive(_ message: CoordinatorMessage) {
+    // What was on its way when we gave the connection up.
+    if case .down = link { return }
+    switch link {
+    case .welcomed(let welcome): deadlines.set(.silence, now.advanced(byMilliseconds: welcome.leaseMilliseconds))
+    case .down, .connecting, .greeting: break
+    }
+    switch message {
+    case .welcome(let welcome): welcomed(welcome)
+    case .refused:
+      // The shell tells people why. Trying again, slowly, lets an update of the coordinator heal it.
+      tries = max(tries, 16)
+      emit(.disconnect)
+      loseLink()
+    case .assign(let assignment): take(assignment)
+    case .cancelAttempt(let number, _): drop(number)
+    case .heartbeatAcknowledged: break
+    case .metricsAcknowledged(let number, let epoch):
+      attempts[number]?.metrics.removeAll { $0.epoch <= epoch }
+    case .checkpointAcknowledged(let number, let epoch): checkpointAcknowledged(number, epoch)
+    case .attemptAcknowledged(let number, _): drop(number)
+    case .artifactsMissing(let number, let digests): artifactsMissing(number, digests)
+    case .drain(let isDraining): self.isDraining = isDraining
+    }
+  }
+
+  private mutating func welcomed(_ welcome: Welcome) {
+    link = .welcomed(welcome)
+    tries = 0
+    deadlines.set(.silence, now.advanced(byMilliseconds: welcome.leaseMilliseconds))
+    deadlines.set(.heartbeat, now.advanced(byMilliseconds: welcome.heartbeatMilliseconds))
+    for number in welcome.abandon { drop(number) }
+    for number in heldAttempts { sayOwed(number) }
+    for digest in fetches.keys.sorted() where deadlines.contains(.fetch(digest)) { fetch(digest) }
+    for digest in uploads.keys.sorted() where deadlines.contains(.upload(digest)) { upload(digest) }
+  }
+
+  mutating func beat() {
+    guard case .welcomed(let welcome) = link else { return }
+    deadlines.set(.heartbeat, now.advanced(byMilliseconds: welcome.heartbeatMilliseconds))
+    say(.heartbeat(attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }))
+  }
+}
+
+// MARK: - Leaving
+
+extension WorkerBrain {
+  /// Kills what runs and hands it back; the newest checkpoints are still delivered.
+  mutating func leave() {
+    guard !isLeaving else { return }
+    isLeaving = true
+    deadlines.set(.leave, now.advanced(byMilliseconds: policy.leaveMilliseconds))
+    for number in heldAttempts { handBack(number) }
+  }
+
+  /// With nothing left to run and nothing left to say, the worker goes.
+  mutating func exitIfSettled() {
+    guard isLeaving || isDraining, attempts.isEmpty else { return }
+    if case .welcomed = link { exit() } else if isLeaving { exit() }
+  }
+
+  mutating func exit() {
+    guard !hasLeft else { return }
+    hasLeft = true
+    say(.goodbye)
+    for number in heldAttempts where attempts[number]!.hasProcess { emit(.killStage(number)) }
+    deadlines = KeyedQueue()
+    emit(.exit)
+  }
+}
+
+/// `base` doubled `times` times, at most `limit`.
+func doubling(_ base: Int64, _ times: Int, _ limit: Int64) -> Int64 { min(base << min(times, 30), limit) }

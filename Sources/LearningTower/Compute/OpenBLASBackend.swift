@@ -1,0 +1,94 @@
+internal import CKernels
+internal import COpenBLAS
+import Network
+
+/// Convolutions as matrix products. A window of the input becomes a row of a matrix, a few hundred rows at a time; each
+/// thread of the pool gathers rows of its own and multiplies them with OpenBLAS's single-threaded `sgemm`, so the rows
+/// stay in its cache and no second pool competes for the cores. Depthwise convolutions, which as products would be all
+/// overhead, have kernels of their own.
+///
+/// The kernels of one backend object share scratch memory: run one at a time.
+final class OpenBLASBackend: Backend {
+  private let scratch = Scratch()
+
+  init() { _ = Self.singleThreaded }
+
+  func convolution(
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
+  ) throws(ComputeError) -> any ConvolutionKernel {
+    guard shape.outputHeight > 0, shape.outputWidth > 0, shape.images > 0, shape.groups > 0,
+      shape.inputChannels % shape.groups == 0, shape.outputChannels % shape.groups == 0
+    else { throw ComputeError("OpenBLAS cannot run a convolution of shape \(shape)") }
+    return shape.isDepthwise
+      ? DepthwiseKernel(pass, shape, threads: threads)
+      : ProductKernel(pass, shape, threads: threads, scratch: scratch)
+  }
+
+  private static let singleThreaded: Void = openblas_set_num_threads(1)
+
+  /// What the environment variable `OPENBLAS_CORETYPE` should be when the process starts (OpenBLAS reads it as it is
+  /// loaded), or nil if OpenBLAS knows this processor. OpenBLAS 0.3.21 takes AMD's AVX-512 processors, and Intel's newer
+  /// than itself, for a Haswell and leaves half of their arithmetic unused.
+  static var betterCoreType: String? {
+    guard ck_has_avx512(), let name = unsafe openblas_get_corename() else { return nil }
+    let narrow: Set = ["haswell", "zen", "excavator", "steamroller", "piledriver", "bulldozer", "sandybridge"]
+    return narrow.contains(unsafe String(cString: name).lowercased()) ? "SKYLAKEX" : nil
+  }
+}
+
+/// Memory for gathered rows and partial sums, as large as the most demanding kernel needs.
+final class Scratch {
+  private(set) var buffer = AlignedBuffer(count: 0)
+
+  func reserve(_ count: Int) {
+    if count > buffer.count { buffer = AlignedBuffer(count: count) }
+  }
+}
+
+/// `O × kH × kW × I/groups`, a row of a matrix per output channel; tap-major `kH × kW × C` for depthwise convolutions.
+final class OpenBLASWeightLayout: WeightLayout {
+  private let matrices: Int
+  private let rows: Int
+  private let columns: Int
+
+  init(_ shape: ConvolutionShape) {
+    let taps = shape.kernel * shape.kernel
+    (matrices, rows, columns) =
+      shape.isDepthwise
+      ? (1, shape.outputChannels, taps) : (shape.outputChannels, shape.inputChannels / shape.groups, taps)
+  }
+
+  var identity: String { "transposed \(matrices) × \(rows) × \(columns)" }
+  var count: Int { matrices * rows * columns }
+
+  func pack(_ plain: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
+    unsafe ck_transpose(packed, plain, matrices, rows, columns, false)
+  }
+
+  func unpack(_ packed: UnsafePointer<Float>, into plain: UnsafeMutablePointer<Float>, accumulate: Bool) {
+    unsafe ck_transpose(plain, packed, matrices, columns, rows, accumulate)
+  }
+}
+
+extension ConvolutionShape {
+  /// As the kernels take it, for `channels` of the input.
+  func window(channels: Int) -> ck_window {
+    ck_window(
+      images: images, height: inputHeight, width: inputWidth, channels: channels, out_height: outputHeight,
+      out_width: outputWidth, kernel: kernel, stride: stride, padding: padding)
+  }
+}
+
+extension Activation? {
+  var kernel: ck_activation {
+    switch self {
+    case nil: .CK_IDENTITY
+    case .silu: .CK_SILU
+    case .relu: .CK_RELU
+    case .relu6: .CK_RELU6
+    case .hardSwish: .CK_HARD_SWISH
+    case .hardSigmoid: .CK_HARD_SIGMOID
+    case .sigmoid: .CK_SIGMOID
+    }
+  }
+}

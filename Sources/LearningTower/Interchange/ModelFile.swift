@@ -1,0 +1,73 @@
+import Foundation
+public import Network
+
+/// A trained model in a safetensors file: the `state_dict`, and in the metadata the network (`network`, the JSON of
+/// `Network` with sorted keys) and the classes (`class_names`, a JSON list). The same model gives the same bytes.
+public struct ModelFile: Sendable, Hashable {
+  public var network: Network
+  /// Exactly the tensors that the network expects.
+  public var parameters: Parameters
+  public var classNames: [String]
+
+  public init(network: Network, parameters: Parameters, classNames: [String]) {
+    self.network = network
+    self.parameters = parameters
+    self.classNames = classNames
+  }
+
+  /// - Parameter networkOf: says which network it is, from the tensors of a file that does not say so itself, such as
+  ///   YOLOv5's own weights.
+  /// - Throws: `InterchangeError` if the file is damaged or is no model, `NetworkError` if network and tensors disagree.
+  public static func read(
+    _ path: String, networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
+  ) throws -> ModelFile {
+    try ModelFile(decoding: Safetensors.read(path), file: path, networkOf: networkOf)
+  }
+
+  /// - Parameter file: what to call the content in an error.
+  public init(
+    decoding content: SafetensorsFile, file: String,
+    networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
+  ) throws {
+    func decoded<T: Decodable>(_: T.Type, _ key: String) throws -> T? {
+      guard let text = content.metadata[key] else { return nil }
+      do {
+        return try JSONDecoder().decode(T.self, from: Data(text.utf8))
+      } catch {
+        throw InterchangeError(file: file, "its \(key) cannot be read (\(describe(error)))")
+      }
+    }
+    let parameters = Parameters(content.tensors.mapValues(\.tensor))
+    do {
+      network = try decoded(Network.self, "network") ?? networkOf(parameters)
+      try network.check()
+      self.parameters = try network.validated(parameters)
+    } catch let error as NetworkError {
+      throw InterchangeError(file: file, error.message)
+    }
+    let classCount = network.detect.classCount
+    classNames = try decoded([String].self, "class_names") ?? (0..<classCount).map { "class\($0)" }
+    guard classNames.count == classCount else {
+      throw InterchangeError(file: file, "has \(classNames.count) class names for \(classCount) classes")
+    }
+  }
+
+  /// Batch counters are 64-bit integers, as in a `state_dict`; everything else is single precision.
+  public func encoded() throws -> SafetensorsFile {
+    var content = SafetensorsFile()
+    for spec in network.parameterSpecs {
+      guard let tensor = parameters[spec.name] else {
+        throw NetworkError("\(spec.name) is missing from the parameters of \(network.name)")
+      }
+      content.tensors[spec.name] = StoredTensor(tensor, as: spec.role == .batchCount ? .int64 : .float32)
+    }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    content.metadata["network"] = String(decoding: try encoder.encode(network), as: UTF8.self)
+    content.metadata["class_names"] = String(decoding: try encoder.encode(classNames), as: UTF8.self)
+    return content
+  }
+
+  /// Replaces the file in one step.
+  public func write(to path: String) throws { try Safetensors.write(encoded(), to: path) }
+}
