@@ -1,3 +1,5 @@
+import YAML
+
 /// A metric to make as large or as small as possible.
 public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
   public enum Direction: String, CaseIterable, Hashable, Sendable, Codable { case maximize, minimize }
@@ -43,4 +45,40 @@ public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
 
   /// Whether `a` is strictly better than `b`.
   public func prefers(_ a: Double, to b: Double) -> Bool { direction == .maximize ? a > b : a < b }
+}
+
+/// Why a text is no objective.
+public struct ObjectiveError: Error, Hashable, Sendable, CustomStringConvertible {
+  public let description: String
+}
+
+extension Objective {
+  /// `maximize map50`, or `map50` alone where only one direction makes sense.
+  /// - Throws: `ObjectiveError` that names the nearest word there is.
+  public init(parsing text: String) throws(ObjectiveError) {
+    let words = text.split(separator: " ").map(String.init)
+    guard let name = words.last, words.count <= 2 else {
+      throw ObjectiveError(description: "‘\(text)’ is no objective; write one like ‘maximize map50’")
+    }
+    let metrics = Metric.allCases.map(\.rawValue)
+    guard let metric = Metric(rawValue: name) else {
+      throw ObjectiveError(description: unknown("metric", name, among: metrics))
+    }
+    guard words.count == 2 else {
+      self.init(metric.naturalDirection, metric)
+      return
+    }
+    guard let direction = Direction(rawValue: words[0]) else {
+      let directions = Direction.allCases.map(\.rawValue)
+      throw ObjectiveError(description: unknown("direction", words[0], among: directions))
+    }
+    self.init(direction, metric)
+  }
+}
+
+/// `unknown metric ‘map5’; did you mean ‘map50’?`
+func unknown(_ kind: String, _ word: String, among words: [String]) -> String {
+  let hint =
+    nearest(word, among: words).map { "did you mean ‘\($0)’?" } ?? "there are \(words.joined(separator: ", "))"
+  return "unknown \(kind) ‘\(word)’; \(hint)"
 }

@@ -135,15 +135,18 @@ extension SweepSpec {
   /// A grid with more trials is taken for a mistake.
   public static let trialLimit = 1_000_000
 
+  static let nameRule = "the name must be 1 to 64 letters, digits, dots, dashes and underscores"
+
+  static func isName(_ text: String) -> Bool {
+    (1...64).contains(text.utf8.count)
+      && text.utf8.allSatisfy { byte in
+        UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
+          || [UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: ".")].contains(byte)
+      }
+  }
+
   var problem: String? {
-    let names = name.utf8
-    let isPlain = names.allSatisfy { byte in
-      UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
-        || [UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: ".")].contains(byte)
-    }
-    if names.isEmpty || names.count > 64 || !isPlain {
-      return "the name must be 1 to 64 letters, digits, dots, dashes and underscores"
-    }
+    if !SweepSpec.isName(name) { return SweepSpec.nameRule }
     guard let trialCount, trialCount <= SweepSpec.trialLimit else {
       return "the grid has more than \(SweepSpec.trialLimit) trials"
     }

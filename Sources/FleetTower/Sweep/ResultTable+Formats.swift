@@ -1,0 +1,145 @@
+/// The table for people and for programs.
+extension ResultTable {
+  public enum Format: String, CaseIterable, Sendable { case table, json, csv, markdown, svg }
+
+  static let axes = ["backbone", "optimizer", "seed", "sparsity_rate", "prune_ratio"]
+
+  /// The objectives, then whatever else has been measured of what could be one.
+  private var metrics: [Objective.Metric] {
+    let chosen = objectives.map(\.metric)
+    return chosen
+      + Objective.Metric.allCases.filter { metric in
+        !chosen.contains(metric) && rows.contains { $0.metrics[metric.rawValue] != nil }
+      }
+  }
+
+  /// The backbone, and every other axis along which the trials differ.
+  private var variedAxes: [String] {
+    ResultTable.axes.filter { axis in
+      axis == "backbone" || Set(rows.map { $0.point[axis] ?? .null }).count > 1
+    }
+  }
+
+  private func cells(of row: Row) -> [String] {
+    [row.isOnFront ? "*" : "", row.trial.name] + variedAxes.map { text(of: row.point[$0] ?? .null) }
+      + metrics.map { metric in row.metrics[metric.rawValue].map { metric.format($0) } ?? "-" }
+      + [row.state.rawValue]
+  }
+
+  private var header: [String] { ["front", "trial"] + variedAxes + metrics.map(\.rawValue) + ["state"] }
+
+  private var isNumeric: [Bool] {
+    [false, false] + variedAxes.map { $0 != "backbone" && $0 != "optimizer" } + metrics.map { _ in true } + [false]
+  }
+
+  /// Columns aligned with blanks, for a terminal; `*` marks the front.
+  public var terminalText: String {
+    let lines = [header] + rows.map(cells)
+    let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+    return lines.map { line in
+      let padded = line.indices.map { pad(line[$0], to: widths[$0], right: isNumeric[$0]) }
+      return padded.joined(separator: "  ").droppingTrailingBlanks + "\n"
+    }.joined()
+  }
+
+  public var markdown: String {
+    func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
+    let rule = isNumeric.map { $0 ? "--:" : ":--" }
+    return line(header) + line(rule) + rows.map { line(cells(of: $0)) }.joined()
+  }
+
+  /// All axes and all metrics at full precision (RFC 4180).
+  public var csv: String {
+    let names = measuredNames
+    var text = (["trial"] + ResultTable.axes + names + ["on_front", "state"]).joined(separator: ",") + "\r\n"
+    for row in rows {
+      var cells = [row.trial.name]
+      cells += ResultTable.axes.map { self.text(of: row.point[$0] ?? .null) }
+      cells += names.map { name in row.metrics[name].map { "\($0)" } ?? "" }
+      cells += [row.isOnFront ? "true" : "false", row.state.rawValue]
+      text += cells.map(quotedCSV).joined(separator: ",") + "\r\n"
+    }
+    return text
+  }
+
+  /// A list of flat objects: `trial`, the axes, the metrics, `on_front`, `state`.
+  public var plainValue: PlainValue {
+    .array(
+      rows.map { row in
+        var members = row.point
+        for name in measuredNames { members[name] = row.metrics[name].map { .double($0) } ?? .null }
+        members["trial"] = .string(row.trial.name)
+        members["on_front"] = .bool(row.isOnFront)
+        members["state"] = .string(row.state.rawValue)
+        return .object(members)
+      })
+  }
+
+  public var json: String { plainValue.canonicalJSON }
+
+  /// The objectives' names first, then all others that any trial has, sorted.
+  private var measuredNames: [String] {
+    let chosen = objectives.map(\.metric.rawValue)
+    return chosen + Set(rows.flatMap(\.metrics.keys)).subtracting(chosen).sorted()
+  }
+
+  private func text(of value: PlainValue) -> String {
+    switch value {
+    case .string(let text): text
+    case .double(let number): plain(number)
+    default: value.canonicalJSON
+    }
+  }
+}
+
+extension Objective.Metric {
+  /// As many digits as mean something.
+  public func format(_ value: Double) -> String {
+    switch self {
+    case .map50, .map50_95: fixed(value, decimals: 3)
+    case .sizeMB, .latencyMS, .energyJ: fixed(value, decimals: 2)
+    case .gflops: fixed(value, decimals: 1)
+    case .parameters: fixed(value, decimals: 0)
+    }
+  }
+}
+
+/// `value` with so many decimals, half away from zero.
+func fixed(_ value: Double, decimals: Int) -> String {
+  var scale = 1.0
+  for _ in 0..<decimals { scale *= 10 }
+  let scaled = (value * scale).rounded()
+  guard scaled.isFinite, abs(scaled) < 1e15 else { return "\(value)" }
+  let digits = String(Int(abs(scaled)))
+  let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
+  let sign = scaled < 0 ? "-" : ""
+  return sign + padded.dropLast(decimals) + (decimals > 0 ? "." + padded.suffix(decimals) : "")
+}
+
+/// The shortest text of a number, without `.0` and, where it is not tiny, without an exponent.
+func plain(_ value: Double) -> String {
+  if value == value.rounded(), abs(value) < 1e15 { return String(Int(value)) }
+  let text = "\(value)"
+  guard text.contains("e-"), abs(value) >= 1e-7 else { return text }
+  var digits = fixed(value, decimals: 12)
+  while digits.hasSuffix("0") { digits.removeLast() }
+  return digits
+}
+
+private func pad(_ text: String, to width: Int, right: Bool) -> String {
+  let blanks = String(repeating: " ", count: max(0, width - text.count))
+  return right ? blanks + text : text + blanks
+}
+
+private func quotedCSV(_ text: String) -> String {
+  guard text.contains(where: { ",\"\r\n".contains($0) }) else { return text }
+  return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+}
+
+extension String {
+  fileprivate var droppingTrailingBlanks: String {
+    var text = self
+    while text.last == " " { text.removeLast() }
+    return text
+  }
+}
