@@ -198,11 +198,6 @@ extension PerspectiveDraw {
 }
 
 extension StoredTensor {
-  fileprivate var rows: [[Float]] {
-    let width = shape.last ?? 1
-    return stride(from: 0, to: count, by: width).map { Array(floats[$0..<($0 + width)]) }
-  }
-
   fileprivate var labels: [Label] {
     rows.map { Label(classIndex: Int($0[0]), cx: $0[1], cy: $0[2], w: $0[3], h: $0[4]) }
   }
