@@ -177,8 +177,8 @@ public struct ReferenceExecutor {
   /// The outputs `o` in `0 ..< count` with `0 ≤ o·stride + tap − padding < size`.
   private func taps(_ tap: Int, _ c: Convolution, size: Int, count: Int) -> Range<Int> {
     let first = max(0, (c.padding - tap + c.stride - 1) / c.stride)
-    let end = min(count, (size - 1 + c.padding - tap) / c.stride + 1)
-    return first..<max(first, end)
+    let last = size - 1 + c.padding - tap
+    return first..<max(first, last < 0 ? 0 : min(count, last / c.stride + 1))
   }
 
   /// Running statistics move by `momentum` towards the batch's mean and unbiased variance, as PyTorch's do.
