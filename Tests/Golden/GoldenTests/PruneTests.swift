@@ -46,7 +46,7 @@ import Zoo
       #expect(all.filter { cut[batchNorm]?.contains($0) != true } == tensor.integers, "\(batchNorm)")
     }
     for (key, tensor) in file.tensors where key.hasPrefix("sample.") {
-      let parameter = key.dropFirst("sample.".count).replacing("_first4_outputs", with: "")
+      let parameter = String(key.dropFirst("sample.".count).prefix { $0 != "_" })
       #expect(pruned.parameters[parameter]!.values.starts(with: tensor.floats), "\(parameter)")
     }
     var executor = try ReferenceExecutor(pruned.network, pruned.parameters)
@@ -109,12 +109,12 @@ import Zoo
   func groupedPolicyIsExact(_ name: String) throws {
     let network = try Zoo.network(named: name, classCount: 14)
     let parameters = network.goldenParameters
-    let plan = try PruningPlan(network, parameters, policy: .grouped, ratio: 0.5)
+    let plan = try PruningPlan(network, parameters, policy: .grouped, ratio: 0.4)
     let pruned = try plan.apply(to: network, parameters)
     try pruned.network.check()
     #expect(pruned.network.parameterCount == plan.after.parameterCount)
-    #expect(plan.groups.reduce(0) { $0 + $1.cut.count } == plan.candidateCount / 2)
-    #expect(Double(plan.after.parameterCount) < 0.75 * Double(plan.before.parameterCount))
+    #expect(plan.groups.reduce(0) { $0 + $1.cut.count } == Int(Double(plan.candidateCount) * 0.4))
+    #expect(Double(plan.after.parameterCount) < 0.8 * Double(plan.before.parameterCount))
 
     let images = DeterministicValues.images(shape: [1, 3, 64, 64])
     var small = try ReferenceExecutor(pruned.network, pruned.parameters)

@@ -62,11 +62,10 @@ import Testing
   }
 
   @Test func poolsAndUpsamplingPassChannelsOn() throws {
-    let network = tiny { b in
+    let network = tiny(stride: 2) { b in
       let a = b.block("a", of: 0, to: 6, activation: .relu6)
       let pooled = b.maxPool("pool", of: a, kernel: 2, stride: 2, padding: 0)
-      b.module("up", "Upsample")
-      return b.block("b", of: b.concat("cat", of: [a, b.upsample("up.x", of: pooled)]), to: 4)
+      return b.block("b", of: b.concat("cat", of: [a, b.upsample("up", of: pooled)]), to: 4, stride: 2)
     }
     try check(network, groups: [["a.bn"], ["b.bn"]])
   }
@@ -176,21 +175,22 @@ private func check(
   }
 }
 
-/// A network of one level at stride 1 under the given body.
-private func tiny(_ body: (inout NetworkBuilder) -> Int) -> Network {
+/// A network of one level under the given body.
+private func tiny(stride: Int = 1, _ body: (inout NetworkBuilder) -> Int) -> Network {
   var builder = NetworkBuilder()
   let top = body(&builder)
   return builder.network(
     name: "tiny", detectPath: "head", levels: [top], classCount: 1, anchors: [[Anchor(width: 4, height: 4)]],
-    strides: [1])
+    strides: [stride])
 }
 
 extension NetworkBuilder {
   fileprivate mutating func block(
-    _ path: String, of input: Int, to channels: Int, kernel: Int = 1, groups: Int = 1, activation: Activation? = .silu
+    _ path: String, of input: Int, to channels: Int, kernel: Int = 1, stride: Int = 1, groups: Int = 1,
+    activation: Activation? = .silu
   ) -> Int {
     module(path, "Conv")
-    let map = convolution("\(path).conv", of: input, to: channels, kernel: kernel, groups: groups)
+    let map = convolution("\(path).conv", of: input, to: channels, kernel: kernel, stride: stride, groups: groups)
     return self.activation("\(path).act", activation, of: batchNorm("\(path).bn", of: map))
   }
 }
