@@ -73,10 +73,12 @@ let fleetTower: [Target] = [
   module("FleetTower", "Fleet", ["Sweep"]),
   module("FleetTower", "Wire", ["Sweep", "Fleet"]),
   module("FleetTower", "Transport", ["Artifacts", "CEvent", "COpenSSL"]),
-  module("FleetTower", "Store", ["Sweep", "Fleet", "Artifacts", "CSQLite"]),
+  module("FleetTower", "Transfer", ["Artifacts", "Sweep", "Wire", "Transport"]),
+  module("FleetTower", "Store", ["Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
   module("FleetTower", "Simulation", ["Sweep", "Fleet"]),
-  module("FleetTower", "Coordinator", ["Sweep", "Fleet", "Wire", "Transport", "Store", "Artifacts"]),
-  module("FleetTower", "Worker", ["Sweep", "Fleet", "Wire", "Transport", "Artifacts"]),
+  module("FleetTower", "Coordinator", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
+  module("FleetTower", "Worker", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
+  module("FleetTower", "Client", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
 
 let testTargets: [Target] = [
@@ -94,7 +96,7 @@ let testTargets: [Target] = [
   tests("Unit", "FleetTests", ["Fleet", "Sweep", "Simulation"]),
   tests(
     "Unit", "ShellTests",
-    ["Wire", "Transport", "Store", "Coordinator", "Worker", "Sweep", "Fleet", "Artifacts"]),
+    ["Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client", "Sweep", "Fleet", "Artifacts"]),
   tests(
     "Golden", "GoldenTests",
     [
@@ -115,7 +117,7 @@ let package = Package(
       dependencies: [
         "YAML", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning",
         "Evaluation",
-        "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator", "Worker",
+        "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator", "Worker", "Client",
       ], path: "Sources/greensweep", swiftSettings: common)
   ] + testTargets
 )

@@ -21,19 +21,23 @@ public struct StageRequest: Hashable, Sendable, Codable {
   public var inputs: [String: String]
   /// Where the stage writes: an existing folder of its own.
   public var directory: String
+  /// Where the packed data set may be unpacked, once for all stages that need it: a folder named by the pack, which the
+  /// first of them makes (whole or not at all, by renaming) and the worker's cache forgets when room is short.
+  public var unpackedDataset: String?
   public var threads: Int
   /// `onednn` or `openblas`; nil takes the machine's default.
   public var backend: String?
 
   public init(
     job: JobKey, stage: Stage, configuration: [String: PlainValue], inputs: [InputRole: String], directory: String,
-    threads: Int, backend: String? = nil
+    unpackedDataset: String? = nil, threads: Int, backend: String? = nil
   ) {
     self.job = job
     self.stage = stage
     self.configuration = configuration
     self.inputs = Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, $0.value) })
     self.directory = directory
+    self.unpackedDataset = unpackedDataset
     self.threads = threads
     self.backend = backend
   }

@@ -207,7 +207,7 @@ private func spawn(
   defer {
     unsafe posix_spawn_file_actions_destroy(&actions)
     unsafe posix_spawnattr_destroy(&attributes)
-    for unsafestring in unsafe argumentStrings + environmentStrings { unsafe free(string) }
+    unsafe (argumentStrings + environmentStrings).forEach { unsafe free($0) }
   }
   unsafe posix_spawn_file_actions_adddup2(&actions, input, 0)
   unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)

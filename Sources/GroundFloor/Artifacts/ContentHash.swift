@@ -39,7 +39,7 @@ public struct ContentHash: Hashable, Comparable, Sendable {
   public init(of bytes: Span<UInt8>) throws {
     let hasher = try ContentHasher()
     try hasher.update(bytes)
-    self = try hasher.finalize()
+    self = try hasher.contentHash()
   }
 
   /// The hash of the file at `path`, read in pieces of 1 MiB.
@@ -51,7 +51,7 @@ public struct ContentHash: Hashable, Comparable, Sendable {
       if piece.isEmpty { break }
       try hasher.update(piece.span)
     }
-    self = try hasher.finalize()
+    self = try hasher.contentHash()
   }
 
   public var hex: String {
@@ -116,9 +116,13 @@ extension ContentHash: Codable {
     guard status == 1 else { throw ArtifactsError.library("EVP_DigestUpdate") }
   }
 
-  public consuming func finalize() throws -> ContentHash {
+  /// The hash of everything fed so far; more may be fed after it.
+  public func contentHash() throws -> ContentHash {
     var digest = [UInt8](repeating: 0, count: ContentHash.byteCount)
-    guard unsafe EVP_DigestFinal_ex(context, &digest, nil) == 1 else {  // SHA-256 writes exactly 32 bytes.
+    // A copy is finished, because finishing spends a context. SHA-256 writes exactly 32 bytes.
+    guard let copy = unsafe EVP_MD_CTX_new() else { throw ArtifactsError.library("EVP_MD_CTX_new") }
+    defer { unsafe EVP_MD_CTX_free(copy) }
+    guard unsafe EVP_MD_CTX_copy_ex(copy, context) == 1, unsafe EVP_DigestFinal_ex(copy, &digest, nil) == 1 else {
       throw ArtifactsError.library("EVP_DigestFinal_ex")
     }
     return ContentHash(digest: digest)

@@ -26,7 +26,7 @@ final class TemporaryFolder {
     for start in stride(from: 0, to: bytes.count, by: 777_777) {
       try hasher.update(Array(bytes[start..<min(start + 777_777, bytes.count)]).span)
     }
-    #expect(try hasher.finalize() == whole)
+    #expect(try hasher.contentHash() == whole)
     try Files.writeDurably(bytes, to: folder.path + "/file")
     #expect(try ContentHash(ofFile: folder.path + "/file") == whole)
   }

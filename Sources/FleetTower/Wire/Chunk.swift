@@ -1,0 +1,36 @@
+/// A piece of an artifact: where it begins, and its bytes, plain or as one zstd frame.
+public struct Chunk: Hashable, Sendable {
+  /// Bytes of the artifact in one chunk, at most.
+  public static let maximumByteCount = 256 << 10
+
+  public let offset: Int
+  public let isCompressed: Bool
+  public let bytes: [UInt8]
+
+  public init(offset: Int, isCompressed: Bool, bytes: [UInt8]) {
+    self.offset = offset
+    self.isCompressed = isCompressed
+    self.bytes = bytes
+  }
+
+  /// One byte that says whether it is compressed, eight for the offset (big-endian), then the bytes.
+  init(_ payload: ArraySlice<UInt8>) throws(WireError) {
+    guard payload.count > 9, payload.count <= 9 + Self.maximumByteCount, payload.first! <= 1 else {
+      throw .malformed(kind: "chunk", reason: "\(payload.count) bytes")
+    }
+    isCompressed = payload.first! == 1
+    let offset = payload.dropFirst().prefix(8).reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+    guard let offset = Int(exactly: offset) else { throw .malformed(kind: "chunk", reason: "offset \(offset)") }
+    self.offset = offset
+    bytes = Array(payload.dropFirst(9))
+  }
+
+  var payload: [UInt8] {
+    var payload: [UInt8] = []
+    payload.reserveCapacity(9 + bytes.count)
+    payload.append(isCompressed ? 1 : 0)
+    for shift in stride(from: 56, through: 0, by: -8) { payload.append(UInt8(truncatingIfNeeded: offset >> shift)) }
+    payload.append(contentsOf: bytes)
+    return payload
+  }
+}

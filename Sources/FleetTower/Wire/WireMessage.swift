@@ -1,0 +1,96 @@
+import Fleet
+import Sweep
+
+/// Everything that travels in a frame: one byte for the frame's format, one for the kind of message, then JSON, or for
+/// chunks the bytes themselves.
+public enum WireMessage: Hashable, Sendable {
+  case worker(WorkerMessage)
+  case coordinator(CoordinatorMessage)
+  case request(OperatorRequest)
+  case response(OperatorResponse)
+  case bulkRequest(BulkRequest)
+  case bulkResponse(BulkResponse)
+  case chunk(Chunk)
+
+  /// Raised when the layout of frames changes; what messages mean has a version of its own (`FleetProtocol`).
+  static let format: UInt8 = 1
+
+  private enum Kind: UInt8 { case worker = 1, coordinator, request, response, bulkRequest, bulkResponse, chunk }
+
+  /// Reads a frame from an authenticated but possibly hostile peer.
+  public init(_ frame: [UInt8]) throws(WireError) {
+    guard frame.count >= 2 else { throw .empty }
+    guard frame[0] == Self.format else { throw .unknownFormat(frame[0]) }
+    guard let kind = Kind(rawValue: frame[1]) else { throw .unknownKind(frame[1]) }
+    let payload = frame[2...]
+    switch kind {
+    case .worker: self = .worker(try Self.decode(payload, "worker message"))
+    case .coordinator: self = .coordinator(try Self.decode(payload, "coordinator message"))
+    case .request: self = .request(try Self.decode(payload, "request"))
+    case .response: self = .response(try Self.decode(payload, "response"))
+    case .bulkRequest: self = .bulkRequest(try Self.decode(payload, "bulk request"))
+    case .bulkResponse: self = .bulkResponse(try Self.decode(payload, "bulk response"))
+    case .chunk: self = .chunk(try Chunk(payload))
+    }
+  }
+
+  public var frame: [UInt8] {
+    switch self {
+    case .worker(let message): Self.frame(.worker, JSON.encode(message))
+    case .coordinator(let message): Self.frame(.coordinator, JSON.encode(message))
+    case .request(let message): Self.frame(.request, JSON.encode(message))
+    case .response(let message): Self.frame(.response, JSON.encode(message))
+    case .bulkRequest(let message): Self.frame(.bulkRequest, JSON.encode(message))
+    case .bulkResponse(let message): Self.frame(.bulkResponse, JSON.encode(message))
+    case .chunk(let chunk): Self.frame(.chunk, chunk.payload)
+    }
+  }
+
+  /// What it is called in errors.
+  public var kind: String {
+    switch self {
+    case .worker: "worker message"
+    case .coordinator: "coordinator message"
+    case .request: "request"
+    case .response: "response"
+    case .bulkRequest: "bulk request"
+    case .bulkResponse: "bulk response"
+    case .chunk: "chunk"
+    }
+  }
+
+  private static func frame(_ kind: Kind, _ payload: some Collection<UInt8>) -> [UInt8] {
+    var frame: [UInt8] = []
+    frame.reserveCapacity(2 + payload.count)
+    frame.append(format)
+    frame.append(kind.rawValue)
+    frame.append(contentsOf: payload)
+    return frame
+  }
+
+  private static func decode<Message: Decodable>(
+    _ payload: ArraySlice<UInt8>, _ kind: String
+  ) throws(WireError) -> Message {
+    do { return try JSON.decode(Message.self, from: payload) } catch {
+      throw .malformed(kind: kind, reason: "\(error)")
+    }
+  }
+}
+
+/// What is asked on a bulk connection, one after the other.
+public enum BulkRequest: Hashable, Sendable, Codable {
+  /// Offers an artifact. Answered by `stored`, or by `resume`, whereupon the chunks follow and then the answer `stored`.
+  case put(ArtifactReference)
+  /// Asks for an artifact from `offset` on. Answered by `artifact`, whereupon the chunks follow.
+  case get(ArtifactDigest, offset: Int)
+}
+
+public enum BulkResponse: Hashable, Sendable, Codable {
+  /// The store holds it durably.
+  case stored
+  /// Send from here on: what comes before arrived earlier.
+  case resume(offset: Int)
+  case artifact(byteCount: Int)
+  /// The connection is closed after it.
+  case failed(reason: String)
+}

@@ -1,0 +1,173 @@
+import Foundation
+import Glibc
+
+/// A folder of immutable files, each named by the SHA-256 of its bytes: `ab/cdef…`. A file is there wholly and with the
+/// right bytes, or not at all; what has arrived in part waits under `partial/`, to be gone on with.
+///
+/// Its calls block; several processes and threads may use one folder.
+public struct ArtifactFolder: Sendable {
+  public let path: String
+  /// Whether what is stored must survive a power cut. A cache may do without, and checks what it finds.
+  public let isDurable: Bool
+
+  public init(_ path: String, isDurable: Bool = true) throws {
+    self.path = path
+    self.isDurable = isDurable
+    try Files.createFolder(path + "/partial")
+  }
+
+  public func location(of hash: ContentHash) -> String {
+    let hex = hash.hex
+    return "\(path)/\(hex.prefix(2))/\(hex.dropFirst(2))"
+  }
+
+  /// Size in bytes, `nil` when it is not here.
+  public func byteCount(of hash: ContentHash) -> Int? { Files.byteCount(location(of: hash)) }
+
+  /// Reads the artifact through.
+  /// - Throws: `hashMismatch` after removing a damaged one.
+  public func verify(_ hash: ContentHash) throws {
+    let found = try ContentHash(ofFile: location(of: hash))
+    if found == hash { return }
+    try remove(hash)
+    throw ArtifactsError.hashMismatch(subject: location(of: hash), expected: hash, found: found)
+  }
+
+  public func remove(_ hash: ContentHash) throws { try Files.remove(location(of: hash)) }
+
+  /// Makes the file at `source` an artifact. It stays where it is, and must not be written to any more.
+  public func adopt(_ source: String) throws -> (hash: ContentHash, byteCount: Int) {
+    let temporary = "\(path)/partial/adopted-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+    defer { try? Files.remove(temporary) }
+    // A second name for the same bytes costs nothing; where the file system has none, they are copied.
+    if unsafe link(source, temporary) != 0 {
+      guard errno != ENOENT else { throw ArtifactsError.lastSystemError("link", source) }
+      try FileManager.default.copyItem(atPath: source, toPath: temporary)
+    }
+    let hash = try ContentHash(ofFile: temporary)
+    let count = try FileDescriptor(temporary, .read).byteCount
+    if byteCount(of: hash) == nil { try install(temporary, as: hash) }
+    return (hash, count)
+  }
+
+  /// Begins, or goes on, to receive an artifact.
+  public func receive(_ hash: ContentHash, byteCount: Int) throws -> PartialFile {
+    var name = "\(path)/partial/\(hash)"
+    // Somebody else is receiving the same bytes, or a dead connection still holds them: take a place of our own.
+    if try FileDescriptor(name, .update).lockExclusively() == false { name += "-\(UInt64.random(in: 0 ... .max))" }
+    return try PartialFile(name, hash: hash, byteCount: byteCount)
+  }
+
+  /// Makes a whole, verified file an artifact.
+  public func install(_ file: PartialFile) throws {
+    try file.verify(isDurable: isDurable)
+    try install(file.path, as: file.hash, isSynchronized: isDurable)
+  }
+
+  private func install(_ file: String, as hash: ContentHash, isSynchronized: Bool = false) throws {
+    let destination = location(of: hash)
+    try Files.createFolder(Files.parent(of: destination))
+    if isDurable {
+      if !isSynchronized { try FileDescriptor(file, .read).synchronize() }
+      try Files.moveDurably(file, to: destination)
+    } else {
+      guard unsafe rename(file, destination) == 0 else { throw ArtifactsError.lastSystemError("rename", destination) }
+    }
+  }
+}
+
+extension ArtifactFolder {
+  public struct Entry: Hashable, Sendable {
+    public let hash: ContentHash
+    public let byteCount: Int
+    /// Seconds since 1970 of its arrival or last `touch`.
+    public let lastUse: Int
+  }
+
+  /// Everything here, by name.
+  public func entries() throws -> [Entry] {
+    var entries: [Entry] = []
+    for folder in try FileManager.default.contentsOfDirectory(atPath: path).sorted() where folder.utf8.count == 2 {
+      for name in try FileManager.default.contentsOfDirectory(atPath: "\(path)/\(folder)").sorted() {
+        var status = stat()
+        guard let hash = ContentHash(hex: folder + name), unsafe stat(location(of: hash), &status) == 0 else {
+          continue
+        }
+        entries.append(Entry(hash: hash, byteCount: status.st_size, lastUse: status.st_mtim.tv_sec))
+      }
+    }
+    return entries
+  }
+
+  /// Marks an artifact as used now.
+  public func touch(_ hash: ContentHash) { _ = unsafe utimes(location(of: hash), nil) }
+
+  /// Removes the artifacts that were not used for longest until at most `limit` bytes are left. Those in `kept` stay.
+  /// - Returns: how many bytes were freed.
+  @discardableResult
+  public func trim(toByteCount limit: Int, keeping kept: Set<ContentHash>) throws -> Int {
+    let entries = try entries()
+    var total = entries.reduce(0) { $0 + $1.byteCount }
+    var freed = 0
+    for entry in entries.sorted(by: { ($0.lastUse, $0.hash) < ($1.lastUse, $1.hash) }) {
+      if total <= limit { break }
+      if kept.contains(entry.hash) { continue }
+      try remove(entry.hash)
+      total -= entry.byteCount
+      freed += entry.byteCount
+    }
+    return freed
+  }
+}
+
+/// A file that arrives piece by piece, and whose hash is known before.
+public final class PartialFile {
+  public let path: String
+  public let hash: ContentHash
+  public let byteCount: Int
+  /// How many bytes are here; the next piece begins there.
+  public private(set) var offset: Int
+  private let file: FileDescriptor
+  private let hasher: ContentHasher
+
+  /// Creates the file, or goes on with what an earlier attempt left. Holds the file's lock as long as it lives.
+  public init(_ path: String, hash: ContentHash, byteCount: Int) throws {
+    self.path = path
+    self.hash = hash
+    self.byteCount = byteCount
+    file = try FileDescriptor(path, .update)
+    hasher = try ContentHasher()
+    offset = 0
+    guard try file.lockExclusively() else {
+      throw ArtifactsError.system(call: "flock", path: path, errno: EWOULDBLOCK)
+    }
+    if try file.byteCount > byteCount { try file.truncate(toByteCount: 0) }
+    while true {
+      let piece = try file.read(upToCount: 1 << 20)
+      if piece.isEmpty { break }
+      try hasher.update(piece.span)
+      offset += piece.count
+    }
+  }
+
+  /// - Throws: also when the bytes are more than were announced.
+  public func append(_ bytes: Span<UInt8>) throws {
+    guard bytes.count <= byteCount - offset else {
+      throw ArtifactsError.compression("more than the announced \(byteCount) bytes of \(hash)")
+    }
+    try hasher.update(bytes)
+    try file.write(bytes)
+    offset += bytes.count
+  }
+
+  /// Checks that everything has arrived and is what was asked for.
+  /// - Throws: `hashMismatch` after emptying the file, so that the next attempt begins anew.
+  public func verify(isDurable: Bool) throws {
+    let found = try hasher.contentHash()
+    guard offset == byteCount, found == hash else {
+      try file.truncate(toByteCount: 0)
+      throw ArtifactsError.hashMismatch(subject: path, expected: hash, found: found)
+    }
+    if isDurable { try file.synchronize() }
+  }
+}
