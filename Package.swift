@@ -89,7 +89,7 @@ let testTargets: [Target] = [
   tests("Unit", "NetworkTests", ["Network", "Zoo", "TestSupport"]),
   tests("Unit", "ComputeTests", ["Compute", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "DatasetTests", ["Dataset", "TestSupport"]),
-  tests("Unit", "DetectionTests", ["Detection", "Evaluation", "TestSupport"]),
+  tests("Unit", "DetectionTests", ["Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
   tests("Unit", "TrainingTests", ["Training", "Pipeline", "TestSupport"]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
   tests("Unit", "SweepTests", ["Sweep"]),

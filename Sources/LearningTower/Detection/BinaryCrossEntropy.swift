@@ -84,9 +84,12 @@ func exponential(_ argument: SIMD8<Float>) -> SIMD8<Float> {
   p = p * r + 1.666_666_545_9e-1
   p = p * r + 0.500_000_012_01
   let mantissa = p * (r * r) + r + 1
-  // Same size, and every pattern of bits is a value of either type.
-  let bits = unsafe unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- Int32(bitPattern: magic.bitPattern)
-  let power = unsafe unsafeBitCast((bits &+ 127) &<< 23, to: SIMD8<Float>.self)
+  // Lane by lane is how Swift reinterprets bits safely; the compiler makes one instruction of each loop.
+  var exponent = SIMD8<UInt32>()
+  for lane in 0..<8 { exponent[lane] = shifted[lane].bitPattern }
+  exponent = (exponent &- magic.bitPattern &+ 127) &<< 23
+  var power = SIMD8<Float>()
+  for lane in 0..<8 { power[lane] = Float(bitPattern: exponent[lane]) }
   return mantissa * power
 }
 

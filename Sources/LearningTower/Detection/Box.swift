@@ -22,21 +22,6 @@ public struct Box: Sendable, Hashable, Codable {
   public var height: Float { y2 - y1 }
   public var area: Float { width * height }
 
-  /// The part inside an image of `width × height`.
-  public func clipped(width: Float, height: Float) -> Box {
-    func clip(_ value: Float, _ limit: Float) -> Float { min(max(value, 0), limit) }
-    return Box(x1: clip(x1, width), y1: clip(y1, height), x2: clip(x2, width), y2: clip(y2, height))
-  }
-
-  /// Undoes a letterbox: from pixels of the network's image to pixels of the original one, and clips to it.
-  /// - Parameters:
-  ///   - gain: network pixels per original pixel.
-  ///   - padX: border at the left, network pixels; `padY` at the top.
-  public func restored(gain: Float, padX: Float, padY: Float, originalWidth: Float, originalHeight: Float) -> Box {
-    Box(x1: (x1 - padX) / gain, y1: (y1 - padY) / gain, x2: (x2 - padX) / gain, y2: (y2 - padY) / gain)
-      .clipped(width: originalWidth, height: originalHeight)
-  }
-
   /// Area of the intersection by area of the union, in [0, 1]; 0 when both are empty.
   public func iou(_ other: Box) -> Float {
     let w = max(min(x2, other.x2) - max(x1, other.x1), 0)

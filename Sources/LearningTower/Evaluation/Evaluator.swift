@@ -1,0 +1,116 @@
+import Compute
+import Dataset
+import Detection
+import Network
+
+/// What a detector is worth on a data set.
+public struct EvaluationResult: Sendable, Hashable, Codable {
+  public var metrics: DetectionMetrics
+  public var confusion: ConfusionMatrix
+  /// Mean of the batches' items; nil when no loss was asked for.
+  public var loss: LossItems?
+}
+
+/// Runs a trained network over labelled images and measures it as YOLOv5's `val.py` does: confidence above 0.001, IoU
+/// 0.6 in the suppression, at most 300 detections an image, boxes compared in pixels of the original image.
+public struct Evaluator {
+  private let detect: Detect
+  private let suppression: NonMaximumSuppression
+  private var plans: InferencePlanCache
+
+  public init(
+    _ network: Network, _ parameters: Parameters, runtime: Runtime,
+    suppression: NonMaximumSuppression = NonMaximumSuppression()
+  ) {
+    detect = network.detect
+    self.suppression = suppression
+    plans = InferencePlanCache(network, parameters, runtime: runtime)
+  }
+
+  /// One pass over the loader's images.
+  /// - Parameters:
+  ///   - loss: evaluated too when given, as YOLOv5 does while it trains.
+  ///   - onBatch: called after each batch with the images done so far and their total.
+  /// - Throws: `DatasetError` for an image that cannot be decoded, `ComputeError` for a shape that cannot be planned.
+  public mutating func evaluate(
+    _ loader: ValidationLoader, loss: DetectionLoss? = nil,
+    onBatch: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+  ) throws -> EvaluationResult {
+    var averagePrecision = AveragePrecision()
+    var confusion = ConfusionMatrix(classCount: detect.classCount)
+    var lossEvaluation = loss.map { LossEvaluation(loss: $0) }
+    var done = 0
+    let batches = loader.batches()
+    defer { batches.stop() }
+    while let batch = try batches.next() {
+      let plan = try plans.plan(batchSize: batch.count, height: batch.height, width: batch.width)
+      plan.run(batch.images)
+      lossEvaluation?.add(batch, plan, detect)
+      let truths = groundTruths(batch)
+      for image in 0..<batch.count {
+        let detections = suppression(
+          plan.predictions(image, of: detect, objectnessAbove: suppression.confidenceThreshold)
+        ).map { $0.placed(back: batch.placements[image]) }
+        averagePrecision.addImage(
+          confidences: detections.map(\.confidence), classes: detections.map(\.classIndex),
+          correct: DetectionMatching.correct(detections, truths[image]), labelClasses: truths[image].map(\.classIndex))
+        confusion.addImage(detections, truths[image])
+      }
+      done += batch.count
+      try onBatch(done, loader.images.count)
+    }
+    return EvaluationResult(metrics: averagePrecision.metrics(), confusion: confusion, loss: lossEvaluation?.mean)
+  }
+
+  /// The labels of each image, in pixels of the original.
+  private func groundTruths(_ batch: Batch) -> [[GroundTruth]] {
+    var truths = Array(repeating: [GroundTruth](), count: batch.count)
+    let (width, height) = (Float(batch.width), Float(batch.height))
+    for target in batch.targets {
+      let box = Box(
+        CenteredBox(
+          cx: target.cx * width, cy: target.cy * height, width: target.w * width, height: target.h * height))
+      truths[target.imageIndex].append(
+        GroundTruth(box: box.placed(back: batch.placements[target.imageIndex]), classIndex: target.classIndex))
+    }
+    return truths
+  }
+}
+
+/// Sums the loss over batches; its gradient, which nobody asked for, is thrown away.
+private struct LossEvaluation {
+  var loss: DetectionLoss
+  var sum = LossItems()
+  var batchCount = 0
+
+  var mean: LossItems { sum / Double(max(batchCount, 1)) }
+
+  init(loss: DetectionLoss) { self.loss = loss }
+
+  mutating func add(_ batch: Batch, _ plan: InferencePlan, _ detect: Detect) {
+    for level in plan.heads.indices {
+      plan.withHead(level) { head in
+        var scratch = Array(repeating: Float(0), count: head.count)
+        var gradient = scratch.mutableSpan
+        sum += loss.evaluate(
+          level: level, shape: plan.headShape(level, of: detect), head: head, targets: batch.targets,
+          gradient: &gradient)
+      }
+    }
+    batchCount += 1
+  }
+}
+
+extension Box {
+  /// From pixels of the network's image to pixels of the original, clipped to it.
+  func placed(back placement: Placement) -> Box {
+    let corners = placement.original(corners: SIMD4(x1, y1, x2, y2))
+    return Box(x1: corners[0], y1: corners[1], x2: corners[2], y2: corners[3])
+  }
+}
+
+extension Detection {
+  func placed(back placement: Placement) -> Detection {
+    Detection(box: box.placed(back: placement), confidence: confidence, classIndex: classIndex)
+  }
+}
