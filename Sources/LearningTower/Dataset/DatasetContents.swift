@@ -2,7 +2,7 @@ import Foundation
 
 /// The images of one split with their labels, and what was wrong with those left out.
 public struct DatasetContents: Sendable, Hashable {
-  /// Sorted by path within each source, so that the order is the same on every machine.
+  /// Sorted by path, so that the order is the same on every machine.
   public var images: [LabelledImage]
   /// Rows that repeated an earlier row of their file, and were dropped.
   public var duplicateRows: Int
@@ -39,7 +39,7 @@ extension DatasetDescription {
     guard let sources = sources[split] else { throw DatasetError("\(file): there is no ‘\(split.rawValue)’ split") }
     var result = DatasetContents(images: [])
     let paths = try sources.map { source throws(DatasetError) in try imagePaths(in: source) }
-    for path in paths.joined() {
+    for path in paths.joined().sorted(by: Self.byBytes) {
       do {
         let size = try ImageFile.size(ofFile: path)
         guard size.width > 9, size.height > 9 else {
@@ -64,8 +64,8 @@ extension DatasetDescription {
 
   /// Image files of a folder (with its subfolders), or those a list file names, or the one image itself.
   private func imagePaths(in source: String) throws(DatasetError) -> [String] {
-    if isFolder(source) { return try Self.imageFiles(inFolder: source, depth: 0).sorted(by: Self.byBytes) }
-    return Self.isImage(source) ? [source] : try listed(in: source).sorted(by: Self.byBytes)
+    if isFolder(source) { return try Self.imageFiles(inFolder: source, depth: 0) }
+    return Self.isImage(source) ? [source] : try listed(in: source)
   }
 
   /// Python's order of strings: by code points.

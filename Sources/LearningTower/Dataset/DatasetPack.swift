@@ -1,0 +1,286 @@
+import Foundation
+import YAML
+
+/// A data set in one file, to be sent to another machine: a plain `ustar` archive that `tar` can list.
+///
+/// It holds `data.yaml`, `images/`, `labels/` (rows as they were read: duplicates dropped, outlines as boxes) and a list
+/// file for each split; an image of several splits is there once. Names are numbered in the order of the images, times
+/// and owners are zero: the same data set gives the same bytes wherever it lies, and the unpacked one trains alike.
+public enum DatasetPack {
+  /// - Parameter path: written under a passing name first, so that it is whole once it is there.
+  /// - Throws: `DatasetError` if the data set or one of its images cannot be read, or the file cannot be written.
+  public static func write(_ description: DatasetDescription, to path: String) throws(DatasetError) {
+    var contents: [(split: DatasetDescription.Split, images: [LabelledImage])] = []
+    for split in DatasetDescription.Split.allCases where description.sources[split] != nil {
+      contents.append((split, try description.contents(of: split).images))
+    }
+    let names = packedNames(of: contents.flatMap { $0.images.map(\.path) })
+    var labelFiles: [String: String] = [:]
+    for image in contents.flatMap(\.images) where !image.labels.isEmpty {
+      guard let name = names[image.path] else { continue }
+      labelFiles["labels/\(name.withoutExtension).txt"] = image.labels.map(\.row).joined()
+    }
+
+    var writer = try ArchiveWriter(path)
+    try writer.add("data.yaml", Array(yaml(description).utf8))
+    for (path, name) in names.sorted(by: { $0.value.utf8.lexicographicallyPrecedes($1.value.utf8) }) {
+      try writer.add("images/\(name)", try Dataset.contents(of: path, atMost: ImageFile.maximumBytes))
+    }
+    for (name, rows) in labelFiles.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+      try writer.add(name, Array(rows.utf8))
+    }
+    for (split, images) in contents.sorted(by: { $0.split.rawValue < $1.split.rawValue }) {
+      let lines = images.compactMap { names[$0.path] }.map { "./images/\($0)\n" }
+      try writer.add("\(split.rawValue).txt", Array(lines.joined().utf8))
+    }
+    try writer.finish()
+  }
+
+  /// Unpacks into a folder that must not exist yet, and which is there only if all went well.
+  ///
+  /// Nothing in the file is trusted: only the names that `write` makes are accepted, in ascending order, and sizes are
+  /// checked before memory is taken.
+  /// - Parameter maximumBytes: the most that is written in all.
+  /// - Returns: the description of the unpacked data set.
+  @discardableResult
+  public static func unpack(
+    _ file: String, into folder: String, maximumBytes: Int = 1 << 40
+  ) throws(DatasetError) -> DatasetDescription {
+    guard !FileManager.default.fileExists(atPath: folder) else {
+      throw DatasetError("\(folder): already there; a data set is unpacked into a new folder")
+    }
+    let partial = folder + ".partial"
+    try? FileManager.default.removeItem(atPath: partial)
+    do {
+      for subfolder in ["images", "labels"] { try createFolder("\(partial)/\(subfolder)") }
+      var reader = try ArchiveReader(file, maximumBytes: maximumBytes)
+      while let (name, bytes) = try reader.next() { try writeFile(bytes, to: "\(partial)/\(name)") }
+      _ = try DatasetDescription.load("\(partial)/data.yaml")
+      try rename(partial, to: folder)
+    } catch {
+      try? FileManager.default.removeItem(atPath: partial)
+      throw error
+    }
+    return try DatasetDescription.load("\(folder)/data.yaml")
+  }
+
+  /// `000017_BloodImage_00343.jpg` for the 17th of the paths in order: the number keeps the order, the name tells a
+  /// reader of errors which image it was.
+  private static func packedNames(of paths: [String]) -> [String: String] {
+    let sorted = Set(paths).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    let names = sorted.enumerated().map { index, path in
+      let number = String(index)
+      let original = (path as NSString).lastPathComponent
+      let ending = (original as NSString).pathExtension.lowercased()
+      let stem = original.withoutExtension.utf8.prefix(48).map { isPlain($0) ? Character(UnicodeScalar($0)) : "_" }
+      return (
+        path, String(repeating: "0", count: max(8 - number.count, 0)) + number + "_" + String(stem) + "." + ending
+      )
+    }
+    return Dictionary(uniqueKeysWithValues: names)
+  }
+
+  private static func yaml(_ description: DatasetDescription) -> String {
+    let splits = DatasetDescription.Split.allCases.filter { description.sources[$0] != nil }
+    return YAMLValue.mapping(
+      [.init("path", ".")] + splits.map { .init($0.rawValue, .string("\($0.rawValue).txt")) } + [
+        .init("nc", .int(description.classCount)),
+        .init("names", .sequence(description.classNames.map { .string($0) })),
+      ]
+    ).yamlText
+  }
+
+  private static func rename(_ path: String, to other: String) throws(DatasetError) {
+    do {
+      try FileManager.default.moveItem(atPath: path, toPath: other)
+    } catch {
+      throw DatasetError("\(other): cannot be written: \(reason(of: error))")
+    }
+  }
+}
+
+extension Label {
+  /// A row of a label file; the shortest decimals that give the same numbers back.
+  var row: String { "\(classIndex) \(cx) \(cy) \(w) \(h)\n" }
+}
+
+extension String {
+  fileprivate var withoutExtension: String { (self as NSString).deletingPathExtension }
+}
+
+/// Letters, digits, `_`, `-`: what names inside an archive are made of, beside one `.` before the extension.
+private func isPlain(_ byte: UInt8) -> Bool {
+  switch byte {
+  case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+    true
+  default: false
+  }
+}
+
+/// Appends files to an archive in ascending order of their names.
+private struct ArchiveWriter {
+  private let path: String
+  private let file: FileHandle
+
+  init(_ path: String) throws(DatasetError) {
+    self.path = path
+    try writeFile([], to: path + ".partial")
+    guard let file = FileHandle(forWritingAtPath: path + ".partial") else {
+      throw DatasetError("\(path).partial: cannot be written")
+    }
+    self.file = file
+  }
+
+  mutating func add(_ name: String, _ bytes: [UInt8]) throws(DatasetError) {
+    let padding = [UInt8](repeating: 0, count: ArchiveHeader.padding(bytes.count))
+    try write(ArchiveHeader(name: name, size: bytes.count).bytes)
+    try write(bytes)
+    try write(padding)
+  }
+
+  /// Two empty blocks end an archive.
+  mutating func finish() throws(DatasetError) {
+    try write([UInt8](repeating: 0, count: 2 * ArchiveHeader.blockBytes))
+    do {
+      try file.synchronize()
+      try file.close()
+    } catch {
+      throw DatasetError("\(path): cannot be written: \(reason(of: error))")
+    }
+    // Replaces what was there in one step.
+    guard unsafe Foundation.rename(path + ".partial", path) == 0 else {
+      throw DatasetError("\(path): cannot be written: \(String(describing: POSIXErrorCode(rawValue: errno)))")
+    }
+  }
+
+  private func write(_ bytes: [UInt8]) throws(DatasetError) {
+    do {
+      try file.write(contentsOf: bytes)
+    } catch {
+      throw DatasetError("\(path): cannot be written: \(reason(of: error))")
+    }
+  }
+}
+
+/// Reads the files of an archive one after the other.
+private struct ArchiveReader {
+  private let path: String
+  private let file: FileHandle
+  private var bytesLeft: Int
+  private var lastName = ""
+
+  init(_ path: String, maximumBytes: Int) throws(DatasetError) {
+    guard let file = FileHandle(forReadingAtPath: path) else { throw DatasetError("\(path): cannot be read") }
+    self.path = path
+    self.file = file
+    bytesLeft = maximumBytes
+  }
+
+  /// Nil at the end of the archive.
+  mutating func next() throws(DatasetError) -> (name: String, bytes: [UInt8])? {
+    let block = try read(ArchiveHeader.blockBytes)
+    if block.allSatisfy({ $0 == 0 }) {
+      guard try read(ArchiveHeader.blockBytes).allSatisfy({ $0 == 0 }), try readUpTo(1).isEmpty else {
+        throw damaged("something follows its end")
+      }
+      return nil
+    }
+    guard let header = ArchiveHeader(block) else { throw damaged("a header is not as it was written") }
+    guard Self.isAccepted(header.name) else { throw damaged("a data set has no file ‘\(header.name)’") }
+    guard lastName.utf8.lexicographicallyPrecedes(header.name.utf8) else {
+      throw damaged("‘\(header.name)’ stands after ‘\(lastName)’")
+    }
+    guard header.size <= ImageFile.maximumBytes, header.size <= bytesLeft else {
+      throw DatasetError("\(path): ‘\(header.name)’ with \(header.size) bytes is more than may be unpacked")
+    }
+    bytesLeft -= header.size
+    lastName = header.name
+    let bytes = try read(header.size)
+    _ = try read(ArchiveHeader.padding(header.size))
+    return (header.name, bytes)
+  }
+
+  /// `data.yaml`, the list files, and files directly in `images` and `labels`. No separators, no `..`, no hidden files
+  /// can be in such a name.
+  private static func isAccepted(_ name: String) -> Bool {
+    if name == "data.yaml" || DatasetDescription.Split.allCases.contains(where: { name == "\($0.rawValue).txt" }) {
+      return true
+    }
+    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts[0] == "images" || parts[0] == "labels" else { return false }
+    let words = parts[1].split(separator: ".", omittingEmptySubsequences: false)
+    guard words.count == 2, words.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy(isPlain) }) else { return false }
+    return parts[0] == "labels" ? words[1] == "txt" : ImageFile.extensions.contains(String(words[1]))
+  }
+
+  private func damaged(_ what: String) -> DatasetError {
+    DatasetError("\(path): not a sound data set pack: \(what); pack the data set again")
+  }
+
+  private func read(_ count: Int) throws(DatasetError) -> [UInt8] {
+    let bytes = try readUpTo(count)
+    guard bytes.count == count else { throw damaged("it breaks off") }
+    return bytes
+  }
+
+  private func readUpTo(_ count: Int) throws(DatasetError) -> [UInt8] {
+    guard count > 0 else { return [] }
+    do {
+      return [UInt8](try file.read(upToCount: count) ?? Data())
+    } catch {
+      throw DatasetError("\(path): cannot be read: \(reason(of: error))")
+    }
+  }
+}
+
+/// The head of a file in a `ustar` archive (POSIX.1-1988): fields of fixed places, numbers in octal.
+struct ArchiveHeader: Hashable {
+  static let blockBytes = 512
+
+  var name: String
+  var size: Int
+
+  /// - Precondition: the name has at most 100 bytes.
+  init(name: String, size: Int) {
+    precondition(name.utf8.count <= 100, "‘\(name)’ is too long for an archive")
+    self.name = name
+    self.size = size
+  }
+
+  /// Nil unless the block is exactly what `bytes` makes of the name and the size in it.
+  init?(_ block: [UInt8]) {
+    guard block.count == Self.blockBytes else { return nil }
+    let sizeText = String(decoding: block[124..<135], as: UTF8.self)
+    guard let size = Int(sizeText, radix: 8), size >= 0 else { return nil }
+    self.init(name: String(decoding: block[..<100].prefix { $0 != 0 }, as: UTF8.self), size: size)
+    guard bytes == block else { return nil }
+  }
+
+  var bytes: [UInt8] {
+    var block = [UInt8](repeating: 0, count: Self.blockBytes)
+    func put(_ text: String, at offset: Int) {
+      for (index, byte) in text.utf8.enumerated() { block[offset + index] = byte }
+    }
+    func octal(_ value: Int, digits: Int) -> String {
+      let text = String(value, radix: 8)
+      return String(repeating: "0", count: max(digits - text.count, 0)) + text
+    }
+    put(name, at: 0)
+    put("0000644", at: 100)
+    put("0000000", at: 108)  // owner
+    put("0000000", at: 116)  // group
+    put(octal(size, digits: 11), at: 124)
+    put(octal(0, digits: 11), at: 136)  // time
+    put("        ", at: 148)  // The checksum is taken with blanks in its place.
+    put("0", at: 156)  // a plain file
+    put("ustar", at: 257)
+    put("00", at: 263)
+    let checksum = block.reduce(0) { $0 + Int($1) }
+    put(octal(checksum, digits: 6) + "\0 ", at: 148)
+    return block
+  }
+
+  /// Bytes that fill the last block of a file.
+  static func padding(_ size: Int) -> Int { (blockBytes - size % blockBytes) % blockBytes }
+}
