@@ -87,7 +87,7 @@ let testTargets: [Target] = [
   tests("Unit", "YAMLTests", ["YAML"]),
   tests("Unit", "ArtifactsTests", ["Artifacts"]),
   tests("Unit", "NetworkTests", ["Network", "Zoo", "TestSupport"]),
-  tests("Unit", "ComputeTests", ["Compute", "Network", "Zoo", "TestSupport"]),
+  tests("Unit", "ComputeTests", ["Compute", "CKernels", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "DatasetTests", ["Dataset", "TestSupport"]),
   tests("Unit", "DetectionTests", ["Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
   tests("Unit", "TrainingTests", ["Training", "Pipeline", "TestSupport"]),

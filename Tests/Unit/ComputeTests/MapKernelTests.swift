@@ -1,0 +1,199 @@
+import CKernels
+import Network
+import Testing
+import TestSupport
+
+/// Moving, adding, pooling and scaling maps. All but the poolings are linear, and a linear operation's gradient is its
+/// transpose: exact differences of the reference give it.
+@Suite struct MapKernelTests {
+  @Test func bytesBecomeUnits() {
+    let bytes = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    var result = Array(repeating: Float.nan, count: bytes.count)
+    unsafe ck_unit_from_bytes(&result, bytes, bytes.count)
+    #expect(result == bytes.map { Float($0) / 255 })
+  }
+
+  @Test(arguments: [1, 2]) func copiesAndAdds(threads: Int) {
+    withThreads(threads) {
+      for (rows, channels, slack) in mapShapes {
+        let a = Map("a", rows: rows, channels: channels, slack: slack)
+        let b = Map("b", rows: rows, channels: channels, slack: slack / 2)
+        var y = Map("y", rows: rows, channels: channels, slack: slack)
+        unsafe ck_copy(&y.memory, y.stride, b.memory, b.stride, rows, channels)
+        #expect(y.values == b.values)
+        unsafe ck_accumulate(&y.memory, y.stride, a.memory, a.stride, rows, channels)
+        #expect(y.values == zip(b.values, a.values).map { $0 + $1 })
+        unsafe ck_add(&y.memory, y.stride, a.memory, a.stride, a.memory, a.stride, rows, channels)
+        #expect(y.values == a.values.map { $0 + $0 })
+        var sums = Array(repeating: Float(1), count: channels)
+        unsafe ck_sum_rows(&sums, a.memory, a.stride, rows, channels, true)
+        let mean = Reference.statistics(a.values.doubles, channels: channels).mean
+        expectClose(sums.doubles, mean.map { 1 + $0 * Double(rows) }, absolute: 3e-5, "\(rows) × \(channels)")
+        #expect(y.isSlackUntouched)
+      }
+      var filled = Array(repeating: Float(0), count: 3001)
+      unsafe ck_fill(&filled, 3001, 2.5)
+      #expect(filled == Array(repeating: 2.5, count: 3001))
+    }
+  }
+
+  @Test(arguments: [(4, 2), (6, 3), (116, 2), (10, 5), (24, 4)]) func shuffles(channels: Int, groups: Int) {
+    let x = Map("x", rows: 9, channels: channels, slack: 3)
+    var y = Map("y", rows: 9, channels: channels, slack: 1)
+    unsafe ck_shuffle(&y.memory, y.stride, x.memory, x.stride, 9, channels, groups)
+    #expect(y.values.doubles == Reference.shuffled(x.values.doubles, channels: channels, groups: groups))
+    var back = Map("b", rows: 9, channels: channels)
+    unsafe ck_shuffle_backward(&back.memory, channels, y.memory, y.stride, 9, channels, groups, false)
+    #expect(back.values == x.values)
+    unsafe ck_shuffle_backward(&back.memory, channels, y.memory, y.stride, 9, channels, groups, true)
+    #expect(back.values == x.values.map { $0 + $0 })
+  }
+
+  @Test(arguments: [1, 2, 3]) func upsamples(factor: Int) {
+    let shape = Reference.Shape(images: 2, height: 3, width: 5, channels: 11)
+    let x = Map("x", rows: shape.rows, channels: 11, slack: 2)
+    var y = Map("y", rows: shape.rows * factor * factor, channels: 11, slack: 4)
+    unsafe ck_upsample(&y.memory, y.stride, x.memory, x.stride, 2, 3, 5, 11, factor)
+    #expect(y.values.doubles == Reference.upsample(x.values.doubles, shape, factor: factor))
+    let g = Map("g", rows: y.rows, channels: 11, slack: 1)
+    let expected = finiteDifferences(
+      of: { Reference.upsample($0, shape, factor: factor) }, at: x.values.doubles, weights: g.values.doubles, step: 1)
+    var dx = Map("dx", rows: shape.rows, channels: 11, slack: 2)
+    for times in 1...2 {
+      unsafe ck_upsample_backward(&dx.memory, dx.stride, g.memory, g.stride, 2, 3, 5, 11, factor, times == 2)
+      expectClose(dx.values.doubles, expected.map { $0 * Double(times) }, absolute: 2e-6)
+    }
+    #expect(y.isSlackUntouched && dx.isSlackUntouched)
+  }
+
+  @Test(arguments: [
+    (5, 1, 2, 7, 9, 3), (5, 1, 2, 3, 1, 70), (3, 2, 1, 8, 7, 24), (2, 2, 0, 6, 6, 5), (13, 1, 6, 4, 5, 2),
+    (5, 1, 2, 20, 20, 64), (1, 1, 0, 2, 2, 130),
+  ])
+  func poolsMaxima(kernel: Int, stride: Int, padding: Int, height: Int, width: Int, channels: Int) {
+    let shape = Reference.Shape(images: 2, height: height, width: width, channels: channels)
+    let pool = MaxPool(kernel: kernel, stride: stride, padding: padding)
+    // Few different values, so that there are ties: the first in row-major order wins.
+    let coarse = DeterministicValues.uniform("x", count: shape.count).map { ($0 * 4).rounded() / 4 }
+    let x = Map(coarse, channels: channels, slack: 2)
+    let expected = Reference.maxPool(x.values.doubles, shape, pool)
+    for threads in 1...2 {
+      withThreads(threads) {
+        var y = Map("y", rows: expected.shape.rows, channels: channels, slack: 1)
+        var winners = Array(repeating: UInt8(255), count: expected.shape.count)
+        unsafe ck_max_pool(
+          &y.memory, y.stride, &winners, x.memory, x.stride, 2, height, width, channels, kernel, stride, padding)
+        #expect(y.values.doubles == expected.values)
+        #expect(winners == expected.winners)
+        var withoutWinners = Map("z", rows: expected.shape.rows, channels: channels)
+        unsafe ck_max_pool(
+          &withoutWinners.memory, channels, nil, x.memory, x.stride, 2, height, width, channels, kernel, stride,
+          padding)
+        #expect(withoutWinners.values == y.values)
+
+        let g = Map("g", rows: expected.shape.rows, channels: channels, slack: 3)
+        var dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
+        let (before, gradients) = (dx.values.doubles, g.values.doubles)
+        var routed = Array(repeating: 0.0, count: shape.count)
+        for at in expected.values.indices {
+          let (pixel, c) = (at / channels, at % channels)
+          let (line, ow) = (pixel / expected.shape.width, pixel % expected.shape.width)
+          let (n, oh) = (line / expected.shape.height, line % expected.shape.height)
+          let tap = Int(expected.winners[at])
+          let (h, w) = (oh * stride - padding + tap / kernel, ow * stride - padding + tap % kernel)
+          routed[shape.index(n, h, w, c)] += gradients[at]
+        }
+        for accumulate in [true, false] {
+          unsafe ck_max_pool_backward(
+            &dx.memory, dx.stride, g.memory, g.stride, winners, 2, height, width, channels, kernel, stride, padding,
+            accumulate)
+          let sum = accumulate ? zip(before, routed).map { $0 + $1 } : routed
+          expectClose(dx.values.doubles, sum, absolute: 4e-6)
+        }
+        #expect(y.isSlackUntouched && dx.isSlackUntouched)
+      }
+    }
+  }
+
+  @Test func maximumOfNotANumberIsNotANumber() {
+    var x = Array(repeating: Float(1), count: 25 * 8)
+    x[12 * 8 + 3] = .nan
+    var y = Array(repeating: Float(0), count: 25 * 8)
+    var winners = Array(repeating: UInt8(0), count: 25 * 8)
+    unsafe ck_max_pool(&y, 8, &winners, x, 8, 1, 5, 5, 8, 5, 1, 2)
+    #expect(y.indices.allSatisfy { y[$0].isNaN == ($0 % 8 == 3) })
+    unsafe ck_max_pool(&y, 8, nil, x, 8, 1, 5, 5, 8, 5, 1, 2)
+    #expect(y.indices.allSatisfy { y[$0].isNaN == ($0 % 8 == 3) })
+  }
+
+  @Test(arguments: [(1, 1, 5), (3, 4, 70), (13, 7, 24), (40, 41, 16)])
+  func poolsAveragesAndScales(height: Int, width: Int, channels: Int) {
+    let shape = Reference.Shape(images: 3, height: height, width: width, channels: channels)
+    let x = Map("x", rows: shape.rows, channels: channels, slack: 2)
+    var means = Array(repeating: Float.nan, count: 3 * channels)
+    unsafe ck_average_pool(&means, x.memory, x.stride, 3, shape.pixels, channels)
+    expectClose(means.doubles, Reference.averagePool(x.values.doubles, shape), absolute: 1e-6)
+
+    var y = Map("y", rows: shape.rows, channels: channels, slack: 1)
+    let factors = DeterministicValues.uniform("factors", count: 3 * channels)
+    unsafe ck_scale_channels(&y.memory, y.stride, x.memory, x.stride, factors, 3, shape.pixels, channels)
+    let expected = Reference.scaled(x.values.doubles, shape, factors: factors.doubles)
+    expectClose(y.values.doubles, expected, absolute: 1e-7)
+
+    // d factors = images' sums of g·x; d x = g·factors; the average's gradient is shared out evenly.
+    let g = Map("g", rows: shape.rows, channels: channels)
+    let products = zip(g.values.doubles, x.values.doubles).map { $0 * $1 }
+    let sums = Reference.averagePool(products, shape).map { $0 * Double(shape.pixels) }
+    let through = Reference.scaled(g.values.doubles, shape, factors: factors.doubles)
+    var dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
+    var dFactors = Array(repeating: Float(0), count: 3 * channels)
+    for times in 1...2 {
+      unsafe ck_scale_channels_backward(
+        &dx.memory, dx.stride, &dFactors, g.memory, g.stride, x.memory, x.stride, factors, 3, shape.pixels, channels,
+        times == 2, times == 2)
+      expectClose(dx.values.doubles, through.map { $0 * Double(times) }, absolute: 1e-6)
+      expectClose(dFactors.doubles, sums.map { $0 * Double(times) }, absolute: 2e-5)
+    }
+    for times in 1...2 {
+      unsafe ck_average_pool_backward(&dx.memory, dx.stride, factors, 3, shape.pixels, channels, times == 2)
+      let even = Reference.scaled(
+        Array(repeating: Double(times) / Double(shape.pixels), count: shape.count), shape, factors: factors.doubles)
+      expectClose(dx.values.doubles, even, absolute: 1e-7, relative: 1e-6)
+    }
+    #expect(y.isSlackUntouched && dx.isSlackUntouched)
+  }
+
+  @Test func squeezeExciteAgreesWithFiniteDifferences() {
+    let shape = Reference.Shape(images: 2, height: 3, width: 2, channels: 3)
+    let x = Map("x", rows: shape.rows, channels: 3)
+    let factors = DeterministicValues.uniform("factors", count: 6)
+    let g = Map("g", rows: shape.rows, channels: 3)
+    var (dx, dFactors) = (x, factors)
+    unsafe ck_scale_channels_backward(
+      &dx.memory, 3, &dFactors, g.memory, 3, x.memory, 3, factors, 2, 6, 3, false, false)
+    let byInput = finiteDifferences(
+      of: { Reference.scaled($0, shape, factors: factors.doubles) }, at: x.values.doubles, weights: g.values.doubles)
+    let byFactor = finiteDifferences(
+      of: { Reference.scaled(x.values.doubles, shape, factors: $0) }, at: factors.doubles, weights: g.values.doubles)
+    expectClose(dx.values.doubles, byInput, absolute: 1e-6)
+    expectClose(dFactors.doubles, byFactor, absolute: 1e-6)
+    unsafe ck_average_pool_backward(&dx.memory, 3, factors, 2, 6, 3, false)
+    let byMean = finiteDifferences(
+      of: { Reference.averagePool($0, shape) }, at: x.values.doubles, weights: factors.doubles)
+    expectClose(dx.values.doubles, byMean, absolute: 1e-6)
+  }
+
+  @Test func transposes() {
+    let x = DeterministicValues.uniform("x", count: 3 * 37 * 9)
+    var y = x
+    unsafe ck_transpose(&y, x, 3, 37, 9, false)
+    for m in 0..<3 {
+      for i in 0..<37 {
+        for j in 0..<9 { #expect(y[m * 333 + j * 37 + i] == x[m * 333 + i * 9 + j]) }
+      }
+    }
+    let once = y
+    unsafe ck_transpose(&y, x, 3, 37, 9, true)
+    #expect(y == once.map { $0 * 2 })
+  }
+}
