@@ -1,4 +1,5 @@
 import Detection
+import Foundation
 import Testing
 
 @Suite("Overlap of boxes")
@@ -26,7 +27,22 @@ struct BoxOverlapTests {
     let (diou, ciou) = (BoxOverlap.diou(square, larger), BoxOverlap.ciou(square, larger))
     #expect(abs(diou.value - ciou.value) < 1e-12)
     for coordinate in 0..<4 { #expect(abs(diou.gradient[coordinate] - ciou.gradient[coordinate]) < 1e-6) }
-    #expect(BoxOverlap.ciou(a, b).value < BoxOverlap.diou(a, b).value)
+    // Elsewhere it is DIoU − α·v, with the α of where one stands.
+    func v(_ box: CenteredBox) -> Double {
+      let angle = atan(Double(b.width / b.height)) - atan(Double(box.width) / Double(box.height))
+      return 4 / (.pi * .pi) * angle * angle
+    }
+    let alpha = (BoxOverlap.diou(a, b).value - BoxOverlap.ciou(a, b).value) / v(a)
+    #expect(abs(alpha - v(a) / (v(a) - BoxOverlap.iou(a, b).value + 1)) < 1e-5)
+    let step: Float = 1.0 / 1024
+    for coordinate in 0..<4 {
+      func moved(_ distance: Float) -> Double {
+        let box = a.moved(coordinate, by: distance)
+        return BoxOverlap.diou(box, b).value - alpha * v(box)
+      }
+      let slope = (moved(step) - moved(-step)) / Double(2 * step)
+      #expect(abs(slope - BoxOverlap.ciou(a, b).gradient[coordinate]) < 1e-5, "coordinate \(coordinate)")
+    }
   }
 
   @Test("Boxes without extent stay finite", arguments: BoxOverlap.allCases)
