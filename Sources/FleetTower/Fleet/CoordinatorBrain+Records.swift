@@ -6,7 +6,7 @@ extension CoordinatorBrain {
     switch record {
     case .sweepSubmitted(let id, let submission): add(id, submission)
     case .sweepCancelled(let id): withdraw(id)
-    case .attemptStarted(let number, let key, let worker): begin(number, at: key, by: worker)
+    case .attemptStarted(let number, let key, let worker, let box): begin(number, at: key, by: worker, on: box)
     case .epochFinished(let number, let key, let metrics):
       guard let job = jobIndex[key] else { return }
       jobs[job].epochs = metrics
@@ -91,16 +91,16 @@ extension CoordinatorBrain {
     }
   }
 
-  private mutating func begin(_ number: AttemptNumber, at key: JobKey, by worker: WorkerID) {
+  private mutating func begin(_ number: AttemptNumber, at key: JobKey, by worker: WorkerID, on box: BoxID) {
     lastAttempt = max(lastAttempt, number.value)
     guard let job = jobIndex[key] else { return }
-    attempts[number] = Attempt(number: number, job: job, worker: worker)
+    attempts[number] = Attempt(number: number, job: job, worker: worker, box: box)
     attemptsOfWorker[worker, default: []].append(number)
     jobs[job].attemptCount += 1
     if jobs[job].history.count == Job.historyLimit { jobs[job].history.removeFirst() }
     jobs[job].history.append(JobHistory.Entry(attempt: number, worker: worker.name, outcome: "running", log: nil))
     enter(.leased(number), job)
-    place(number)
+    place(attempts[number]!)
     renewLease(of: number)
   }
 

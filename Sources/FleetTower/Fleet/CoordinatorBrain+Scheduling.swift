@@ -30,7 +30,7 @@ extension CoordinatorBrain {
 
   private mutating func start(_ job: Int, on worker: WorkerID) {
     let number = AttemptNumber(lastAttempt + 1)
-    decide(.attemptStarted(attempt: number, job: jobs[job].key, worker: worker))
+    decide(.attemptStarted(attempt: number, job: jobs[job].key, worker: worker, box: workers[worker]!.box))
     tell(worker, .assign(assignment(number, of: job)))
   }
 
@@ -137,20 +137,17 @@ extension CoordinatorBrain {
     }
   }
 
-  /// Notes on which box the attempt runs, if its worker is known.
-  mutating func place(_ number: AttemptNumber) {
-    guard let attempt = attempts[number], let box = workers[attempt.worker]?.box else { return }
-    attempts[number]!.box = box
-    boxes[box]!.attemptCount += 1
-    if jobs[attempt.job].stage == .benchmark { setBenchmark(number, on: box) }
+  /// Notes that the attempt runs on its box.
+  mutating func place(_ attempt: Attempt) {
+    boxes[attempt.box, default: Box()].attemptCount += 1
+    if jobs[attempt.job].stage == .benchmark { setBenchmark(attempt.number, on: attempt.box) }
     refresh(attempt.worker)
   }
 
   /// Undoes `place`, after the attempt has ended.
   mutating func vacate(_ attempt: Attempt) {
-    guard let box = attempt.box else { return }
-    boxes[box]!.attemptCount -= 1
-    if boxes[box]!.benchmark == attempt.number { setBenchmark(nil, on: box) }
+    boxes[attempt.box]!.attemptCount -= 1
+    if boxes[attempt.box]!.benchmark == attempt.number { setBenchmark(nil, on: attempt.box) }
     refresh(attempt.worker)
   }
 

@@ -81,7 +81,6 @@ extension CoordinatorBrain {
     guard let attempt = attempts[number], attempt.worker == worker else { return false }
     attempts[number]!.isOrphaned = false
     dequeue(attempt.job)
-    if attempt.box == nil { place(number) }
     renewLease(of: number)
     return true
   }

@@ -53,8 +53,8 @@ struct Attempt: Sendable {
   let number: AttemptNumber
   let job: Int
   let worker: WorkerID
-  /// Unknown after a restart of the coordinator until the worker says hello again.
-  var box: BoxID?
+  /// Where it may be running, also while its worker is not to be heard.
+  let box: BoxID
   /// Its worker's connection is gone. The job may be given to another worker, but until that happens the worker may
   /// come back and go on.
   var isOrphaned = false

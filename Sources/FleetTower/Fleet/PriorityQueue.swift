@@ -1,12 +1,14 @@
 /// A binary heap: the smallest element first.
-struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
+package struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
   private var heap: [Element] = []
 
-  var first: Element? { heap.first }
-  var count: Int { heap.count }
-  var isEmpty: Bool { heap.isEmpty }
+  package init() {}
 
-  mutating func insert(_ element: Element) {
+  package var first: Element? { heap.first }
+  package var count: Int { heap.count }
+  package var isEmpty: Bool { heap.isEmpty }
+
+  package mutating func insert(_ element: Element) {
     heap.append(element)
     var child = heap.count - 1
     while child > 0 {
@@ -18,7 +20,7 @@ struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
   }
 
   @discardableResult
-  mutating func removeFirst() -> Element {
+  package mutating func removeFirst() -> Element {
     heap.swapAt(0, heap.count - 1)
     let first = heap.removeLast()
     sink(0)
@@ -26,7 +28,7 @@ struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
   }
 
   /// Drops what is no longer wanted; costs as much as building the heap anew.
-  mutating func removeAll(where isUnwanted: (Element) -> Bool) {
+  package mutating func removeAll(where isUnwanted: (Element) -> Bool) {
     heap.removeAll(where: isUnwanted)
     for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { sink(index) }
   }

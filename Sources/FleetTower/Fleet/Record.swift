@@ -5,7 +5,7 @@ import Sweep
 public enum Record: Hashable, Sendable, Codable {
   case sweepSubmitted(sweep: SweepID, submission: SweepSubmission)
   case sweepCancelled(sweep: SweepID)
-  case attemptStarted(attempt: AttemptNumber, job: JobKey, worker: WorkerID)
+  case attemptStarted(attempt: AttemptNumber, job: JobKey, worker: WorkerID, box: BoxID)
   case epochFinished(attempt: AttemptNumber, job: JobKey, metrics: EpochMetrics)
   case checkpointStored(attempt: AttemptNumber, job: JobKey, checkpoint: Checkpoint)
   case attemptEnded(attempt: AttemptNumber, job: JobKey, outcome: AttemptOutcome)

@@ -1,0 +1,25 @@
+/// Mistakes that a run can be made with, each of which some checker must notice: they prove that the checkers can fail.
+public enum PlantedFault: String, CaseIterable, Sendable {
+  /// Sends do not wait for the journal.
+  case acknowledgeBeforeFsync
+  /// The journal forgets that attempts began, so their numbers are given out again after a crash.
+  case reuseFencingNumbers
+  /// The journal forgets checkpoints.
+  case forgetCheckpoints
+  /// The journal forgets results.
+  case forgetResults
+  /// The coordinator's clock never rings: leases never expire.
+  case leaseNeverExpires
+  /// A new attempt starts from nothing although there is a checkpoint.
+  case ignoreCheckpoint
+  /// A late result of a stale attempt is passed off as the live one's.
+  case noFencing
+  /// A checkpoint's bytes change on their way.
+  case corruptCheckpoint
+  /// The store says that it has an artifact, and drops it.
+  case storeLosesArtifacts
+  /// Workers on one box claim to be on different ones.
+  case forgetSharedBox
+  /// A worker that comes back does not say what it owes.
+  case forgetOwed
+}

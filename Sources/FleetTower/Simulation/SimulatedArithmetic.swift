@@ -1,0 +1,86 @@
+import Sweep
+
+/// What stages compute in a simulated cluster: numbers that depend on all that real stages depend on, so that a wrong
+/// input, a lost epoch or a wrong checkpoint shows in the result.
+enum SimulatedArithmetic {
+  /// What an artifact's bytes say.
+  enum Content: Hashable, Sendable {
+    case dataset
+    case model(UInt64)
+    case checkpoint(epoch: Int, value: UInt64)
+    case log(attempt: UInt64)
+  }
+
+  /// A stage's state before its first epoch.
+  static func start(of job: JobKey, from model: UInt64?) -> UInt64 {
+    mixed(UInt64(truncatingIfNeeded: job.bits) ^ mixed(model ?? 0x5EED))
+  }
+
+  static func epoch(_ epoch: Int, from value: UInt64) -> UInt64 { mixed(value &+ UInt64(epoch) &* 0x1_0000_0001) }
+
+  static func metrics(of stage: Stage, model: UInt64) -> [String: Double] {
+    func fraction(_ salt: UInt64) -> Double { Double(mixed(model ^ salt) >> 40) / Double(1 << 24) }
+    switch stage {
+    case .evaluate: return ["map50": fraction(1), "size_mb": 1 + 20 * fraction(2)]
+    case .benchmark: return ["latency_ms": 5 + 50 * fraction(3)]
+    case .train, .sparsify, .prune, .finetune: return [:]
+    }
+  }
+
+  /// Every job's result computed one after the other, without a cluster: what a run must come to.
+  static func reference(_ tree: StageTree, failing: (JobKey) -> Bool) -> ResultTable {
+    var models: [UInt64?] = []
+    for (index, node) in tree.nodes.enumerated() {
+      let parent = node.parent.map { models[$0] }
+      if failing(node.key) || (parent != nil && parent! == nil) {
+        models.append(nil)
+        continue
+      }
+      var value = parent.flatMap { $0 }
+      if node.stage.makesModel {
+        var state = start(of: node.key, from: value)
+        let epochs = tree.configuration(of: index)["epochs"]?.int ?? 0
+        for epoch in stride(from: 1, through: epochs, by: 1) { state = self.epoch(epoch, from: state) }
+        value = state
+      }
+      models.append(value)
+    }
+    let rows = tree.trials.indices.map { trial in
+      var metrics: [String: Double] = [:]
+      for node in tree.nodesOfTrial[trial] where !tree.nodes[node].stage.makesModel {
+        guard let model = models[node] else { continue }
+        metrics.merge(self.metrics(of: tree.nodes[node].stage, model: model)) { _, new in new }
+      }
+      let isDone = tree.nodesOfTrial[trial].allSatisfy { models[$0] != nil }
+      return ResultTable.Row(
+        trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics, state: isDone ? .done : .failed)
+    }
+    return ResultTable(sweep: tree.sweep, objectives: tree.submission.spec.objectives, rows: rows)
+  }
+}
+
+/// All bytes there are, by their digest; who has them is another question.
+struct ContentTable: Sendable {
+  private var contents: [ArtifactDigest: SimulatedArithmetic.Content] = [:]
+
+  mutating func reference(to content: SimulatedArithmetic.Content) -> ArtifactReference {
+    let words: (UInt64, UInt64)
+    switch content {
+    case .dataset: words = (1, 0)
+    case .model(let value): words = (2, value)
+    case .checkpoint(let epoch, let value): words = (3 + UInt64(epoch) << 8, value)
+    case .log(let attempt): words = (4, attempt)
+    }
+    let digits = (0..<4).map { digitsOf(mixed(words.0 &+ mixed(words.1 &+ UInt64($0)))) }.joined()
+    let digest = ArtifactDigest(digits)!
+    contents[digest] = content
+    return ArtifactReference(digest: digest, byteCount: 1)
+  }
+
+  subscript(digest: ArtifactDigest) -> SimulatedArithmetic.Content? { contents[digest] }
+
+  private func digitsOf(_ word: UInt64) -> String {
+    let digits = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}

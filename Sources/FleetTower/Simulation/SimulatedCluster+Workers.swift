@@ -1,0 +1,217 @@
+import Fleet
+import Sweep
+
+/// A worker's box: a brain, a cache, and stages that run.
+struct SimulatedWorker: Sendable {
+  let id: WorkerID
+  let box: BoxID
+  let slots: Int
+  var brain: WorkerBrain?
+  /// Counts restarts.
+  var incarnation: UInt64 = 0
+  var connection: ConnectionID?
+  var cache: Set<ArtifactDigest> = []
+  var stages: [AttemptNumber: SimulatedStage] = [:]
+  var ring: Instant?
+  var frozenUntil: Int64 = 0
+  var partitionedUntil: Int64 = 0
+}
+
+/// A stage's process.
+struct SimulatedStage: Sendable {
+  let assignment: Assignment
+  let epochs: Int
+  var epoch: Int
+  var value: UInt64
+  var files: [String: SimulatedArithmetic.Content] = [:]
+  var isEnding = false
+}
+
+extension SimulatedCluster {
+  mutating func startWorker(_ index: Int) {
+    guard workers[index].brain == nil else { return }
+    workers[index].incarnation += 1
+    workers[index].stages = [:]
+    workers[index].ring = nil
+    var policy = WorkerPolicy()
+    policy.reconnectLimitMilliseconds = 800
+    policy.greetingMilliseconds = 1_500
+    policy.transferRetryLimitMilliseconds = 2_000
+    policy.leaveMilliseconds = 2_000
+    workers[index].brain = WorkerBrain(
+      identity: WorkerBrain.Identity(
+        worker: workers[index].id, name: workers[index].id.name, box: workers[index].box, slots: workers[index].slots,
+        seed: mixed(seed &+ UInt64(index) << 32 &+ workers[index].incarnation)), policy: policy)
+    tell("\(workers[index].id) starts")
+    deliver(index, workers[index].incarnation, .started)
+  }
+
+  /// - Parameter connection: for messages, the one they came over; by the time a frozen worker looks at them it may be
+  ///   another.
+  mutating func deliver(
+    _ index: Int, _ incarnation: UInt64, _ event: WorkerEvent, over connection: ConnectionID? = nil
+  ) {
+    guard workers[index].incarnation == incarnation, workers[index].brain != nil else { return }
+    guard workers[index].frozenUntil <= now else {
+      let happening = connection.map { Happening.toWorker($0, message(of: event)) }
+      return at(workers[index].frozenUntil, happening ?? .worker(index, incarnation: incarnation, event))
+    }
+    let moment = workerNow(index)
+    let effects = workers[index].brain!.handle(event, at: moment)
+    for effect in effects where workers[index].brain != nil { perform(effect, at: index) }
+    setWorkerRing(index)
+  }
+
+  private func message(of event: WorkerEvent) -> CoordinatorMessage {
+    guard case .received(let message) = event else { preconditionFailure("only messages come over a connection") }
+    return message
+  }
+
+  private func workerNow(_ index: Int) -> Instant { Instant(milliseconds: now + Int64(index) * 12_345) }
+
+  private mutating func setWorkerRing(_ index: Int) {
+    guard let deadline = workers[index].brain?.nextDeadline else { return }
+    if let ring = workers[index].ring, ring <= deadline { return }
+    workers[index].ring = deadline
+    at(
+      deadline.milliseconds - Int64(index) * 12_345, .workerRings(index, incarnation: workers[index].incarnation))
+  }
+
+  mutating func workerRings(_ index: Int, _ incarnation: UInt64) {
+    guard workers[index].incarnation == incarnation else { return }
+    guard workers[index].frozenUntil <= now else {
+      return at(workers[index].frozenUntil, .workerRings(index, incarnation: incarnation))
+    }
+    workers[index].ring = nil
+    deliver(index, incarnation, .deadlinePassed)
+  }
+
+  private mutating func perform(_ effect: WorkerEffect, at index: Int) {
+    let incarnation = workers[index].incarnation
+    switch effect {
+    case .connect: connect(index)
+    case .disconnect: if let connection = workers[index].connection { hangUp(connection, heard: true) }
+    case .send(let message): if let connection = workers[index].connection { send(message, over: connection) }
+    case .fetch(let artifact): after(1...60, .fetchArrives(index, incarnation: incarnation, artifact.digest))
+    case .upload(let artifact): after(1...120, .uploadArrives(index, incarnation: incarnation, artifact.digest))
+    case .startStage(let assignment): startStage(assignment, at: index)
+    case .killStage(let number):
+      // A process ends once: if it has ended by itself, the news is on its way.
+      guard workers[index].stages[number]?.isEnding == false else { return }
+      workers[index].stages[number]!.isEnding = true
+      after(1...80, .worker(index, incarnation: incarnation, .stageExited(number, message: "killed")))
+    case .keepFile(let number, let file): keep(file, of: number, at: index)
+    case .discard(let number): workers[index].stages[number] = nil
+    case .exit:
+      tell("\(workers[index].id) leaves")
+      if let connection = workers[index].connection { hangUp(connection, heard: true) }
+      endWorker(index)
+      after(500...5_000, .workerRestarts(index))
+    }
+  }
+
+  mutating func endWorker(_ index: Int) {
+    workers[index].brain = nil
+    workers[index].stages = [:]
+    workers[index].frozenUntil = 0
+    workers[index].incarnation += 1
+  }
+
+  mutating func crashWorker(_ index: Int) {
+    guard workers[index].brain != nil else { return }
+    report.workerCrashes += 1
+    tell("\(workers[index].id) crashes")
+    if let connection = workers[index].connection { hangUp(connection, heard: !random.once(in: 3)) }
+    endWorker(index)
+    after(100...6_000, .workerRestarts(index))
+  }
+
+  // MARK: - Artifacts
+
+  mutating func fetchArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) {
+    guard workers[index].incarnation == incarnation else { return }
+    if workers[index].cache.contains(digest) { return deliver(index, incarnation, .fetched(digest)) }
+    guard canTransfer(index), coordinator.store.contains(digest) else {
+      return deliver(index, incarnation, .fetchFailed(digest, reason: "no connection, or no artifact"))
+    }
+    workers[index].cache.insert(digest)
+    deliver(index, incarnation, .fetched(digest))
+  }
+
+  mutating func uploadArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) {
+    guard workers[index].incarnation == incarnation else { return }
+    guard canTransfer(index) else {
+      return deliver(index, incarnation, .uploadFailed(digest, reason: "no connection, or a full disk"))
+    }
+    if fault != .storeLosesArtifacts { coordinator.store.insert(digest) }
+    deliver(index, incarnation, .uploaded(digest))
+  }
+
+  private mutating func canTransfer(_ index: Int) -> Bool {
+    coordinator.brain != nil && !isPartitioned(index) && (isPeaceful || !random.once(in: 10))
+  }
+
+  private mutating func keep(_ file: String, of number: AttemptNumber, at index: Int) {
+    let incarnation = workers[index].incarnation
+    guard let content = workers[index].stages[number]?.files[file] else {
+      return after(
+        0...5, .worker(index, incarnation: incarnation, .fileNotKept(number, file: file, reason: "no such file")))
+    }
+    let artifact = contents.reference(to: content)
+    workers[index].cache.insert(artifact.digest)
+    after(0...20, .worker(index, incarnation: incarnation, .fileKept(number, file: file, artifact: artifact)))
+  }
+
+  // MARK: - Stages
+
+  private mutating func startStage(_ assignment: Assignment, at index: Int) {
+    var model: UInt64?
+    if let input = assignment.input(.model), case .model(let value) = contents[input.digest] { model = value }
+    var stage = SimulatedStage(
+      assignment: assignment, epochs: assignment.configuration["epochs"]?.int ?? 0, epoch: 0,
+      value: assignment.stage.makesModel ? SimulatedArithmetic.start(of: assignment.job, from: model) : model ?? 0)
+    if let resume = assignment.input(.resume), case .checkpoint(let epoch, let value) = contents[resume.digest] {
+      stage.epoch = epoch
+      stage.value = value
+    }
+    stage.files["stage.log"] = .log(attempt: assignment.attempt.value)
+    workers[index].stages[assignment.attempt] = stage
+    after(10...400, .stageStep(index, incarnation: workers[index].incarnation, assignment.attempt))
+  }
+
+  /// One epoch, or the end.
+  mutating func stageStep(_ index: Int, _ incarnation: UInt64, _ number: AttemptNumber) {
+    guard workers[index].incarnation == incarnation, var stage = workers[index].stages[number], !stage.isEnding else {
+      return
+    }
+    let fails = isDoomed(stage.assignment.job) || (!isPeaceful && random.once(in: 60))
+    if fails {
+      stage.isEnding = true
+      workers[index].stages[number] = stage
+      return deliver(index, incarnation, .stageExited(number, message: "exit status 1"))
+    }
+    guard stage.epoch < stage.epochs else { return finish(stage, index, incarnation) }
+    stage.epoch += 1
+    stage.value = SimulatedArithmetic.epoch(stage.epoch, from: stage.value)
+    let file = "checkpoint-\(stage.epoch)"
+    let isCorrupt = fault == .corruptCheckpoint && random.once(in: 4)
+    stage.files[file] = .checkpoint(epoch: stage.epoch, value: isCorrupt ? ~stage.value : stage.value)
+    workers[index].stages[number] = stage
+    let metrics = EpochMetrics(epoch: stage.epoch, epochs: stage.epochs, seconds: 1, values: [:])
+    deliver(index, incarnation, .stageReported(number, .epoch(metrics)))
+    deliver(index, incarnation, .stageReported(number, .checkpoint(epoch: stage.epoch, file: file)))
+    after(100...1_500, .stageStep(index, incarnation: incarnation, number))
+  }
+
+  private mutating func finish(_ stage: SimulatedStage, _ index: Int, _ incarnation: UInt64) {
+    let number = stage.assignment.attempt
+    workers[index].stages[number]!.isEnding = true
+    let isModel = stage.assignment.stage.makesModel
+    if isModel { workers[index].stages[number]!.files["model"] = .model(stage.value) }
+    let output = StageOutput(
+      metrics: SimulatedArithmetic.metrics(of: stage.assignment.stage, model: stage.value),
+      files: isModel ? [.model: "model"] : [:])
+    deliver(index, incarnation, .stageReported(number, .finished(output)))
+    deliver(index, incarnation, .stageExited(number, message: "exit status 0"))
+  }
+}

@@ -1,0 +1,251 @@
+import Fleet
+import Sweep
+
+/// A cluster of the real brains on one thread, with everything else made up from a seed: the clock, the network, disks,
+/// what stages compute and how long it takes, and all that goes wrong.
+///
+/// First comes unrest: connections break, boxes freeze, daemons and the coordinator crash, artifacts fail to arrive.
+/// Then comes peace, in which everything must be finished. Checkers look at what left the coordinator and at what is on
+/// its disk, and throw `BrokenPromise`.
+public struct SimulatedCluster {
+  public struct Report: Hashable, Sendable {
+    public var happenings = 0
+    public var attempts = 0
+    public var coordinatorCrashes = 0
+    public var workerCrashes = 0
+    public var endedAt: Int64 = 0
+  }
+
+  /// - Throws: `BrokenPromise`
+  @discardableResult
+  public static func run(seed: UInt64, fault: PlantedFault? = nil) throws -> Report {
+    var cluster = SimulatedCluster(seed: seed, fault: fault)
+    return try cluster.run()
+  }
+
+  let seed: UInt64
+  let fault: PlantedFault?
+  var random: SeededRandom
+  var now: Int64 = 0
+  var agenda = PriorityQueue<Scheduled>()
+  var lastTicket: UInt64 = 0
+  var isPeaceful = false
+  var report = Report()
+  var story: [String] = []
+  var checkers: [any Checker]
+
+  var coordinator: SimulatedCoordinator
+  var workers: [SimulatedWorker]
+  var connections: [ConnectionID: SimulatedConnection] = [:]
+  var lastConnection: UInt64 = 0
+  var contents = ContentTable()
+  let submissions: [SweepSubmission]
+  let trees: [StageTree]
+
+  /// Milliseconds of unrest.
+  static let unrest: Int64 = 60_000
+  /// Milliseconds of peace within which all must be done.
+  static let patience: Int64 = 1_200_000
+
+  struct Scheduled: Comparable, Sendable {
+    let at: Int64
+    let ticket: UInt64
+    let happening: Happening
+    static func == (a: Scheduled, b: Scheduled) -> Bool { a.ticket == b.ticket }
+    static func < (a: Scheduled, b: Scheduled) -> Bool { a.at != b.at ? a.at < b.at : a.ticket < b.ticket }
+  }
+
+  enum Happening: Sendable {
+    // Network.
+    case established(worker: Int, ConnectionID)
+    case refused(worker: Int, incarnation: UInt64)
+    case toCoordinator(ConnectionID, WorkerMessage)
+    case toWorker(ConnectionID, CoordinatorMessage)
+    case endAtCoordinator(ConnectionID)
+    case endAtWorker(ConnectionID)
+    // The coordinator's box.
+    case committed(generation: Int)
+    case coordinatorRings(generation: Int)
+    case coordinatorRestarts
+    // A worker's box.
+    case worker(Int, incarnation: UInt64, WorkerEvent)
+    case workerRings(Int, incarnation: UInt64)
+    case workerRestarts(Int)
+    case stageStep(Int, incarnation: UInt64, AttemptNumber)
+    case uploadArrives(Int, incarnation: UInt64, ArtifactDigest)
+    case fetchArrives(Int, incarnation: UInt64, ArtifactDigest)
+    // People and fate.
+    case operatorAsks(OperatorRequest)
+    case misfortune
+    case peace
+    case look
+  }
+
+  init(seed: UInt64, fault: PlantedFault?) {
+    self.seed = seed
+    self.fault = fault
+    var random = SeededRandom(seed: mixed(seed &+ 0xC0FFEE))
+    var contents = ContentTable()
+    let dataset = contents.reference(to: .dataset)
+    submissions = (0...random.below(2)).map { index in
+      SimulatedCluster.submission(index, dataset, &random)
+    }
+    trees = submissions.map(StageTree.init)
+    var policy = FleetPolicy()
+    policy.leaseMilliseconds = 2_000
+    policy.heartbeatMilliseconds = 500
+    policy.lossLimit = 6
+    policy.benchmarkPatienceMilliseconds = 5_000
+    policy.boxPatienceMilliseconds = 15_000
+    coordinator = SimulatedCoordinator(policy: policy)
+    let boxes = 2 + random.below(2)
+    workers = (0..<(3 + random.below(3))).map { index in
+      SimulatedWorker(
+        id: WorkerID("w\(index)"), box: BoxID("box\(index % boxes)"), slots: 1 + random.below(2))
+    }
+    checkers = [
+      NothingAcknowledgedIsLost(),
+      OneResultPerJob(trees: trees, attemptOfLog: { LogNumbers.attempts[$0] }),
+      ResumesFromNewestCheckpoint(),
+      BenchmarksRunAlone(trees: trees),
+    ]
+    self.random = random
+    self.contents = contents
+  }
+
+  private static func submission(
+    _ index: Int, _ dataset: ArtifactReference, _ random: inout SeededRandom
+  ) -> SweepSubmission {
+    var spec = SweepSpec(name: "sweep\(index)", dataset: "data.yaml")
+    spec.grid.backbone = Array(["yolov5n", "mobilenetv2", "ghostnet"].prefix(1 + random.below(3)))
+    spec.grid.sparsityRate = random.once(in: 3) ? [0, 0.0001] : [0.0001]
+    spec.grid.pruneRatio = Array([0, 0.3, 0.5].prefix(1 + random.below(3)))
+    spec.train.epochs = 2 + random.below(4)
+    spec.sparsify.epochs = 1 + random.below(3)
+    spec.finetune.epochs = 1 + random.below(3)
+    if random.once(in: 2) { spec.objectives.append(Objective(.minimize, .latencyMS)) }
+    return SweepSubmission(spec: spec, dataset: dataset)
+  }
+}
+
+/// Logs are numbered by their attempt, so that a checker can tell whose result it sees.
+private enum LogNumbers {
+  static let attempts: [ArtifactDigest: UInt64] = {
+    var contents = ContentTable()
+    return Dictionary(
+      uniqueKeysWithValues: (1...4_000).map { (contents.reference(to: .log(attempt: $0)).digest, $0) })
+  }()
+}
+
+// MARK: - The run
+
+extension SimulatedCluster {
+  mutating func run() throws -> Report {
+    for index in workers.indices { observeBox(of: index) }
+    try startCoordinator()
+    for index in workers.indices { after(0...2_000, .workerRestarts(index)) }
+    for submission in submissions { after(0...3_000, .operatorAsks(.submit(submission))) }
+    after(500...3_000, .misfortune)
+    at(SimulatedCluster.unrest, .peace)
+    while let scheduled = agenda.first {
+      agenda.removeFirst()
+      now = scheduled.at
+      report.happenings += 1
+      try handle(scheduled.happening)
+      if isFinished { break }
+      guard now < SimulatedCluster.unrest + SimulatedCluster.patience else { try complainOfUnfinished() }
+    }
+    try observe(.ended)
+    try compareWithReference()
+    report.endedAt = now
+    return report
+  }
+
+  mutating func at(_ time: Int64, _ happening: Happening) {
+    lastTicket += 1
+    agenda.insert(Scheduled(at: max(time, now), ticket: lastTicket, happening: happening))
+  }
+
+  mutating func after(_ delay: ClosedRange<Int64>, _ happening: Happening) {
+    at(now + random.milliseconds(delay), happening)
+  }
+
+  mutating func tell(_ line: String) {
+    if story.count >= 60 { story.removeFirst(20) }
+    story.append("\(now) ms: " + line)
+  }
+
+  mutating func observe(_ observation: Observation) throws {
+    for index in checkers.indices {
+      if let problem = checkers[index].observe(observation) { throw broken(checkers[index].promise, problem) }
+    }
+  }
+
+  private mutating func observeBox(of index: Int) {
+    for checker in checkers.indices {
+      _ = checkers[checker].observe(.enrolled(workers[index].id, box: workers[index].box))
+    }
+  }
+
+  func broken(_ promise: String, _ detail: String) -> BrokenPromise {
+    BrokenPromise(seed: seed, promise: promise, detail: detail, story: story)
+  }
+
+  private mutating func handle(_ happening: Happening) throws {
+    switch happening {
+    case .established(let worker, let connection): try established(worker, connection)
+    case .refused(let worker, let incarnation): deliver(worker, incarnation, .disconnected)
+    case .toCoordinator(let connection, let message): try arriveAtCoordinator(connection, message)
+    case .toWorker(let connection, let message): arriveAtWorker(connection, message)
+    case .endAtCoordinator(let connection): try endAtCoordinator(connection)
+    case .endAtWorker(let connection): endAtWorker(connection)
+    case .committed(let generation): try committed(generation)
+    case .coordinatorRings(let generation): try coordinatorRings(generation)
+    case .coordinatorRestarts: try startCoordinator()
+    case .worker(let worker, let incarnation, let event): deliver(worker, incarnation, event)
+    case .workerRings(let worker, let incarnation): workerRings(worker, incarnation)
+    case .workerRestarts(let worker): startWorker(worker)
+    case .stageStep(let worker, let incarnation, let attempt): stageStep(worker, incarnation, attempt)
+    case .uploadArrives(let worker, let incarnation, let digest): uploadArrives(worker, incarnation, digest)
+    case .fetchArrives(let worker, let incarnation, let digest): fetchArrives(worker, incarnation, digest)
+    case .operatorAsks(let request): try operatorAsks(request)
+    case .misfortune: try misfortune()
+    case .peace: try makePeace()
+    case .look: try look()
+    }
+  }
+}
+
+// MARK: - The end
+
+extension SimulatedCluster {
+  /// In peace: every sweep has been looked at, and nothing is left to do.
+  private var isFinished: Bool {
+    isPeaceful && coordinator.finishedSweeps.count == submissions.count
+  }
+
+  private func complainOfUnfinished() throws -> Never {
+    throw broken(
+      "every job eventually runs while a willing worker lives", "unfinished long after the last misfortune")
+  }
+
+  /// A job that fails wherever it runs.
+  func isDoomed(_ job: JobKey) -> Bool { mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 40 == 0 }
+
+  private func compareWithReference() throws {
+    var fresh = CoordinatorBrain(policy: coordinator.policy)
+    for record in coordinator.disk { fresh.replay(record) }
+    fresh.start(at: Instant(milliseconds: 0))
+    for tree in trees {
+      let effects = fresh.handle(
+        .requested(.results(sweep: tree.sweep.name, objectives: nil), from: ConnectionID(0)),
+        at: Instant(milliseconds: 0))
+      let expected = SimulatedArithmetic.reference(tree, failing: isDoomed)
+      guard case .respond(.results(let table), _) = effects.last, table == expected else {
+        throw broken(
+          "the front equals the one computed from scratch",
+          "\(tree.sweep): expected\n\(expected.terminalText)found\n\(effects)")
+      }
+    }
+  }
+}
