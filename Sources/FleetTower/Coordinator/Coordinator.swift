@@ -1,1 +1,268 @@
-// Coordinator
+import Artifacts
+import Dispatch
+import Fleet
+import Glibc
+import Store
+import Sweep
+import Synchronization
+import Transfer
+import Transport
+import Wire
+
+/// How a coordinator is set up.
+public struct CoordinatorOptions: Sendable {
+  /// The data folder; made when missing.
+  public var folder: String
+  /// Loopback unless asked otherwise; port 0 lets the system choose.
+  public var endpoint = Endpoint(host: "127.0.0.1", port: 7433)
+  public var policy = FleetPolicy()
+  public var limits = ConnectionLimits()
+  /// Takes the daemon's own words, a line at a time.
+  public var log: @Sendable (String) -> Void = { _ in }
+
+  public init(folder: String) { self.folder = folder }
+}
+
+/// The coordinator's shell: sockets, clock and files around `CoordinatorBrain`. It feeds the brain what happens and does
+/// what the brain decides, in order; nothing that follows a record leaves before the record is on the disk.
+///
+/// Runs on its event loop's thread. Disks and hashes have threads of their own. Once started it lives until it is stopped.
+public actor Coordinator {
+  private nonisolated let loop: EventLoop
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
+
+  private let options: CoordinatorOptions
+  private let folder: DataFolder
+  private let clock = MonotonicClock()
+  private var brain: CoordinatorBrain
+  private var journal: Journal?
+  private var listener: Listener?
+  private var timer: Transport.Timer?
+  private var timerDeadline: Instant?
+
+  private var peers: [ConnectionID: Connection] = [:]
+  private var lastConnection: UInt64 = 0
+
+  /// What waits for records to be durable, oldest first.
+  private var outbox: [(sequence: Int, action: Action)] = []
+  private var appendedSequence = 0
+  private var durableSequence = 0
+  private var failure: (any Error)?
+  private var endWaiters: [CheckedContinuation<Void, Never>] = []
+
+  private enum Action {
+    case send([UInt8], to: ConnectionID)
+    case close(ConnectionID)
+  }
+
+  /// Locks the data folder and makes the tokens that are missing.
+  public init(_ options: CoordinatorOptions) throws {
+    self.options = options
+    loop = try EventLoop(name: "coordinator")
+    folder = try DataFolder(options.folder)
+    brain = CoordinatorBrain(policy: options.policy)
+    for (role, path) in [(Token.Role.worker, folder.workerTokenPath), (.operator, folder.operatorTokenPath)]
+    where !Files.exists(path) {
+      try Token(role: role).write(to: path)
+    }
+  }
+
+  /// Replays the journal and begins to listen.
+  /// - Returns: the address in use.
+  public func start() throws -> SocketAddress {
+    var records = 0
+    var brain = brain
+    journal = try Journal(
+      folder.journalPath,
+      replay: {
+        brain.replay($0)
+        records += 1
+      },
+      report: { [self] report in loop.post { self.assumeIsolated { $0.heard(report) } } })
+    appendedSequence = records
+    durableSequence = records
+    brain.start(at: clock.now)
+    self.brain = brain
+    let tokens = try [Token(file: folder.workerTokenPath), Token(file: folder.operatorTokenPath)]
+    let listener = try Listener(
+      at: options.endpoint, on: loop, keyring: Keyring(tokens), limits: options.limits
+    ) { [self] connection in opened(connection) }
+    self.listener = listener
+    options.log("listening on \(listener.address!), \(records) records replayed")
+    armTimer()
+    return listener.address
+  }
+
+  /// Stops listening, makes everything decided durable and closes all connections. Jobs that run go on running.
+  public func stop() async {
+    listener?.close()
+    listener = nil
+    await journal?.flush()
+    timer?.cancel()
+    timer = nil
+    for connection in peers.values { connection.close() }
+    peers = [:]
+    journal = nil
+    end()
+  }
+
+  /// Returns when `stop` was called, throws when the journal cannot be written any more.
+  public func ended() async throws {
+    if journal != nil && failure == nil { await withCheckedContinuation { endWaiters.append($0) } }
+    if let failure { throw failure }
+  }
+
+  private func end() {
+    for waiter in endWaiters { waiter.resume() }
+    endWaiters = []
+  }
+}
+
+// MARK: - Connections
+
+extension Coordinator {
+  private func opened(_ connection: Connection) {
+    lastConnection += 1
+    let id = ConnectionID(lastConnection)
+    peers[id] = connection
+    connection.onEvent = { [self] event in happened(event, on: id) }
+  }
+
+  private func happened(_ event: Connection.Event, on id: ConnectionID) {
+    switch event {
+    case .opened, .drained: break
+    case .frame(let frame): received(frame, on: id)
+    case .closed:
+      peers[id] = nil
+      handle(.disconnected(id))
+    }
+  }
+
+  private func received(_ frame: [UInt8], on id: ConnectionID) {
+    guard let connection = peers[id], let role = connection.token?.role else { return }
+    do {
+      switch (try WireMessage(frame), role) {
+      case (.worker(let message), .worker):
+        if case .hello(let hello) = message {
+          options.log("worker \(hello.name) (\(hello.worker)) at \(connection.peer)")
+        }
+        handle(.received(message, from: id, missing: missing(message.artifacts)))
+      case (.request(let request), .operator):
+        handle(.requested(request, from: id, missing: missing(request.artifacts)))
+      case (.bulkRequest(let request), _):
+        peers[id] = nil
+        let stream = FrameStream(connection)
+        Task { await serve(stream, first: request) }
+      case (let other, _): throw WireError.unexpected(kind: other.kind)
+      }
+    } catch {
+      options.log("closing \(connection.peer) (\(connection.token!)): \(error)")
+      connection.close("\(error)")
+    }
+  }
+
+  /// From its first bulk request on, a connection moves artifacts and nothing else.
+  private func serve(_ stream: FrameStream, first request: BulkRequest) async {
+    await BulkService(folder.artifacts).serve(stream, first: request)
+  }
+
+  private func missing(_ artifacts: [ArtifactReference]) -> [ArtifactDigest] {
+    artifacts.filter { folder.artifacts.byteCount(of: ContentHash($0.digest)) != $0.byteCount }.map(\.digest)
+  }
+}
+
+// MARK: - The brain's decisions
+
+extension Coordinator {
+  private func handle(_ event: CoordinatorEvent) {
+    guard failure == nil, let journal else { return }
+    for effect in brain.handle(event, at: clock.now) {
+      switch effect {
+      case .journal(let records): appendedSequence = journal.append(records)
+      case .send(let message, let id): perform(.send(WireMessage.coordinator(message).frame, to: id))
+      case .respond(let response, let id): perform(.send(WireMessage.response(response).frame, to: id))
+      case .close(let id): perform(.close(id))
+      }
+    }
+    armTimer()
+  }
+
+  /// Does it when everything decided before is on the disk.
+  private func perform(_ action: Action) {
+    if durableSequence >= appendedSequence && outbox.isEmpty {
+      carryOut(action)
+    } else {
+      outbox.append((appendedSequence, action))
+    }
+  }
+
+  private func carryOut(_ action: Action) {
+    switch action {
+    case .send(let frame, let id):
+      guard frame.count <= options.limits.frameByteCount else {
+        let refusal = OperatorResponse.refused(reason: "the answer is too long: ask for less")
+        peers[id]?.send(WireMessage.response(refusal).frame)
+        return
+      }
+      peers[id]?.send(frame)
+    case .close(let id): peers[id]?.closeAfterFlush()
+    }
+  }
+
+  private func heard(_ report: Journal.Report) {
+    switch report {
+    case .durable(let sequence):
+      durableSequence = sequence
+      let ready = outbox.prefix { $0.sequence <= sequence }
+      outbox.removeFirst(ready.count)
+      for entry in ready { carryOut(entry.action) }
+    case .stalled(let error): options.log("cannot write the journal, trying again: \(error)")
+    case .failed(let error):
+      failure = error
+      end()
+    }
+  }
+
+  private func armTimer() {
+    guard brain.nextDeadline != timerDeadline else { return }
+    timer?.cancel()
+    timer = nil
+    timerDeadline = brain.nextDeadline
+    guard let deadline = timerDeadline else { return }
+    let pause = max(0, deadline.milliseconds - clock.now.milliseconds)
+    timer = Transport.Timer(on: loop, after: .milliseconds(pause)) { [self] in
+      timer = nil
+      timerDeadline = nil
+      handle(.deadlinePassed)
+    }
+  }
+}
+
+// MARK: - The daemon
+
+extension Coordinator {
+  /// Runs a coordinator on the calling thread's behalf until SIGTERM or SIGINT.
+  /// - Parameter onListening: hears the address once workers and operators may connect.
+  public static func run(_ options: CoordinatorOptions, onListening: @Sendable (SocketAddress) -> Void) async throws {
+    let coordinator = try Coordinator(options)
+    onListening(try await coordinator.start())
+    try await coordinator.stopOnSignals()
+    try await coordinator.ended()
+  }
+
+  private func stopOnSignals() throws {
+    for signal in [SIGTERM, SIGINT] {
+      _ = try SignalWatch(on: loop, signal) { [self] in Task { await stop() } }
+    }
+  }
+}
+
+/// Milliseconds on a clock that never jumps.
+struct MonotonicClock: Sendable {
+  private let start = SuspendingClock.now
+
+  var now: Instant {
+    let (seconds, attoseconds) = (SuspendingClock.now - start).components
+    return Instant(milliseconds: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
+  }
+}

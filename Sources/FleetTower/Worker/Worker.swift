@@ -1,1 +1,299 @@
-// Worker
+import Artifacts
+import Fleet
+import Foundation
+import Glibc
+import Sweep
+import Transfer
+import Transport
+import Wire
+
+/// The worker's shell: connection, clock, files and child processes around `WorkerBrain`.
+///
+/// Runs on its event loop's thread, which does nothing slow, so that heartbeats never wait: stages are processes of their
+/// own, transfers have a loop of their own, and hashing has a thread of its own.
+public actor Worker {
+  private nonisolated let loop: EventLoop
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
+
+  private let options: WorkerOptions
+  private let folder: WorkerFolder
+  private let cache: WorkerCache
+  private let bulk: BulkClient
+  private let start = SuspendingClock.now
+
+  private var brain: WorkerBrain
+  private var waiting: [WorkerEvent] = []
+  private var isHandling = false
+  private var timer: Transport.Timer?
+  private var timerDeadline: Instant?
+
+  private var connection: Connection?
+  /// Counts tries to connect, so that a try that was given up cannot speak any more.
+  private var connectionTry = 0
+
+  private var stages: [AttemptNumber: StageProcess] = [:]
+  /// What the cache must not forget, because an attempt in hand needs it.
+  private var pinned: [AttemptNumber: Set<ContentHash>] = [:]
+
+  private var hasEnded = false
+  private var endWaiters: [CheckedContinuation<Void, Never>] = []
+
+  /// Locks the worker's folder.
+  public init(_ options: WorkerOptions, policy: WorkerPolicy = WorkerPolicy()) throws {
+    self.options = options
+    loop = try EventLoop(name: "worker")
+    let folder = try WorkerFolder(options.folder)
+    cache = try WorkerCache(
+      artifacts: folder.path + "/artifacts", unpacked: folder.path + "/unpacked",
+      byteCountLimit: options.cacheByteCount)
+    bulk = try BulkClient(options.coordinator, options.token)
+    brain = WorkerBrain(
+      identity: WorkerBrain.Identity(
+        worker: folder.worker, name: options.name, box: folder.box, slots: options.slots, labels: options.labels,
+        seed: UInt64.random(in: 0 ... .max)),
+      policy: policy)
+    self.folder = folder
+  }
+
+  /// Begins to look for the coordinator.
+  public func begin() { feed(.started) }
+
+  /// Hands everything back and ends; what runs is killed, its newest checkpoint delivered.
+  public func leave() { feed(.leaveRequested) }
+
+  /// Returns when the worker has left: asked to, drained, or told by a signal.
+  public func ended() async {
+    if !hasEnded { await withCheckedContinuation { endWaiters.append($0) } }
+  }
+
+  /// Runs a worker until it is drained or gets SIGTERM or SIGINT.
+  public static func run(_ options: WorkerOptions) async throws {
+    let worker = try Worker(options)
+    try await worker.leaveOnSignals()
+    await worker.begin()
+    await worker.ended()
+  }
+
+  private func leaveOnSignals() throws {
+    for signal in [SIGTERM, SIGINT] { _ = try SignalWatch(on: loop, signal) { [self] in feed(.leaveRequested) } }
+  }
+}
+
+// MARK: - The brain's decisions
+
+extension Worker {
+  private var now: Instant {
+    let (seconds, attoseconds) = (SuspendingClock.now - start).components
+    return Instant(milliseconds: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
+  }
+
+  /// Hands one event to the brain and does what it decides. What that leads to at once waits its turn.
+  private func feed(_ event: WorkerEvent) {
+    if hasEnded { return }
+    waiting.append(event)
+    if isHandling { return }
+    isHandling = true
+    defer { isHandling = false }
+    while !waiting.isEmpty {
+      for effect in brain.handle(waiting.removeFirst(), at: now) { carryOut(effect) }
+    }
+    armTimer()
+  }
+
+  private func carryOut(_ effect: WorkerEffect) {
+    switch effect {
+    case .connect: connect()
+    case .disconnect: disconnect()
+    case .send(let message): connection?.send(WireMessage.worker(message).frame)
+    case .fetch(let reference): Task { await fetch(reference) }
+    case .upload(let reference): Task { await upload(reference) }
+    case .startStage(let assignment): startStage(assignment)
+    case .killStage(let number): stages[number]?.kill()
+    case .keepFile(let number, let file): Task { await keep(file, of: number) }
+    case .discard(let number): discard(number)
+    case .exit: end()
+    }
+  }
+
+  private func armTimer() {
+    guard brain.nextDeadline != timerDeadline else { return }
+    timer?.cancel()
+    timer = nil
+    timerDeadline = brain.nextDeadline
+    guard let deadline = timerDeadline, !hasEnded else { return }
+    let pause = max(0, deadline.milliseconds - now.milliseconds)
+    timer = Transport.Timer(on: loop, after: .milliseconds(pause)) { [self] in
+      timer = nil
+      timerDeadline = nil
+      feed(.deadlinePassed)
+    }
+  }
+
+  /// The goodbye has been sent; it is given a moment to leave.
+  private func end() {
+    hasEnded = true
+    timer?.cancel()
+    timer = nil
+    for stage in stages.values { stage.kill() }
+    connection?.onEvent = { [self] event in if case .closed = event { wakeWaiters() } }
+    if let connection { connection.closeAfterFlush() } else { wakeWaiters() }
+    connection = nil
+  }
+
+  private func wakeWaiters() {
+    for waiter in endWaiters { waiter.resume() }
+    endWaiters = []
+  }
+}
+
+// MARK: - The control connection
+
+extension Worker {
+  private func connect() {
+    connectionTry += 1
+    let thisTry = connectionTry
+    Task {
+      do {
+        let addresses = try await options.coordinator.resolve()
+        guard thisTry == connectionTry, !hasEnded else { return }
+        // One address per try: a name with several gets through all of them in a few tries.
+        guard let address = addresses.isEmpty ? nil : addresses[thisTry % addresses.count] else {
+          return feed(.disconnected)
+        }
+        let dialer = try Dialer(on: loop, token: options.token, limits: options.limits)
+        let connection = try dialer.connect(to: address)
+        self.connection = connection
+        connection.onEvent = { [self] event in happened(event) }
+      } catch {
+        options.log("cannot connect to \(options.coordinator): \(error)")
+        if thisTry == connectionTry { feed(.disconnected) }
+      }
+    }
+  }
+
+  private func disconnect() {
+    connectionTry += 1
+    connection?.onEvent = nil
+    connection?.close()
+    connection = nil
+  }
+
+  private func happened(_ event: Connection.Event) {
+    switch event {
+    case .opened:
+      options.log("connected to \(options.coordinator)")
+      feed(.connected)
+    case .drained: break
+    case .closed(let reason):
+      options.log("connection with \(options.coordinator) closed: \(reason)")
+      connection = nil
+      feed(.disconnected)
+    case .frame(let frame):
+      do {
+        guard case .coordinator(let message) = try WireMessage(frame) else {
+          throw WireError.unexpected(kind: "frame of another kind")
+        }
+        hear(message)
+      } catch {
+        connection?.close("\(error)")
+      }
+    }
+  }
+
+  private func hear(_ message: CoordinatorMessage) {
+    switch message {
+    case .refused(let reason): options.log("the coordinator refuses this worker: \(reason)")
+    case .assign(let assignment):
+      options.log("attempt \(assignment.attempt): \(assignment.stage.rawValue) of job \(assignment.job.short)")
+      pinned[assignment.attempt, default: []].formUnion(assignment.inputs.values.map { ContentHash($0.digest) })
+    default: break
+    }
+    feed(.received(message))
+  }
+}
+
+// MARK: - Artifacts
+
+extension Worker {
+  private func fetch(_ reference: ArtifactReference) async {
+    do {
+      if await cache.holds(reference) == false {
+        try await cache.trim(keeping: pinned.values.reduce(into: []) { $0.formUnion($1) })
+        try await bulk.download(reference, to: ArtifactSink(reference, into: cache.artifacts))
+      }
+      feed(.fetched(reference.digest))
+    } catch {
+      feed(.fetchFailed(reference.digest, reason: "\(error)"))
+    }
+  }
+
+  private func upload(_ reference: ArtifactReference) async {
+    guard await cache.holds(reference) else {
+      return feed(.uploadFailed(reference.digest, reason: "it is not in the worker's cache any more", isGone: true))
+    }
+    do {
+      try await bulk.upload(cache.artifacts.location(of: ContentHash(reference.digest)), as: reference)
+      feed(.uploaded(reference.digest))
+    } catch {
+      feed(.uploadFailed(reference.digest, reason: "\(error)"))
+    }
+  }
+
+  private func keep(_ file: String, of number: AttemptNumber) async {
+    do {
+      // A stage names files of its own folder and no others.
+      guard !file.isEmpty, !file.split(separator: "/").contains(".."), !file.hasPrefix("/") else {
+        return feed(.fileNotKept(number, file: file, reason: "the name leads out of the stage's folder"))
+      }
+      let reference = try await cache.keep("\(folder.attempt(number))/\(file)")
+      pinned[number]?.insert(ContentHash(reference.digest))
+      feed(.fileKept(number, file: file, artifact: reference))
+    } catch {
+      feed(.fileNotKept(number, file: file, reason: "\(error)"))
+    }
+  }
+
+  private func discard(_ number: AttemptNumber) {
+    pinned[number] = nil
+    let path = folder.attempt(number)
+    Task { await cache.removeFolder(path) }
+  }
+}
+
+// MARK: - Stages
+
+extension Worker {
+  private func startStage(_ assignment: Assignment) {
+    let number = assignment.attempt
+    do {
+      let directory = folder.attempt(number)
+      try Files.createFolder(directory)
+      var inputs: [InputRole: String] = [:]
+      for role in InputRole.allCases {
+        inputs[role] = assignment.input(role).map { cache.artifacts.location(of: ContentHash($0.digest)) }
+      }
+      let request = StageRequest(
+        job: assignment.job, stage: assignment.stage, configuration: assignment.configuration, inputs: inputs,
+        directory: directory,
+        unpackedDataset: assignment.input(.dataset).map { folder.unpacked(ContentHash($0.digest)) },
+        threads: options.threads, backend: options.backend)
+      stages[number] = try StageProcess(
+        request, program: options.stageProgram, arguments: options.stageArguments, environment: stageEnvironment,
+        on: loop,
+        onReport: { [self] event in feed(.stageReported(number, event)) },
+        onExit: { [self] message in
+          stages[number] = nil
+          feed(.stageExited(number, message: message))
+        })
+    } catch {
+      feed(.stageExited(number, message: "cannot start the stage: \(error)"))
+    }
+  }
+
+  /// What a stage needs of our environment; tokens and the like are none of its business.
+  private var stageEnvironment: [String] {
+    ProcessInfo.processInfo.environment.filter { name, _ in
+      !name.hasPrefix("GREENSWEEP_TOKEN") && !name.hasPrefix("GREENSWEEP_COORDINATOR")
+    }.map { "\($0.key)=\($0.value)" }.sorted()
+  }
+}

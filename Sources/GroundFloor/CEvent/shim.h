@@ -1,5 +1,5 @@
 #pragma once
-#define _GNU_SOURCE  // As in every C module that may see <sys/select.h>: its types must look the same to all of them.
+#include <sys/select.h>  // Before libevent asks for GNU extensions, which would change how its types look to other modules.
 #include <event2/event.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>

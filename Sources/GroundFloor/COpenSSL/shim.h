@@ -1,5 +1,4 @@
 #pragma once
-#define _GNU_SOURCE  // As in every C module that may see <sys/select.h>: its types must look the same to all of them.
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/err.h>

@@ -1,0 +1,92 @@
+import Artifacts
+import Fleet
+import Sweep
+import Transfer
+import Transport
+import Wire
+
+/// What an operator's commands do towards a coordinator: one request, one response, and artifacts in both directions.
+public actor OperatorClient {
+  private nonisolated let loop: EventLoop
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
+  private let endpoint: Endpoint
+  private let token: Token
+  private let bulk: BulkClient
+  private var stream: FrameStream?
+
+  /// Does not connect yet.
+  public init(_ endpoint: Endpoint, _ token: Token) throws {
+    loop = try EventLoop(name: "operator")
+    self.endpoint = endpoint
+    self.token = token
+    bulk = try BulkClient(endpoint, token)
+  }
+
+  /// Asks and waits for the answer, connecting first where needed. `.refused` is thrown as `ClientError`.
+  public func request(_ request: OperatorRequest) async throws -> OperatorResponse {
+    let stream = try await connected()
+    do {
+      try await stream.send(WireMessage.request(request).frame)
+      switch try WireMessage(try await stream.next()) {
+      case .response(.refused(let reason)): throw ClientError(description: reason)
+      case .response(let response): return response
+      case let other: throw WireError.unexpected(kind: other.kind)
+      }
+    } catch let error as TransportError {
+      self.stream = nil
+      throw error
+    }
+  }
+
+  /// The reference of a local file, by reading it through.
+  public nonisolated func reference(ofFile path: String) throws -> ArtifactReference {
+    ArtifactReference(try ContentHash(ofFile: path), byteCount: try FileDescriptor(path, .read).byteCount)
+  }
+
+  /// Submits a sweep, bringing along the artifacts the coordinator does not have yet.
+  /// - Parameter files: where each artifact of the submission lies on this machine.
+  public func submit(
+    _ submission: SweepSubmission, files: [ArtifactDigest: String],
+    onUpload: @Sendable (ArtifactReference) -> Void = { _ in }
+  ) async throws -> (sweep: SweepID, isNew: Bool) {
+    // Asked again after uploading; more than a few rounds mean that the store loses what it confirms.
+    for _ in 0..<4 {
+      switch try await request(.submit(submission)) {
+      case .submitted(let sweep, let isNew): return (sweep, isNew)
+      case .artifactsMissing(let missing):
+        for reference in submission.artifacts where missing.contains(reference.digest) {
+          guard let path = files[reference.digest] else {
+            throw ClientError(description: "the submission names \(reference.digest), but no file for it was given")
+          }
+          onUpload(reference)
+          try await bulk.upload(path, as: reference)
+        }
+      case let other: throw ClientError(description: "the coordinator answered a submission with \(other)")
+      }
+    }
+    throw ClientError(description: "the coordinator does not keep the artifacts it is given; look at its disk")
+  }
+
+  /// Brings an artifact into the file at `path`, verified; an interrupted one goes on where it stopped.
+  public func pull(_ reference: ArtifactReference, to path: String) async throws {
+    try await bulk.download(reference, to: ArtifactSink(reference, to: path))
+  }
+
+  /// Says goodbye; the next request would connect again.
+  public func close() {
+    stream?.close()
+    stream = nil
+  }
+
+  private func connected() async throws -> FrameStream {
+    if let stream { return stream }
+    let stream = try await dial(endpoint, token, on: loop)
+    self.stream = stream
+    return stream
+  }
+}
+
+/// The coordinator could not do what was asked; the text says why.
+public struct ClientError: Error, CustomStringConvertible {
+  public let description: String
+}

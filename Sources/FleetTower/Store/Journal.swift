@@ -1,0 +1,166 @@
+import Artifacts
+import Fleet
+import Glibc
+import Synchronization
+import Wire
+
+/// The coordinator's memory: every record, in order, in a SQLite table that everyday tools can read.
+///
+/// `append` only queues. A thread of its own writes all that has gathered in one transaction and reports the last
+/// sequence number when it is on the disk, so that a hundred records cost one fsync.
+public final class Journal: Sendable {
+  /// What the writer has to say; called on its thread.
+  public enum Report: Sendable {
+    /// Everything up to this sequence number is on the disk.
+    case durable(through: Int)
+    /// Writing fails, and is tried again every second; nothing is lost and nothing goes on until it succeeds.
+    case stalled(any Error)
+    /// Writing fails for good.
+    case failed(any Error)
+  }
+
+  private struct Queue {
+    var lastSequence: Int
+    var waiting: [Record] = []
+    var isScheduled = false
+  }
+
+  private let queue: Mutex<Queue>
+  private let writer: JournalWriter
+
+  /// Opens or creates the journal and hands every record in it to `replay`, in order.
+  /// - Throws: `StoreError.damaged` when a record is not what was written.
+  public init(
+    _ path: String, replay: (Record) -> Void, report: @escaping @Sendable (Report) -> Void
+  ) throws {
+    // Created here so that it is ours alone; SQLite gives its side files the same mode.
+    _ = try FileDescriptor(path, .update)
+    let lastSequence = try replayAll(path, replay)
+    queue = Mutex(Queue(lastSequence: lastSequence))
+    writer = try JournalWriter(path, report)
+  }
+
+  /// Queues records for writing, in order.
+  /// - Returns: the sequence number of the last; `report` tells when it is durable.
+  public func append(_ records: [Record]) -> Int {
+    let (last, mustSchedule) = queue.withLock { queue in
+      queue.lastSequence += records.count
+      queue.waiting += records
+      defer { queue.isScheduled = true }
+      return (queue.lastSequence, !queue.isScheduled)
+    }
+    if mustSchedule { Task { await writer.write(from: self) } }
+    return last
+  }
+
+  /// Everything that waits, with the sequence number of its first record.
+  fileprivate func take() -> (first: Int, records: [Record]) {
+    queue.withLock { queue in
+      defer {
+        queue.waiting = []
+        queue.isScheduled = false
+      }
+      return (queue.lastSequence - queue.waiting.count + 1, queue.waiting)
+    }
+  }
+
+  /// Returns when everything appended so far is durable, or has failed for good.
+  public func flush() async { await writer.write(from: self) }
+}
+
+private actor JournalWriter {
+  private nonisolated let thread = BlockingExecutor("journal")
+  nonisolated var unownedExecutor: UnownedSerialExecutor { thread.executor }
+
+  private let database: Database
+  private let insert: Statement
+  private let report: @Sendable (Journal.Report) -> Void
+  private var hasFailed = false
+
+  init(_ path: String, _ report: @escaping @Sendable (Journal.Report) -> Void) throws {
+    database = try Database(path)
+    insert = try Statement(
+      "INSERT INTO journal (sequence, version, written_at, checksum, record) VALUES (?, ?, ?, ?, ?)", database)
+    self.report = report
+  }
+
+  func write(from journal: Journal) {
+    let (first, records) = journal.take()
+    if records.isEmpty || hasFailed { return }
+    let texts = records.map { JSON.encode($0) }
+    while true {
+      do {
+        try commit(texts, from: first)
+        return report(.durable(through: first + records.count - 1))
+      } catch {
+        try? database.execute("ROLLBACK")
+        guard (error as? StoreError)?.isTransient == true else {
+          hasFailed = true
+          return report(.failed(error))
+        }
+        report(.stalled(error))
+        sleep(1)
+      }
+    }
+  }
+
+  private func commit(_ texts: [[UInt8]], from first: Int) throws {
+    try database.execute("BEGIN IMMEDIATE")
+    let now = time(nil)
+    for (index, text) in texts.enumerated() {
+      defer { insert.reset() }
+      try insert.bind(1, first + index)
+      try insert.bind(2, Record.version)
+      try insert.bind(3, now)
+      try insert.bind(4, checksum(text))
+      try insert.bind(5, text: text)
+      _ = try insert.step()
+    }
+    try database.execute("COMMIT")
+  }
+}
+
+/// The schema's versions in order; `PRAGMA user_version` counts those that have been applied. Never edited, only added to.
+private let migrations = [
+  """
+  CREATE TABLE journal (
+    sequence INTEGER PRIMARY KEY, version INTEGER NOT NULL, written_at INTEGER NOT NULL, checksum INTEGER NOT NULL,
+    record TEXT NOT NULL) STRICT
+  """
+]
+
+private func migrate(_ database: Database) throws {
+  let version = try database.integer("PRAGMA user_version")
+  guard version <= migrations.count else { throw StoreError.tooNew(path: database.path, version: version) }
+  for next in version..<migrations.count {
+    try database.execute("BEGIN IMMEDIATE; \(migrations[next]); PRAGMA user_version = \(next + 1); COMMIT")
+  }
+}
+
+private func replayAll(_ path: String, _ replay: (Record) -> Void) throws -> Int {
+  let database = try Database(path)
+  try migrate(database)
+  let rows = try Statement("SELECT sequence, version, checksum, record FROM journal ORDER BY sequence", database)
+  var last = 0
+  while try rows.step() {
+    let sequence = rows.integer(0)
+    func damaged(_ reason: String) -> StoreError {
+      .damaged(path: path, sequence: sequence, reason: reason)
+    }
+    guard sequence == last + 1 else { throw damaged("record \(last + 1) is missing") }
+    guard rows.integer(1) <= Record.version else {
+      throw StoreError.tooNew(path: path, version: rows.integer(1))
+    }
+    let text = rows.bytes(3)
+    guard try checksum(text) == rows.integer(2) else { throw damaged("its checksum does not hold") }
+    do { replay(try JSON.decode(Record.self, from: text)) } catch { throw damaged("\(error)") }
+    last = sequence
+  }
+  return last
+}
+
+/// The first eight bytes of the record's SHA-256.
+private func checksum(_ text: [UInt8]) throws -> Int {
+  let digits = try ContentHash(of: text.span).hex.prefix(16)
+  return Int(truncatingIfNeeded: UInt64(digits, radix: 16)!)
+}
