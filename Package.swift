@@ -88,6 +88,7 @@ let testTargets: [Target] = [
   tests("Unit", "ArtifactsTests", ["Artifacts"]),
   tests("Unit", "NetworkTests", ["Network", "Zoo", "TestSupport"]),
   tests("Unit", "ComputeTests", ["Compute", "CKernels", "Network", "Zoo", "TestSupport"]),
+  tests("Unit", "InterchangeTests", ["Interchange", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "DatasetTests", ["Dataset", "TestSupport"]),
   tests("Unit", "DetectionTests", ["Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
   tests("Unit", "TrainingTests", ["Training", "Pipeline", "TestSupport"]),

@@ -66,8 +66,8 @@ public struct ReferenceExecutor {
     }
   }
 
-  /// Boxes (centre x, centre y, width, height, in pixels), objectness and class probabilities, `N × boxes × (5 + classes)`:
-  /// what YOLOv5's Detect returns in evaluation mode.
+  /// Boxes (centre x, centre y, width, height, in pixels), objectness and class probabilities, `N × boxes × (5 +
+  /// classes)`: what YOLOv5's Detect returns in evaluation mode.
   public func decoded(_ heads: [Map]) -> Map {
     let detect = network.detect
     let n = heads[0].shape[0]

@@ -17,7 +17,8 @@ public struct ModelFile: Sendable, Hashable {
 
   /// - Parameter networkOf: says which network it is, from the tensors of a file that does not say so itself, such as
   ///   YOLOv5's own weights.
-  /// - Throws: `InterchangeError` if the file is damaged or is no model, `NetworkError` if network and tensors disagree.
+  /// - Throws: `InterchangeError` if the file is damaged, is no model, or its network and tensors disagree; what
+  ///   `networkOf` throws.
   public static func read(
     _ path: String, networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
   ) throws -> ModelFile {
@@ -52,22 +53,30 @@ public struct ModelFile: Sendable, Hashable {
     }
   }
 
-  /// Batch counters are 64-bit integers, as in a `state_dict`; everything else is single precision.
-  public func encoded() throws -> SafetensorsFile {
+  /// Batch counters are 64-bit integers, as in a `state_dict`.
+  /// - Parameter elementType: of everything else. YOLOv5 saves its final models in half precision.
+  public func encoded(as elementType: ElementType = .float32) throws(NetworkError) -> SafetensorsFile {
     var content = SafetensorsFile()
+    var tensors = try network.validated(parameters)
+    tensors[network.detect.anchorsName] = network.detect.anchorsTensor
     for spec in network.parameterSpecs {
-      guard let tensor = parameters[spec.name] else {
-        throw NetworkError("\(spec.name) is missing from the parameters of \(network.name)")
-      }
-      content.tensors[spec.name] = StoredTensor(tensor, as: spec.role == .batchCount ? .int64 : .float32)
+      guard let tensor = tensors[spec.name] else { continue }
+      content.tensors[spec.name] = StoredTensor(tensor, as: spec.role == .batchCount ? .int64 : elementType)
     }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    content.metadata["network"] = String(decoding: try encoder.encode(network), as: UTF8.self)
-    content.metadata["class_names"] = String(decoding: try encoder.encode(classNames), as: UTF8.self)
+    do {
+      content.metadata["network"] = String(decoding: try encoder.encode(network), as: UTF8.self)
+      content.metadata["class_names"] = String(decoding: try encoder.encode(classNames), as: UTF8.self)
+    } catch {
+      // JSON has no infinities; a network that passes `check` holds none.
+      throw NetworkError("\(network.name) cannot be written as JSON (\(describe(error)))")
+    }
     return content
   }
 
   /// Replaces the file in one step.
-  public func write(to path: String) throws { try Safetensors.write(encoded(), to: path) }
+  public func write(to path: String, as elementType: ElementType = .float32) throws {
+    try Safetensors.write(encoded(as: elementType), to: path)
+  }
 }

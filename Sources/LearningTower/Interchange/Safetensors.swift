@@ -92,9 +92,9 @@ public enum Safetensors {
     for (name, tensor) in order {
       let shape = tensor.shape.map(String.init).joined(separator: ",")
       let end = offset + tensor.bytes.count
+      let type = tensor.type.rawValue
       entries.append(
-        "\(quoted(name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
-      )
+        #"\#(quoted(name)):{"dtype":"\#(type)","shape":[\#(shape)],"data_offsets":[\#(offset),\#(end)]}"#)
       offset = end
     }
     var header = Array("{\(entries.joined(separator: ","))}".utf8)

@@ -2,12 +2,12 @@ extension Network {
   /// The number YOLOv5 prints as "layers": every module, containers and the model itself included.
   public var moduleCount: Int { modules.count }
 
-  /// Arithmetic for one image of `imageSize × imageSize` pixels, in 10⁹ operations, as YOLOv5 prints it with thop 0.1.1:
-  /// counted on a map of one largest stride (32 pixels) and scaled by area, so that squeeze-excite's linear layers count
-  /// as often as there are such squares in the image.
+  /// Arithmetic for one image of `imageSize × imageSize` pixels, in 10⁹ operations, as YOLOv5 prints it with thop
+  /// 0.1.1: counted on a map of one largest stride (32 pixels) and scaled by area, so that squeeze-excite's linear
+  /// layers count as often as there are such squares in the image.
   ///
-  /// Counted, twice each: convolution = output values × inputs per value (bias free); batch norm 4 and nearest upsample 1
-  /// per value; linear = inputs × outputs; global average pool = (area + 1) per channel. The rest is free.
+  /// Counted, twice each: convolution = output values × inputs per value (bias free); batch norm 4 and nearest upsample
+  /// 1 per value; linear = inputs × outputs; global average pool = (area + 1) per channel. The rest is free.
   public func gflops(imageSize: Int) throws(NetworkError) -> Double {
     let side = detect.strides.max() ?? 32
     let shapes = try shapes(height: side, width: side)

@@ -2,12 +2,12 @@ import Foundation
 
 extension Network {
   /// A newly built YOLOv5 model. Convolution and linear weights and biases are uniform within ±1/√fan-in (PyTorch's
-  /// `kaiming_uniform_(a = √5)`), batch norms the identity. Running variances are 0.9 and batch counts 1, as the forward
-  /// pass of a black image leaves them with which YOLOv5 finds its strides. The head's biases start at the odds of
-  /// objects to be expected.
+  /// `kaiming_uniform_(a = √5)`), batch norms the identity. Running variances are 0.9 and batch counts 1, as the
+  /// forward pass of a black image leaves them with which YOLOv5 finds its strides. The head's biases start at the
+  /// odds of objects to be expected.
   ///
-  /// Each tensor has a random sequence of its own, from `seed` and its name: a layer's start does not depend on what else
-  /// is in the network.
+  /// Each tensor has a random sequence of its own, from `seed` and its name: a layer's start does not depend on what
+  /// else is in the network.
   public func initialParameters(seed: UInt64) -> Parameters {
     var result = Parameters()
     let specs = parameterSpecs

@@ -1,8 +1,8 @@
 extension Network {
   /// Every tensor the network expects, in the order of YOLOv5's `state_dict`.
   ///
-  /// A `state_dict` lists a module's own parameters, then its buffers, then its children in declaration order: the order
-  /// of `modules`, whatever the order of execution.
+  /// A `state_dict` lists a module's own parameters, then its buffers, then its children in declaration order: the
+  /// order of `modules`, whatever the order of execution.
   public var parameterSpecs: [ParameterSpec] {
     let operations = Dictionary(nodes.map { ($0.name, $0.operation) }, uniquingKeysWith: { first, _ in first })
     return modules.flatMap { module in
@@ -49,8 +49,9 @@ extension Network {
     return parameters
   }
 
-  /// The batch norms that BN sparsity leaves alone: of each bottleneck with a shortcut its `cv1` and `cv2`, and the `cv1`
-  /// of the C3 around it (the study's list; its channels are summed and cannot be cut one by one). Paths in module order.
+  /// The batch norms that BN sparsity leaves alone: of each bottleneck with a shortcut its `cv1` and `cv2`, and the
+  /// `cv1` of the C3 around it (the study's list; its channels are summed and cannot be cut one by one). Paths in
+  /// module order.
   ///
   /// Other families have no such module: there every batch norm is regularised, residual sums included.
   public var sparsityExcludedBatchNorms: [String] {

@@ -1,8 +1,9 @@
-/// Builds a network block by block. Operations run in the order in which they are added; modules keep the order in which
-/// their parent declares them, which may be another one (YOLOv5's C3 declares `cv1, cv2, cv3, m` and runs `cv3` last).
+/// Builds a network block by block. Operations run in the order in which they are added; modules keep the order in
+/// which their parent declares them, which may be another one (YOLOv5's C3 declares `cv1, cv2, cv3, m` and runs `cv3`
+/// last).
 ///
-/// Paths are PyTorch's: the parent's path, a dot, the child's name. Adding an operation with a module of its own declares
-/// that module.
+/// Paths are PyTorch's: the parent's path, a dot, the child's name. Adding an operation with a module of its own
+/// declares that module.
 public struct NetworkBuilder {
   private var nodes: [Node] = []
   private var channelCounts: [Int] = []

@@ -2,11 +2,11 @@ import Network
 
 /// The channels of a network, partitioned into units that stay or go as one.
 ///
-/// A channel of a node's output is tied to a channel of its input wherever an operation keeps channels apart: batch norm,
-/// activation, pooling, enlargement, depthwise convolution, sums and products (all inputs), concatenation, slice and
-/// shuffle (by index). Dense convolutions and linear layers end a unit: each output channel reads all input channels, so
-/// that one more or less is a row or column of their weights. Channels at the same place in every group of a shuffle are
-/// tied as well, so that what is left can still be shuffled in as many groups.
+/// A channel of a node's output is tied to a channel of its input wherever an operation keeps channels apart: batch
+/// norm, activation, pooling, enlargement, depthwise convolution, sums and products (all inputs), concatenation, slice
+/// and shuffle (by index). Dense convolutions and linear layers end a unit: each output channel reads all input
+/// channels, so that one more or less is a row or column of their weights. Channels at the same place in every group of
+/// a shuffle are tied as well, so that what is left can still be shuffled in as many groups.
 struct ChannelUnits {
   struct Unit {
     /// The batch norms' channels in the unit: `(node, channel)`, in node order.

@@ -1,7 +1,7 @@
 import Network
 
-/// Which channels go, and what follows from it, before anything is cut. A plan is a value: it can be printed, stored and
-/// applied later to the network it was made for.
+/// Which channels go, and what follows from it, before anything is cut. A plan is a value: it can be printed, stored
+/// and applied later to the network it was made for.
 public struct PruningPlan: Sendable, Hashable, Codable {
   /// The network's name, for the record.
   public var network: String

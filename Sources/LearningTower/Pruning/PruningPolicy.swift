@@ -6,9 +6,10 @@ public enum PruningPolicy: String, Sendable, Hashable, Codable, CaseIterable {
   /// The study's, for YOLOv5: each channel by its own |gamma|, and batch norms tied by shortcuts left whole
   /// (`Network.sparsityExcludedBatchNorms`). Refuses a network in which other channels are tied.
   case study
-  /// For every family: channels tied by sums, depthwise convolutions, shuffles and so on are cut together. A unit's score
-  /// is the mean of its |gamma|s: the mean, because units of many batch norms and of one must compare; all batch norms
-  /// start at gamma 1 and shrink under the same penalty. A unit counts once, however many channels are tied in it.
+  /// For every family: channels tied by sums, depthwise convolutions, shuffles and so on are cut together. A unit's
+  /// score is the mean of its |gamma|s: the mean, because units of many batch norms and of one must compare; all batch
+  /// norms start at gamma 1 and shrink under the same penalty. A unit counts once, however many channels are tied in
+  /// it.
   case grouped
 }
 
@@ -22,8 +23,8 @@ extension PruningPolicy {
 extension PruningPlan {
   /// Scores the channels of `network` by the gammas in `parameters` and chooses those that go.
   /// - Parameter ratio: the share of the candidates to cut, in [0, 1).
-  /// - Throws: `PruningError` when the ratio would empty a layer (naming the layers and the largest ratio that would not)
-  ///   or the policy does not fit the network; `NetworkError` when parameters and network do not belong together.
+  /// - Throws: `PruningError` when the ratio would empty a layer (naming the layers and the largest ratio that would
+  ///   not) or the policy does not fit the network; `NetworkError` when parameters and network do not belong together.
   public init(
     _ network: Network, _ parameters: Parameters, policy: PruningPolicy, ratio: Double
   ) throws {
@@ -96,8 +97,8 @@ extension PruningPlan {
     let names = (batchNorms.isEmpty ? emptied : batchNorms).map { nodes[$0].name }
     throw PruningError(
       """
-      a prune ratio of \(ratio) leaves no channel in \(names.joined(separator: ", ")); the largest ratio that keeps one in \
-      every layer is \(Double(safeCount) / Double(sorted.count)); prune less, or train with more sparsity first
+      a prune ratio of \(ratio) leaves no channel in \(names.joined(separator: ", ")); the largest ratio that keeps \
+      one in every layer is \(Double(safeCount) / Double(sorted.count)); prune less, or train with more sparsity first
       """)
   }
 

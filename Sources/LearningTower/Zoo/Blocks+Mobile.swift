@@ -45,8 +45,8 @@ extension NetworkBuilder {
   }
 
   /// Expansion, depthwise convolution, squeeze-excite, linear projection (Howard et al. 2019, figure 4). Without an
-  /// expansion (`hidden` equal to the input's channels) the activation stands before squeeze-excite, otherwise after it,
-  /// as in the study.
+  /// expansion (`hidden` equal to the input's channels) the activation stands before squeeze-excite, otherwise after
+  /// it, as in the study.
   mutating func mobileNetV3(
     _ path: String, of input: Int, to channels: Int, hidden: Int, kernel: Int, stride: Int, squeezeExcite: Bool,
     activation: Activation

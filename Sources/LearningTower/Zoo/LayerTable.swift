@@ -1,6 +1,7 @@
 import Network
 
-/// A network as YOLOv5's YAML writes it: one row per layer, depth and width scaled. Row `i` becomes the module `model.i`.
+/// A network as YOLOv5's YAML writes it: one row per layer, depth and width scaled. Row `i` becomes the module
+/// `model.i`.
 struct LayerTable: Sendable {
   var name: String
   /// Repeats `n > 1` become `max(round(n · depthMultiple), 1)`, halves to even.

@@ -10,7 +10,8 @@ private func bneck(
 }
 
 extension LayerTable {
-  /// MobileNetV3-Small (Howard et al. 2019, table 2) under a wide PANet head, as in the study (`MobileNetv3_small.yaml`).
+  /// MobileNetV3-Small (Howard et al. 2019, table 2) under a wide PANet head, as in the study
+  /// (`MobileNetv3_small.yaml`).
   static let mobileNetV3Small = LayerTable(
     name: "mobilenetv3-small",
     rows: [

@@ -4,8 +4,8 @@ import Pruning
 import TestSupport
 import Testing
 
-/// One tiny network per way in which channels are tied: which go together, and that the pruned network computes what the
-/// original computes with the cut channels at zero.
+/// One tiny network per way in which channels are tied: which go together, and that the pruned network computes what
+/// the original computes with the cut channels at zero.
 @Suite struct PruningTests {
   // MARK: - Topologies
 
