@@ -65,7 +65,9 @@ let learningTower: [Target] = [
     ["YAML", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"], settings: numeric),
   module(
     "LearningTower", "Pipeline",
-    ["Network", "Zoo", "Compute", "Dataset", "Interchange", "Pruning", "Evaluation", "Training"], settings: numeric),
+    [
+      "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning", "Evaluation", "Training",
+    ], settings: numeric),
 ]
 
 let fleetTower: [Target] = [
@@ -91,7 +93,9 @@ let testTargets: [Target] = [
   tests("Unit", "InterchangeTests", ["Interchange", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "DatasetTests", ["Dataset", "TestSupport"]),
   tests("Unit", "DetectionTests", ["Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
-  tests("Unit", "TrainingTests", ["Training", "Pipeline", "TestSupport"]),
+  tests(
+    "Unit", "TrainingTests",
+    ["Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Interchange", "Zoo", "TestSupport"]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
   tests("Unit", "SweepTests", ["Sweep"]),
   tests("Unit", "FleetTests", ["Fleet", "Sweep", "Simulation"]),

@@ -1,47 +1,51 @@
-/// Means over an epoch's batches of the three loss terms, after their gains, per image.
-public struct LossItems: Sendable, Hashable, Codable {
-  public var box: Double
-  public var objectness: Double
-  public var classification: Double
+import Detection
 
-  public init(box: Double = 0, objectness: Double = 0, classification: Double = 0) {
-    self.box = box
-    self.objectness = objectness
-    self.classification = classification
-  }
-
-  enum CodingKeys: String, CodingKey {
-    case box
-    case objectness = "obj"
-    case classification = "cls"
-  }
-}
-
-/// What is known of a run after an epoch.
+/// What an epoch came to. The same run gives the same summaries: nothing in them is measured by a clock.
 public struct EpochSummary: Sendable, Hashable, Codable {
   /// From 1.
   public var epoch: Int
-  public var epochs: Int
+  /// Means over the batches.
   public var loss: LossItems
-  /// Of the moving average on the validation split.
+  /// Of the moving average on the validation split, as are the figures that follow.
+  public var validationLoss: LossItems
   public var precision: Double
   public var recall: Double
   public var map50: Double
-  public var map50To95: Double
+  public var map50_95: Double
   /// Those of the epoch's last batch.
   public var learningRates: PerGroup
-  public var imagesPerSecond: Double
-  /// Until the last epoch, at the pace of this one.
-  public var remainingSeconds: Double
-  /// Whether this epoch's model is the best so far.
+  /// Whether this epoch's model was the best until then.
   public var isBest: Bool
 
   enum CodingKeys: String, CodingKey {
-    case epoch, epochs, loss, precision, recall, map50
-    case map50To95 = "map50_95"
+    case epoch, loss, precision, recall, map50, map50_95
+    case validationLoss = "validation_loss"
     case learningRates = "learning_rates"
-    case imagesPerSecond = "images_per_second"
-    case remainingSeconds = "remaining_seconds"
     case isBest = "is_best"
+  }
+}
+
+/// How fast an epoch went.
+public struct EpochTiming: Sendable, Hashable, Codable {
+  public var trainingSeconds: Double
+  public var validationSeconds: Double
+  public var imagesPerSecond: Double
+  /// Until the last epoch, at the pace of this one.
+  public var remainingSeconds: Double
+
+  enum CodingKeys: String, CodingKey {
+    case trainingSeconds = "training_seconds"
+    case validationSeconds = "validation_seconds"
+    case imagesPerSecond = "images_per_second"
+    case remainingSeconds = "eta_seconds"
+  }
+}
+
+extension EpochTiming {
+  init(training: Duration, validation: Duration, images: Int, remainingEpochs: Int) {
+    trainingSeconds = training / .seconds(1)
+    validationSeconds = validation / .seconds(1)
+    imagesPerSecond = Double(images) / trainingSeconds
+    remainingSeconds = (trainingSeconds + validationSeconds) * Double(remainingEpochs)
   }
 }

@@ -1,3 +1,5 @@
+import Dataset
+import Detection
 import YAML
 
 extension Hyperparameters {
@@ -26,21 +28,21 @@ extension Hyperparameters {
     hyp.warmupEpochs = 2.0
     hyp.warmupMomentum = 0.5
     hyp.warmupBiasLearningRate = 0.05
-    hyp.boxGain = 0.0296
-    hyp.classGain = 0.243
-    hyp.classPositiveWeight = 0.631
-    hyp.objectnessGain = 0.301
-    hyp.objectnessPositiveWeight = 0.911
-    hyp.anchorRatioLimit = 2.91
-    hyp.hueGain = 0.0138
-    hyp.saturationGain = 0.664
-    hyp.valueGain = 0.464
-    hyp.rotationDegrees = 0.373
-    hyp.translation = 0.245
-    hyp.scaling = 0.898
-    hyp.shearDegrees = 0.602
-    hyp.verticalFlipProbability = 0.00856
-    hyp.mixupProbability = 0.243
+    hyp.loss.boxGain = 0.0296
+    hyp.loss.classGain = 0.243
+    hyp.loss.classPositiveWeight = 0.631
+    hyp.loss.objectnessGain = 0.301
+    hyp.loss.objectnessPositiveWeight = 0.911
+    hyp.loss.anchorRatioLimit = 2.91
+    hyp.augmentation.hue = 0.0138
+    hyp.augmentation.saturation = 0.664
+    hyp.augmentation.value = 0.464
+    hyp.augmentation.degrees = 0.373
+    hyp.augmentation.translate = 0.245
+    hyp.augmentation.scale = 0.898
+    hyp.augmentation.shear = 0.602
+    hyp.augmentation.flipUpDown = 0.00856
+    hyp.augmentation.mixup = 0.243
     return hyp
   }()
 

@@ -1,3 +1,5 @@
+import Dataset
+import Detection
 import YAML
 
 /// The values of a YOLOv5 `hyp` file, under its own keys. The defaults are those of `hyp.scratch-low.yaml` (v7.0).
@@ -15,39 +17,13 @@ public struct Hyperparameters: Sendable, Hashable {
   /// The rate at which biases start; the other parameters start at 0.
   public var warmupBiasLearningRate = 0.1
 
-  /// Gains of the loss terms, before they are scaled to the classes and the image size.
-  public var boxGain = 0.05
-  public var classGain = 0.5
-  public var objectnessGain = 1.0
-  /// Weights of the positive answers in the cross entropies.
-  public var classPositiveWeight = 1.0
-  public var objectnessPositiveWeight = 1.0
-  /// In every YOLOv5 file; the loss of v6.0 and later does not read it.
-  public var trainingIoUThreshold = 0.2
-  /// A target matches an anchor if their sides differ by less than this factor.
-  public var anchorRatioLimit = 4.0
-  /// 0 is plain cross entropy.
-  public var focalGamma = 0.0
-  public var labelSmoothing = 0.0
+  /// Gains, weights and matching of the loss.
+  public var loss = LossHyperparameters()
+  public var augmentation = Augmentation()
 
-  /// Fractions of the hue circle, of saturation and of value.
-  public var hueGain = 0.015
-  public var saturationGain = 0.7
-  public var valueGain = 0.4
-  /// Degrees, to either side.
-  public var rotationDegrees = 0.0
-  /// Fraction of the image's side, to either side.
-  public var translation = 0.1
-  /// Gain to either side of 1.
-  public var scaling = 0.5
-  /// Degrees, to either side.
-  public var shearDegrees = 0.0
-  public var perspective = 0.0
-  public var verticalFlipProbability = 0.0
-  public var horizontalFlipProbability = 0.5
-  public var mosaicProbability = 1.0
-  public var mixupProbability = 0.0
-  /// Pastes segmented objects; data sets of boxes have none, so it does nothing, as in YOLOv5.
+  /// `iou_t`: in every YOLOv5 file, and read by no version since its loss matches by the ratio of sides.
+  public var trainingIoUThreshold = 0.2
+  /// `copy_paste`: pastes segmented objects; data sets of boxes have none, so it does nothing, as in YOLOv5.
   public var copyPasteProbability = 0.0
 
   public init() {}
@@ -70,27 +46,27 @@ extension Hyperparameters {
     Field(key: "warmup_epochs", path: \.warmupEpochs, range: 0...10_000),
     Field(key: "warmup_momentum", path: \.warmupMomentum, range: 0...0.9999),
     Field(key: "warmup_bias_lr", path: \.warmupBiasLearningRate, range: 0...10),
-    Field(key: "box", path: \.boxGain, range: 0...100),
-    Field(key: "cls", path: \.classGain, range: 0...100),
-    Field(key: "cls_pw", path: \.classPositiveWeight, range: 0...100),
-    Field(key: "obj", path: \.objectnessGain, range: 0...100),
-    Field(key: "obj_pw", path: \.objectnessPositiveWeight, range: 0...100),
+    Field(key: "box", path: \.loss.boxGain, range: 0...100),
+    Field(key: "cls", path: \.loss.classGain, range: 0...100),
+    Field(key: "cls_pw", path: \.loss.classPositiveWeight, range: 0...100),
+    Field(key: "obj", path: \.loss.objectnessGain, range: 0...100),
+    Field(key: "obj_pw", path: \.loss.objectnessPositiveWeight, range: 0...100),
     Field(key: "iou_t", path: \.trainingIoUThreshold, range: 0...1),
-    Field(key: "anchor_t", path: \.anchorRatioLimit, range: 1...100),
-    Field(key: "fl_gamma", path: \.focalGamma, range: 0...10),
-    Field(key: "label_smoothing", path: \.labelSmoothing, range: 0...1),
-    Field(key: "hsv_h", path: \.hueGain, range: 0...1),
-    Field(key: "hsv_s", path: \.saturationGain, range: 0...1),
-    Field(key: "hsv_v", path: \.valueGain, range: 0...1),
-    Field(key: "degrees", path: \.rotationDegrees, range: 0...180),
-    Field(key: "translate", path: \.translation, range: 0...1),
-    Field(key: "scale", path: \.scaling, range: 0...1),
-    Field(key: "shear", path: \.shearDegrees, range: 0...89),
-    Field(key: "perspective", path: \.perspective, range: 0...0.01),
-    Field(key: "flipud", path: \.verticalFlipProbability, range: 0...1),
-    Field(key: "fliplr", path: \.horizontalFlipProbability, range: 0...1),
-    Field(key: "mosaic", path: \.mosaicProbability, range: 0...1),
-    Field(key: "mixup", path: \.mixupProbability, range: 0...1),
+    Field(key: "anchor_t", path: \.loss.anchorRatioLimit, range: 1...100),
+    Field(key: "fl_gamma", path: \.loss.focalGamma, range: 0...10),
+    Field(key: "label_smoothing", path: \.loss.labelSmoothing, range: 0...1),
+    Field(key: "hsv_h", path: \.augmentation.hue, range: 0...1),
+    Field(key: "hsv_s", path: \.augmentation.saturation, range: 0...1),
+    Field(key: "hsv_v", path: \.augmentation.value, range: 0...1),
+    Field(key: "degrees", path: \.augmentation.degrees, range: 0...180),
+    Field(key: "translate", path: \.augmentation.translate, range: 0...1),
+    Field(key: "scale", path: \.augmentation.scale, range: 0...1),
+    Field(key: "shear", path: \.augmentation.shear, range: 0...89),
+    Field(key: "perspective", path: \.augmentation.perspective, range: 0...0.01),
+    Field(key: "flipud", path: \.augmentation.flipUpDown, range: 0...1),
+    Field(key: "fliplr", path: \.augmentation.flipLeftRight, range: 0...1),
+    Field(key: "mosaic", path: \.augmentation.mosaic, range: 0...1),
+    Field(key: "mixup", path: \.augmentation.mixup, range: 0...1),
     Field(key: "copy_paste", path: \.copyPasteProbability, range: 0...1),
   ]
 

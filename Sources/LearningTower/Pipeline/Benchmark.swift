@@ -1,0 +1,70 @@
+import Compute
+import Evaluation
+import Interchange
+import Network
+
+/// What one image costs: the stage `benchmark` and `bench infer`.
+public struct BenchmarkRequest: Sendable, Hashable, Codable {
+  /// A model file's path or a name of the zoo.
+  public var model: String
+  /// Of a network of the zoo.
+  public var classCount: Int
+  /// Pixels of both sides.
+  public var imageSize: Int
+  /// Timed passes, after ten to warm up.
+  public var iterations: Int
+  public var machine: Machine
+
+  public init(model: String, classCount: Int = 14, imageSize: Int = 640, iterations: Int = 100, machine: Machine) {
+    self.model = model
+    self.classCount = classCount
+    self.imageSize = imageSize
+    self.iterations = iterations
+    self.machine = machine
+  }
+}
+
+public struct BenchmarkReport: Sendable, Hashable, Codable {
+  public var model: String
+  public var backend: String
+  public var threads: Int
+  public var imageSize: Int
+  public var medianMilliseconds: Double
+  public var p95Milliseconds: Double
+  /// Of the whole box for one image; nil where it cannot be read.
+  public var energyJoules: Double?
+  public var peakMemoryMegabytes: Double
+
+  enum CodingKeys: String, CodingKey {
+    case model, backend, threads
+    case imageSize = "image_size"
+    case medianMilliseconds = "median_ms"
+    case p95Milliseconds = "p95_ms"
+    case energyJoules = "energy_j"
+    case peakMemoryMegabytes = "peak_memory_mb"
+  }
+
+  /// By the names objectives use.
+  public var metrics: [String: Double] {
+    var metrics = ["latency_ms": medianMilliseconds, "latency_p95_ms": p95Milliseconds]
+    metrics["energy_j"] = energyJoules
+    return metrics
+  }
+}
+
+/// Times a network's pass over one image, batch norms folded and activations fused.
+public func benchmark(_ request: BenchmarkRequest) throws -> BenchmarkReport {
+  let model = try Model.named(request.model, classCount: request.classCount)
+  try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
+  guard (1...1_000_000).contains(request.iterations) else {
+    throw PipelineError("iterations: \(request.iterations) is not in 1 … 1000000")
+  }
+  let runtime = try request.machine.runtime()
+  let latency = try LatencyBenchmark.measure(
+    model.network, model.parameters, runtime: runtime, imageSize: request.imageSize, runs: request.iterations)
+  return BenchmarkReport(
+    model: model.network.name, backend: runtime.backend.rawValue, threads: runtime.threads,
+    imageSize: request.imageSize, medianMilliseconds: latency.medianMilliseconds,
+    p95Milliseconds: latency.p95Milliseconds, energyJoules: latency.energyJoules,
+    peakMemoryMegabytes: try peakMemoryMegabytes())
+}

@@ -1,0 +1,20 @@
+import Interchange
+import Network
+import Zoo
+
+/// A network with its parameters, from wherever they come.
+enum Model {
+  /// A model file of ours, or bare YOLOv5 weights of a network of the zoo.
+  static func read(_ path: String) throws -> ModelFile {
+    try ModelFile.read(path) { try Zoo.matching($0) }
+  }
+
+  /// `model` as a file's path if it looks like one, else as a name of the zoo, newly initialised.
+  static func named(_ model: String, classCount: Int, seed: UInt64 = 0) throws -> ModelFile {
+    if model.contains("/") || model.hasSuffix(".safetensors") { return try read(model) }
+    let network = try Zoo.network(named: model, classCount: classCount)
+    return ModelFile(
+      network: network, parameters: network.initialParameters(seed: seed),
+      classNames: (0..<classCount).map { "class\($0)" })
+  }
+}

@@ -1,0 +1,114 @@
+import Dataset
+import Foundation
+import Interchange
+import Network
+import Training
+import Zoo
+
+/// Runs the epochs of `train`, `sparsify` or `finetune`. The folder then holds `model.safetensors` (the best epoch's
+/// moving average), `results.csv`, and while it runs `checkpoint.safetensors`.
+///
+/// - Parameter isCancelled: asked before every batch.
+/// - Throws: `PipelineError` or the error of the module at fault.
+public func train(
+  _ request: TrainRequest, isCancelled: () -> Bool = { false }, onEvent: (RunEvent) throws -> Void = { _ in }
+) throws -> TrainResult {
+  let description = try DatasetDescription.load(request.dataset)
+  let data = try TrainingData(description, workers: request.loaderWorkers)
+  let runtime = try request.machine.runtime()
+  let folder = URL(filePath: request.outputDirectory)
+  let (checkpointFile, modelFile, resultsFile) = (
+    folder.appending(path: "checkpoint.safetensors").path, folder.appending(path: "model.safetensors").path,
+    folder.appending(path: "results.csv").path
+  )
+
+  let trainer: Trainer
+  var transferred = (count: 0, total: 0)
+  if let checkpoint = request.checkpoint {
+    trainer = try Trainer(resuming: request.resumable(.read(checkpoint)), data: data, runtime: runtime)
+  } else {
+    let start = try request.startingModel(classNames: description.classNames)
+    transferred = (start.transferred, start.total)
+    trainer = try Trainer(
+      starting: start.network, start.parameters, data: data, configuration: request.configuration, runtime: runtime)
+  }
+
+  let epochs = request.configuration.epochs
+  try onEvent(.started(epochs: epochs, completedEpochs: trainer.history.count))
+  let ending = try trainer.run(isCancelled: isCancelled) { summary, timing in
+    try writeText(ResultsCSV.text(trainer.history), to: resultsFile)
+    try onEvent(.epoch(summary, timing, of: epochs))
+    let interval = request.checkpointInterval
+    if interval > 0, summary.epoch % interval == 0, summary.epoch < epochs {
+      try trainer.checkpoint().write(to: checkpointFile)
+      try onEvent(.checkpoint(path: checkpointFile, epoch: summary.epoch))
+    }
+  }
+
+  var result = TrainResult(
+    ending: ending, results: resultsFile, completedEpochs: trainer.history.count,
+    transferredTensors: transferred.count, totalTensors: transferred.total)
+  guard ending != .cancelled, let best = trainer.bestSummary else { return result }
+  try ModelFile(
+    network: trainer.network, parameters: trainer.bestParameters, classNames: trainer.classNames
+  ).write(to: modelFile)
+  result.take(best, model: modelFile)
+  try onEvent(.finished(model: modelFile, metrics: best.metrics))
+  return result
+}
+
+extension TrainRequest {
+  /// One loader thread per two computing threads: it mostly waits, because an epoch's images are decoded once and stay in
+  /// memory.
+  var loaderWorkers: Int { max(1, machine.threads / 2) }
+
+  /// - Throws: `PipelineError` if the checkpoint is of another run.
+  func resumable(_ checkpoint: Checkpoint) throws -> Checkpoint {
+    guard checkpoint.configuration == configuration else {
+      throw PipelineError(
+        "\(self.checkpoint ?? "the checkpoint"): of a run with other settings; start anew or give the same settings")
+    }
+    return checkpoint
+  }
+
+  func startingModel(
+    classNames: [String]
+  ) throws -> (network: Network, parameters: Parameters, transferred: Int, total: Int) {
+    switch start {
+    case .model(let path):
+      let model = try Model.read(path)
+      guard model.network.detect.classCount == classNames.count else {
+        throw PipelineError(
+          "\(path): detects \(model.network.detect.classCount) classes, the data set has \(classNames.count)")
+      }
+      let count = model.network.parameterSpecs.count
+      return (model.network, model.parameters, count, count)
+    case .zoo(let name, let weights):
+      let network = try Zoo.network(named: name, classCount: classNames.count)
+      let initial = network.initialParameters(seed: configuration.seed)
+      guard let weights else { return (network, initial, 0, network.parameterSpecs.count) }
+      let pretrained = Parameters(try Safetensors.read(weights).tensors.mapValues(\.tensor))
+      let transfer = initial.transferring(from: pretrained, into: network)
+      guard transfer.transferred > 0 else {
+        throw PipelineError("\(weights): no tensor has a name and a shape of \(name)")
+      }
+      return (network, transfer.parameters, transfer.transferred, transfer.total)
+    }
+  }
+}
+
+extension EpochSummary {
+  /// By the names objectives use.
+  var metrics: [String: Double] {
+    ["precision": precision, "recall": recall, "map50": map50, "map50_95": map50_95, "best_epoch": Double(epoch)]
+  }
+}
+
+/// Replaces the file in one step.
+func writeText(_ text: String, to path: String) throws {
+  do {
+    try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
+  } catch {
+    throw PipelineError("\(path): cannot be written (\(error.localizedDescription))")
+  }
+}

@@ -1,0 +1,73 @@
+import Training
+
+/// A run of epochs: the stages `train`, `sparsify` (with a sparsity rate) and `finetune` (of a pruned model).
+public struct TrainRequest: Sendable, Hashable, Codable {
+  /// What the run begins with.
+  public enum Start: Sendable, Hashable, Codable {
+    /// A network of the zoo, newly initialised, then given every tensor of `weights` whose name and shape fit.
+    case zoo(name: String, weights: String?)
+    /// A model file, with its own network. Its classes have to be those of the data set.
+    case model(String)
+  }
+
+  public var start: Start
+  /// A checkpoint of the same run to go on from; nil begins it.
+  public var checkpoint: String?
+  /// A YOLOv5 `data.yaml`.
+  public var dataset: String
+  public var configuration: TrainingConfiguration
+  /// An existing folder of the run's own.
+  public var outputDirectory: String
+  public var machine: Machine
+  /// Epochs between checkpoints; the last epoch has none. 0: no checkpoints.
+  public var checkpointInterval: Int
+
+  public init(
+    start: Start, checkpoint: String? = nil, dataset: String, configuration: TrainingConfiguration,
+    outputDirectory: String, machine: Machine, checkpointInterval: Int = 1
+  ) {
+    self.start = start
+    self.checkpoint = checkpoint
+    self.dataset = dataset
+    self.configuration = configuration
+    self.outputDirectory = outputDirectory
+    self.machine = machine
+    self.checkpointInterval = checkpointInterval
+  }
+}
+
+/// What a run of epochs leaves in its folder.
+public struct TrainResult: Sendable, Hashable, Codable {
+  public var ending: Trainer.Ending
+  /// The best epoch's moving average; nil, as are its figures, if the run was cancelled.
+  public var model: String?
+  /// YOLOv5's `results.csv`.
+  public var results: String
+  public var completedEpochs: Int
+  /// From 1.
+  public var bestEpoch: Int?
+  public var precision: Double?
+  public var recall: Double?
+  public var map50: Double?
+  public var map50_95: Double?
+  /// How many tensors the start took from the weights, of how many; 0 of 0 in a resumed run.
+  public var transferredTensors: Int
+  public var totalTensors: Int
+
+  enum CodingKeys: String, CodingKey {
+    case ending, model, results, precision, recall, map50, map50_95
+    case completedEpochs = "completed_epochs"
+    case bestEpoch = "best_epoch"
+    case transferredTensors = "transferred_tensors"
+    case totalTensors = "total_tensors"
+  }
+
+  mutating func take(_ best: EpochSummary, model: String) {
+    self.model = model
+    bestEpoch = best.epoch
+    precision = best.precision
+    recall = best.recall
+    map50 = best.map50
+    map50_95 = best.map50_95
+  }
+}

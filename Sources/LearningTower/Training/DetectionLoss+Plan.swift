@@ -1,0 +1,23 @@
+import Compute
+import Dataset
+import Detection
+import Network
+
+extension DetectionLoss {
+  /// The loss items of a plan's last forward pass; leaves the gradients of `N ×` their sum in the plan, ready for its
+  /// backward pass.
+  public mutating func evaluate(_ plan: TrainingPlan, targets: [Target]) -> LossItems {
+    var items = LossItems()
+    for (level, map) in plan.heads.enumerated() {
+      let shape = HeadShape(
+        images: map.images, height: map.height, width: map.width, anchors: detect.anchors[level].count,
+        valuesPerAnchor: detect.valuesPerAnchor)
+      items += plan.withHead(level) { head in
+        plan.withHeadGradient(level) { gradient in
+          evaluate(level: level, shape: shape, head: head, targets: targets, gradient: &gradient)
+        }
+      }
+    }
+    return items
+  }
+}

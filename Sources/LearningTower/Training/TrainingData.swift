@@ -1,0 +1,25 @@
+import Dataset
+
+/// What a run trains on and is validated on.
+public struct TrainingData: Sendable, Hashable {
+  public var training: [LabelledImage]
+  public var validation: [LabelledImage]
+  public var classNames: [String]
+  /// Threads that decode and augment images beside the training.
+  public var workers: Int
+
+  public init(training: [LabelledImage], validation: [LabelledImage], classNames: [String], workers: Int = 1) {
+    self.training = training
+    self.validation = validation
+    self.classNames = classNames
+    self.workers = workers
+  }
+
+  /// Both splits of a `data.yaml`.
+  /// - Throws: `DatasetError` if one is missing or has no usable image.
+  public init(_ description: DatasetDescription, workers: Int = 1) throws(DatasetError) {
+    self.init(
+      training: try description.contents(of: .train).images, validation: try description.contents(of: .val).images,
+      classNames: description.classNames, workers: workers)
+  }
+}
