@@ -224,7 +224,8 @@ void ck_batch_norm_backward_sums(
   const int parts = ck_part_count(wide_rows, width);
   // One part more for the rows that do not fill a wide one.
   const long partials = (parts + 1) * width;
-  double *partial = ck_scratch((size_t)partials * (2 * sizeof(double) + 2 * sizeof(float)) + (size_t)(3 * width) * sizeof(float));
+  const size_t per_partial = 2 * sizeof(double) + 2 * sizeof(float);
+  double *partial = ck_scratch((size_t)partials * per_partial + (size_t)(3 * width) * sizeof(float));
   float *work = (float *)(partial + 2 * partials), *wide = work + 2 * partials;
   ck_repeat(wide, mean, channels, pixels, 0);
   for (long c = 0; c < channels; c++) wide[width + c] = gamma[c] * inverse_deviation[c];

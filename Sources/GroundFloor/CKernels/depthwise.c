@@ -26,17 +26,16 @@ CK_INLINE void interior(const ck_window *w, long kw, long taps, long *begin, lon
 // ----------------------------------------------------------------------------------------------------------- Forward
 
 #define DEFINE_FORWARD(V) \
-  /* One output pixel of channels c, c + 1, …; taps over the border are left out. */ \
-  CK_INLINE void forward_pixel_##V(const task *t, long line, long ow, long c) { \
-    const ck_window *w = &t->window; \
-    const long image = line / w->out_height; \
+  /* Channels c, c + 1, … of one output pixel; taps over the border are left out. */ \
+  CK_INLINE void forward_one_##V(const task *t, const ck_window *w, long line, long ow, long c) { \
     const long top = line % w->out_height * w->stride - w->padding, left = ow * w->stride - w->padding; \
     float *dst = t->dst + (line * w->out_width + ow) * t->dst_stride + c; \
     V sum = {0}; \
     if (t->accumulate) sum = *(const V *)dst; \
     if (t->bias) sum += *(const V *)(t->bias + c); \
     for (long kh = ck_max(0, -top); kh < w->kernel && top + kh < w->height; kh++) { \
-      const float *src = t->src + ((image * w->height + top + kh) * w->width + left) * t->src_stride + c; \
+      const long row = line / w->out_height * w->height + top + kh; \
+      const float *src = t->src + (row * w->width + left) * t->src_stride + c; \
       const float *weights = t->weights + kh * w->kernel * w->channels + c; \
       for (long kw = ck_max(0, -left); kw < w->kernel && left + kw < w->width; kw++) { \
         sum += *(const V *)(src + kw * t->src_stride) * *(const V *)(weights + kw * w->channels); \
@@ -45,12 +44,11 @@ CK_INLINE void interior(const ck_window *w, long kw, long taps, long *begin, lon
     *(V *)dst = sum; \
   } \
   /* Four pixels in a row, none of whose windows reaches over the left or right border. */ \
-  CK_INLINE void forward_four_##V(const task *t, long line, long ow, long c) { \
-    const ck_window *w = &t->window; \
-    const long image = line / w->out_height; \
-    const long top = line % w->out_height * w->stride - w->padding, left = ow * w->stride - w->padding; \
-    const long step = w->stride * t->src_stride; \
-    float *dst = t->dst + (line * w->out_width + ow) * t->dst_stride + c; \
+  CK_INLINE void forward_four_##V( \
+    const task *t, const ck_window *w, const float *src, const float *weights, float *dst, long kh_begin, \
+    long kh_end, long kernel) { \
+    const long step = w->stride * t->src_stride, next = t->src_stride, channels = w->channels; \
+    const long below = w->width * next - kernel * next; \
     V a = {0}, b = {0}, d = {0}, e = {0}; \
     if (t->accumulate) { \
       a = *(const V *)dst; \
@@ -59,16 +57,16 @@ CK_INLINE void interior(const ck_window *w, long kw, long taps, long *begin, lon
       e = *(const V *)(dst + 3 * t->dst_stride); \
     } \
     if (t->bias) { \
-      const V bias = *(const V *)(t->bias + c); \
+      const V bias = *(const V *)(t->bias + (weights - t->weights)); \
       a += bias; \
       b += bias; \
       d += bias; \
       e += bias; \
     } \
-    for (long kh = ck_max(0, -top); kh < w->kernel && top + kh < w->height; kh++) { \
-      const float *src = t->src + ((image * w->height + top + kh) * w->width + left) * t->src_stride + c; \
-      const float *weights = t->weights + kh * w->kernel * w->channels + c; \
-      for (long kw = 0; kw < w->kernel; kw++, src += t->src_stride, weights += w->channels) { \
+    src += kh_begin * w->width * next; \
+    weights += kh_begin * kernel * channels; \
+    for (long kh = kh_begin; kh < kh_end; kh++, src += below) { \
+      for (long kw = 0; kw < kernel; kw++, src += next, weights += channels) { \
         const V weight = *(const V *)weights; \
         a += weight * *(const V *)src; \
         b += weight * *(const V *)(src + step); \
@@ -80,28 +78,51 @@ CK_INLINE void interior(const ck_window *w, long kw, long taps, long *begin, lon
     *(V *)(dst + t->dst_stride) = b; \
     *(V *)(dst + 2 * t->dst_stride) = d; \
     *(V *)(dst + 3 * t->dst_stride) = e; \
-  } \
-  CK_INLINE void forward_line_##V(const task *t, long line, long c) { \
-    long begin, end, ow = 0; \
-    interior(&t->window, 0, t->window.kernel, &begin, &end); \
-    for (; ow < begin; ow++) forward_pixel_##V(t, line, ow, c); \
-    for (; ow + 4 <= end; ow += 4) forward_four_##V(t, line, ow, c); \
-    for (; ow < t->window.out_width; ow++) forward_pixel_##V(t, line, ow, c); \
   }
 
 DEFINE_FORWARD(v16)
 DEFINE_FORWARD(v8)
 DEFINE_FORWARD(v1)
 
+CK_INLINE void forward_one(const task *t, const ck_window *w, long line, long ow) {
+  long c = 0;
+  for (; c + 16 <= w->channels; c += 16) forward_one_v16(t, w, line, ow, c);
+  for (; c + 8 <= w->channels; c += 8) forward_one_v8(t, w, line, ow, c);
+  for (; c < w->channels; c++) forward_one_v1(t, w, line, ow, c);
+}
+
+CK_INLINE void forward_four(const task *t, const ck_window *w, long line, long ow, long kernel) {
+  const long top = line % w->out_height * w->stride - w->padding, left = ow * w->stride - w->padding;
+  const long row = line / w->out_height * w->height + top;
+  const long kh_begin = ck_max(0, -top), kh_end = ck_min(kernel, w->height - top);
+  const float *src = t->src + (row * w->width + left) * t->src_stride;
+  float *dst = t->dst + (line * w->out_width + ow) * t->dst_stride;
+  long c = 0;
+#define FOUR(V) forward_four_##V(t, w, src + c, t->weights + c, dst + c, kh_begin, kh_end, kernel)
+  for (; c + 16 <= w->channels; c += 16) FOUR(v16);
+  for (; c + 8 <= w->channels; c += 8) FOUR(v8);
+  for (; c < w->channels; c++) FOUR(v1);
+#undef FOUR
+}
+
 /// Items are output lines, counted over the images.
 CK_CLONES static void forward_body(const void *context, long begin, long end, int part) {
   const task *t = context;
+  const ck_window window = t->window, *w = &window;
   (void)part;
+  long inner_begin, inner_end;
+  interior(w, 0, w->kernel, &inner_begin, &inner_end);
   for (long line = begin; line < end; line++) {
-    long c = 0;
-    for (; c + 16 <= t->window.channels; c += 16) forward_line_v16(t, line, c);
-    for (; c + 8 <= t->window.channels; c += 8) forward_line_v8(t, line, c);
-    for (; c < t->window.channels; c++) forward_line_v1(t, line, c);
+    long ow = 0;
+    for (; ow < inner_begin; ow++) forward_one(t, w, line, ow);
+    if (w->kernel == 3) {
+      for (; ow + 4 <= inner_end; ow += 4) forward_four(t, w, line, ow, 3);
+    } else if (w->kernel == 5) {
+      for (; ow + 4 <= inner_end; ow += 4) forward_four(t, w, line, ow, 5);
+    } else {
+      for (; ow + 4 <= inner_end; ow += 4) forward_four(t, w, line, ow, w->kernel);
+    }
+    for (; ow < w->out_width; ow++) forward_one(t, w, line, ow);
   }
 }
 
@@ -123,44 +144,61 @@ void ck_depthwise(
 
 // ---------------------------------------------------------------------------------------------------- Backward, input
 
+/// Along one axis: the taps first, first + stride, … by which an input position was read, and the output positions
+/// at, at − 1, … that read it.
+typedef struct {
+  long tap, at, count;
+} readers;
+
+CK_INLINE readers readers_of(long position, long out_size, const ck_window *w) {
+  position += w->padding;
+  long tap = position % w->stride, at = position / w->stride;
+  const long over = ck_max(at - (out_size - 1), 0);
+  tap += over * w->stride;
+  at -= over;
+  const long count = tap < w->kernel ? (w->kernel - tap + w->stride - 1) / w->stride : 0;
+  return (readers){tap, at, ck_min(count, at + 1)};
+}
+
 #define DEFINE_BACKWARD_INPUT(V) \
-  /* Gathers what an input pixel sent to output pixels (ih + padding − kh)/stride, where that is whole. */ \
-  CK_INLINE void backward_input_line_##V(const task *t, long line, long c) { \
-    const ck_window *w = &t->window; \
-    const long image = line / w->height, ih = line % w->height + w->padding; \
-    for (long column = 0; column < w->width; column++) { \
-      const long iw = column + w->padding; \
-      float *dst = t->dst + (line * w->width + column) * t->dst_stride + c; \
-      V sum = {0}; \
-      if (t->accumulate) sum = *(const V *)dst; \
-      for (long kh = ih % w->stride; kh < w->kernel && kh <= ih; kh += w->stride) { \
-        const long oh = (ih - kh) / w->stride; \
-        if (oh >= w->out_height) continue; \
-        for (long kw = iw % w->stride; kw < w->kernel && kw <= iw; kw += w->stride) { \
-          const long ow = (iw - kw) / w->stride; \
-          if (ow >= w->out_width) continue; \
-          const long pixel = (image * w->out_height + oh) * w->out_width + ow; \
-          sum += *(const V *)(t->gradient + pixel * t->gradient_stride + c) \
-            * *(const V *)(t->weights + (kh * w->kernel + kw) * w->channels + c); \
-        } \
+  CK_INLINE void backward_input_pixel_##V( \
+    const task *t, const ck_window *w, readers rows, readers columns, long image_line, float *dst, long c) { \
+    V sum = {0}; \
+    if (t->accumulate) sum = *(const V *)(dst + c); \
+    for (long i = 0; i < rows.count; i++) { \
+      const long tap = (rows.tap + i * w->stride) * w->kernel + columns.tap; \
+      const float *weights = t->weights + tap * w->channels + c; \
+      const float *gradient = t->gradient \
+        + ((image_line + rows.at - i) * w->out_width + columns.at) * t->gradient_stride + c; \
+      for (long j = 0; j < columns.count; j++) { \
+        sum += *(const V *)gradient * *(const V *)weights; \
+        gradient -= t->gradient_stride; \
+        weights += w->stride * w->channels; \
       } \
-      *(V *)dst = sum; \
     } \
+    *(V *)(dst + c) = sum; \
   }
 
 DEFINE_BACKWARD_INPUT(v16)
 DEFINE_BACKWARD_INPUT(v8)
 DEFINE_BACKWARD_INPUT(v1)
 
-/// Items are input lines, counted over the images.
+/// Items are input lines, counted over the images. Every pixel gathers what it sent to the outputs.
 CK_CLONES static void backward_input_body(const void *context, long begin, long end, int part) {
   const task *t = context;
+  const ck_window window = t->window, *w = &window;
   (void)part;
   for (long line = begin; line < end; line++) {
-    long c = 0;
-    for (; c + 16 <= t->window.channels; c += 16) backward_input_line_v16(t, line, c);
-    for (; c + 8 <= t->window.channels; c += 8) backward_input_line_v8(t, line, c);
-    for (; c < t->window.channels; c++) backward_input_line_v1(t, line, c);
+    const long image_line = line / w->height * w->out_height;
+    const readers rows = readers_of(line % w->height, w->out_height, w);
+    for (long iw = 0; iw < w->width; iw++) {
+      const readers columns = readers_of(iw, w->out_width, w);
+      float *dst = t->dst + (line * w->width + iw) * t->dst_stride;
+      long c = 0;
+      for (; c + 16 <= w->channels; c += 16) backward_input_pixel_v16(t, w, rows, columns, image_line, dst, c);
+      for (; c + 8 <= w->channels; c += 8) backward_input_pixel_v8(t, w, rows, columns, image_line, dst, c);
+      for (; c < w->channels; c++) backward_input_pixel_v1(t, w, rows, columns, image_line, dst, c);
+    }
   }
 }
 

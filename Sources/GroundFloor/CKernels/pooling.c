@@ -4,53 +4,85 @@
 
 // ---------------------------------------------------------------------------------------------------------- Max pool
 
+/// One axis of a window.
+typedef struct {
+  long size, out_size, kernel, stride, padding;
+} axis;
+
+static axis make_axis(long size, long kernel, long stride, long padding) {
+  return (axis){size, (size + 2 * padding - kernel) / stride + 1, kernel, stride, padding};
+}
+
 typedef struct {
   float *dst;
   uint8_t *winner;
   const float *src;
-  long dst_stride, src_stride, height, width, channels, out_height, out_width, kernel, stride, padding;
+  /// What the source's own winners were, when it is itself the result of pooling along the lines; dense.
+  const uint8_t *src_winner;
+  long dst_stride, src_stride, channels;
+  axis rows, columns;
+  /// Tap = kh · row_taps + kw, or + the source's winner.
+  long row_taps;
   bool accumulate;
 } max_pool_task;
 
 enum { channel_block = 64 };
 
-/// Items are output lines, counted over the images. Taps are visited in row-major order and only a greater value
-/// replaces the best one, so the first maximum wins.
+/// One tap: a greater value replaces the best one, an equal one does not, so the first maximum in the order of visits
+/// wins. NaN replaces anything.
+CK_INLINE void visit(
+  float *restrict best, int32_t *restrict winner, const float *restrict src, const uint8_t *restrict src_winner,
+  int32_t tap, bool needs_winner, long n) {
+  if (!needs_winner) {
+    CK_SIMD for (long c = 0; c < n; c++) {
+      const float v = src[c], b = best[c];
+      best[c] = ((v > b) | (v != v)) ? v : b;
+    }
+  } else if (src_winner) {
+    CK_SIMD for (long c = 0; c < n; c++) {
+      const float v = src[c], b = best[c];
+      const int32_t old = winner[c], next = tap + (int32_t)src_winner[c];
+      const bool take = (v > b) | (v != v) | (old < 0);
+      best[c] = take ? v : b;
+      winner[c] = take ? next : old;
+    }
+  } else {
+    CK_SIMD for (long c = 0; c < n; c++) {
+      const float v = src[c], b = best[c];
+      const int32_t old = winner[c];
+      const bool take = (v > b) | (v != v) | (old < 0);
+      best[c] = take ? v : b;
+      winner[c] = take ? tap : old;
+    }
+  }
+}
+
+/// Items are output lines, counted over the images.
 CK_CLONES static void max_pool_body(const void *context, long begin, long end, int part) {
   const max_pool_task *t = context;
+  const axis rows = t->rows, columns = t->columns;
   (void)part;
   float best[channel_block];
   int32_t winner[channel_block];
   for (long line = begin; line < end; line++) {
-    const long image = line / t->out_height;
-    const long top = line % t->out_height * t->stride - t->padding;
-    for (long ow = 0; ow < t->out_width; ow++) {
-      const long left = ow * t->stride - t->padding;
-      const long pixel = line * t->out_width + ow;
+    const long image = line / rows.out_size;
+    const long top = line % rows.out_size * rows.stride - rows.padding;
+    for (long ow = 0; ow < columns.out_size; ow++) {
+      const long left = ow * columns.stride - columns.padding;
+      const long pixel = line * columns.out_size + ow;
       for (long first = 0; first < t->channels; first += channel_block) {
         const long n = ck_min(channel_block, t->channels - first);
         for (long c = 0; c < channel_block; c++) {
           best[c] = -INFINITY;
           winner[c] = -1;
         }
-        for (long kh = ck_max(0, -top); kh < t->kernel && top + kh < t->height; kh++) {
-          for (long kw = ck_max(0, -left); kw < t->kernel && left + kw < t->width; kw++) {
-            const float *src =
-              t->src + ((image * t->height + top + kh) * t->width + left + kw) * t->src_stride + first;
-            const int32_t tap = (int32_t)(kh * t->kernel + kw);
-            if (t->winner) {
-              CK_SIMD for (long c = 0; c < n; c++) {
-                const float v = src[c];
-                const bool take = (v > best[c]) | (v != v) | (winner[c] < 0);
-                best[c] = take ? v : best[c];
-                winner[c] = take ? tap : winner[c];
-              }
-            } else {
-              CK_SIMD for (long c = 0; c < n; c++) {
-                const float v = src[c];
-                best[c] = ((v > best[c]) | (v != v)) ? v : best[c];
-              }
-            }
+        for (long kh = ck_max(0, -top); kh < rows.kernel && top + kh < rows.size; kh++) {
+          for (long kw = ck_max(0, -left); kw < columns.kernel && left + kw < columns.size; kw++) {
+            const long from = (image * rows.size + top + kh) * columns.size + left + kw;
+            visit(
+              best, winner, t->src + from * t->src_stride + first,
+              t->src_winner ? t->src_winner + from * t->channels + first : NULL, (int32_t)(kh * t->row_taps + kw),
+              t->winner != NULL, n);
           }
         }
         memcpy(t->dst + pixel * t->dst_stride + first, best, (size_t)n * sizeof(float));
@@ -63,18 +95,33 @@ CK_CLONES static void max_pool_body(const void *context, long begin, long end, i
   }
 }
 
-static long out_size(long size, long kernel, long stride, long padding) {
-  return (size + 2 * padding - kernel) / stride + 1;
+static void run_max_pool(const max_pool_task *t, long images) {
+  const long taps = t->rows.kernel * t->columns.kernel;
+  ck_run(max_pool_body, t, images * t->rows.out_size, t->columns.out_size * t->channels * taps);
 }
 
 void ck_max_pool(
   float *dst, long dst_stride, uint8_t *winner, const float *src, long src_stride, long images, long height,
   long width, long channels, long kernel, long stride, long padding) {
   max_pool_task t = {
-    .dst = dst, .winner = winner, .src = src, .dst_stride = dst_stride, .src_stride = src_stride, .height = height,
-    .width = width, .channels = channels, .out_height = out_size(height, kernel, stride, padding),
-    .out_width = out_size(width, kernel, stride, padding), .kernel = kernel, .stride = stride, .padding = padding};
-  ck_run(max_pool_body, &t, images * t.out_height, t.out_width * channels * kernel * kernel);
+    .dst = dst, .winner = winner, .src = src, .dst_stride = dst_stride, .src_stride = src_stride,
+    .channels = channels, .rows = make_axis(height, kernel, stride, padding),
+    .columns = make_axis(width, kernel, stride, padding), .row_taps = kernel};
+  if (stride == 1 && kernel > 3) {
+    // Along the lines first, then across them: 2·kernel taps instead of kernel², and the same maximum is the first.
+    const long count = images * height * t.columns.out_size * channels;
+    max_pool_task along = t;
+    along.rows = make_axis(height, 1, 1, 0);
+    along.dst = ck_scratch((size_t)count * (sizeof(float) + 1));
+    along.dst_stride = channels;
+    along.winner = winner ? (uint8_t *)(along.dst + count) : NULL;
+    run_max_pool(&along, images);
+    t.src = along.dst;
+    t.src_stride = channels;
+    t.src_winner = along.winner;
+    t.columns = make_axis(t.columns.out_size, 1, 1, 0);
+  }
+  run_max_pool(&t, images);
 }
 
 /// Items are blocks of channels, counted over the images: windows overlap, channels do not.
@@ -82,24 +129,26 @@ static void max_pool_backward_body(const void *context, long begin, long end, in
   const max_pool_task *t = context;
   (void)part;
   const long blocks = (t->channels + channel_block - 1) / channel_block;
+  long offset[15 * 15];
+  for (long tap = 0; tap < t->rows.kernel * t->columns.kernel; tap++) {
+    offset[tap] = (tap / t->columns.kernel * t->columns.size + tap % t->columns.kernel) * t->dst_stride;
+  }
   for (long item = begin; item < end; item++) {
     const long image = item / blocks, first = item % blocks * channel_block;
     const long n = ck_min(channel_block, t->channels - first);
-    float *map = t->dst + image * t->height * t->width * t->dst_stride + first;
+    float *map = t->dst + image * t->rows.size * t->columns.size * t->dst_stride + first;
     if (!t->accumulate) {
-      for (long p = 0; p < t->height * t->width; p++) memset(map + p * t->dst_stride, 0, (size_t)n * sizeof(float));
+      const long pixels = t->rows.size * t->columns.size;
+      for (long p = 0; p < pixels; p++) memset(map + p * t->dst_stride, 0, (size_t)n * sizeof(float));
     }
-    for (long oh = 0; oh < t->out_height; oh++) {
-      for (long ow = 0; ow < t->out_width; ow++) {
-        const long pixel = (image * t->out_height + oh) * t->out_width + ow;
+    for (long oh = 0; oh < t->rows.out_size; oh++) {
+      for (long ow = 0; ow < t->columns.out_size; ow++) {
+        const long pixel = (image * t->rows.out_size + oh) * t->columns.out_size + ow;
         const float *gradient = t->src + pixel * t->src_stride + first;
         const uint8_t *winner = t->winner + pixel * t->channels + first;
-        const long top = oh * t->stride - t->padding, left = ow * t->stride - t->padding;
-        long offset[15 * 15];
-        for (long tap = 0; tap < t->kernel * t->kernel; tap++) {
-          offset[tap] = ((top + tap / t->kernel) * t->width + left + tap % t->kernel) * t->dst_stride;
-        }
-        for (long c = 0; c < n; c++) map[offset[winner[c]] + c] += gradient[c];
+        const long top = oh * t->rows.stride - t->rows.padding, left = ow * t->columns.stride - t->columns.padding;
+        const long corner = (top * t->columns.size + left) * t->dst_stride;
+        for (long c = 0; c < n; c++) map[corner + offset[winner[c]] + c] += gradient[c];
       }
     }
   }
@@ -110,9 +159,8 @@ void ck_max_pool_backward(
   long height, long width, long channels, long kernel, long stride, long padding, bool accumulate) {
   max_pool_task t = {
     .dst = dst, .winner = (uint8_t *)winner, .src = gradient, .dst_stride = dst_stride,
-    .src_stride = gradient_stride, .height = height, .width = width, .channels = channels,
-    .out_height = out_size(height, kernel, stride, padding), .out_width = out_size(width, kernel, stride, padding),
-    .kernel = kernel, .stride = stride, .padding = padding, .accumulate = accumulate};
+    .src_stride = gradient_stride, .channels = channels, .rows = make_axis(height, kernel, stride, padding),
+    .columns = make_axis(width, kernel, stride, padding), .accumulate = accumulate};
   const long blocks = (channels + channel_block - 1) / channel_block;
   ck_run(max_pool_backward_body, &t, images * blocks, height * width * channel_block);
 }

@@ -40,7 +40,7 @@ import TestSupport
     var result = Map(source, channels: 1)
     unsafe ck_activate(&result.memory, 1, source, 1, source.count, 1, .CK_SIGMOID)
     let expected = source.map { Reference.activation(Double($0), .CK_SIGMOID) }
-    expectClose(result.values.doubles, expected, absolute: 1e-37, relative: 4e-7)
+    expectClose(result.values.doubles, expected, absolute: 1e-37, relative: 2e-6)
   }
 
   @Test(arguments: allActivations) func passesNotANumberOn(activation: ck_activation) {
