@@ -27,6 +27,9 @@ public struct Evaluator {
     plans = InferencePlanCache(network, parameters, runtime: runtime)
   }
 
+  /// Takes over other parameters of the same network, as after another epoch; its plans stay.
+  public mutating func load(_ parameters: Parameters) { plans.load(parameters) }
+
   /// One pass over the loader's images.
   /// - Parameters:
   ///   - loss: evaluated too when given, as YOLOv5 does while it trains.

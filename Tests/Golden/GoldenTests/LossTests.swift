@@ -28,7 +28,7 @@ struct LossTests {
       let (levelItems, gradient) = fixture.evaluate(&loss, level: level)
       items += levelItems
       let expected = try #require(fixture.tensors["grad\(level)"]).tensor
-      let expectedGradient = fixture.channelsLast(expected)
+      let expectedGradient = anchorsLast(expected)
       let largest = expectedGradient.map(abs).max() ?? 0
       expectClose(gradient, expectedGradient, absolute: Double(2e-6 * largest), "gradient of level \(level)")
     }
@@ -85,29 +85,11 @@ private struct LossFixture {
   }
 
   func shape(_ level: Int) -> HeadShape {
-    let shape = tensors["p\(level)"]!.shape
-    return HeadShape(images: shape[0], height: shape[2], width: shape[3], anchors: shape[1], valuesPerAnchor: shape[4])
-  }
-
-  /// `N × A × H × W × V` → `N × H × W × A × V`
-  func channelsLast(_ tensor: Tensor) -> [Float] {
-    let (n, a, h, w, v) = (tensor.shape[0], tensor.shape[1], tensor.shape[2], tensor.shape[3], tensor.shape[4])
-    var values: [Float] = []
-    for image in 0..<n {
-      for row in 0..<h {
-        for column in 0..<w {
-          for anchor in 0..<a {
-            let start = (((image * a + anchor) * h + row) * w + column) * v
-            values += tensor.values[start..<start + v]
-          }
-        }
-      }
-    }
-    return values
+    HeadShape(fixture: tensors["p\(level)"]!.shape)
   }
 
   func evaluate(_ loss: inout DetectionLoss, level: Int) -> (LossItems, [Float]) {
-    let head = channelsLast(tensors["p\(level)"]!.tensor)
+    let head = anchorsLast(tensors["p\(level)"]!.tensor)
     var gradient = Array(repeating: Float.nan, count: head.count)
     var span = gradient.mutableSpan
     let items = loss.evaluate(
