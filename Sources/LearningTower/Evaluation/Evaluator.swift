@@ -27,7 +27,7 @@ public struct Evaluator {
     plans = InferencePlanCache(network, parameters, runtime: runtime)
   }
 
-  /// Takes over other parameters of the same network, as after another epoch; its plans stay.
+  /// Takes over other parameters of the same network, as after another epoch.
   public mutating func load(_ parameters: Parameters) { plans.load(parameters) }
 
   /// One pass over the loader's images.
