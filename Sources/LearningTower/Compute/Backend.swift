@@ -39,6 +39,21 @@ protocol WeightLayout: AnyObject {
   func pack(_ plain: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>)
   /// Writes `plain` from `packed`, or adds to it.
   func unpack(_ packed: UnsafePointer<Float>, into plain: UnsafeMutablePointer<Float>, accumulate: Bool)
+  /// What writes this layout from another one of the same backend and convolution. It is used by one thread at a time.
+  func converter(from other: any WeightLayout) throws(ComputeError) -> WeightConverter
+}
+
+typealias WeightConverter = (_ source: UnsafePointer<Float>, _ destination: UnsafeMutablePointer<Float>) -> Void
+
+extension WeightLayout {
+  /// By way of the plain layout.
+  func converter(from other: any WeightLayout) throws(ComputeError) -> WeightConverter {
+    let plain = AlignedBuffer(count: max(count, other.count))
+    return { source, destination in
+      unsafe other.unpack(source, into: plain.pointer, accumulate: false)
+      unsafe self.pack(plain.pointer, into: destination)
+    }
+  }
 }
 
 /// A complete way to run convolutions and matrix products.
@@ -47,4 +62,19 @@ protocol Backend {
   func convolution(
     _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
   ) throws(ComputeError) -> any ConvolutionKernel
+}
+
+extension Backend {
+  /// The layout in which `ParameterMemory` keeps a convolution's weights: the one its forward pass reads, so that most
+  /// plans read (and write the gradients) in place. It may not depend on a batch or an image size.
+  func parameterLayout(_ convolution: Convolution) throws(ComputeError) -> any WeightLayout {
+    let side = max(32, convolution.kernel)
+    let shape = ConvolutionShape(convolution, images: 1, inputHeight: side, inputWidth: side)
+    return try self.convolution(.forward(bias: false, activation: nil), shape, threads: 1).weightLayout
+  }
+
+  func parameterLayout(_ linear: Linear) throws(ComputeError) -> any WeightLayout {
+    let shape = ConvolutionShape(linear, images: 1)
+    return try convolution(.forward(bias: false, activation: nil), shape, threads: 1).weightLayout
+  }
 }

@@ -22,7 +22,18 @@ public struct Runtime: Sendable, Hashable {
     self.threads = threads
   }
 
-  public static var availableBackends: [Backend] { Backend.allCases }
+  public static var availableBackends: [Backend] {
+    DNNLBackend.isAvailable ? [.oneDNN, .openBLAS] : [.openBLAS]
+  }
   /// oneDNN where it compiles its kernels for the processor, OpenBLAS elsewhere.
-  public static var defaultBackend: Backend { availableBackends[0] }
+  public static var defaultBackend: Backend {
+    DNNLBackend.hasCompiledKernels ? .oneDNN : .openBLAS
+  }
+
+  func makeBackend() -> any Compute.Backend {
+    switch backend {
+    case .oneDNN: DNNLBackend()
+    case .openBLAS: DNNLBackend()
+    }
+  }
 }
