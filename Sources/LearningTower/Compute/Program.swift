@@ -26,6 +26,15 @@ struct Chunk {
   let lane: Int
   let first: Int
   let count: Int
+  /// Of the lane, in this stage.
+  let isFirst: Bool
+  /// How many images of the lane's chunk stand before `first`: only `images` makes chunks where it is not zero.
+  var skipped = 0
+
+  /// One by one.
+  var images: some Sequence<Chunk> {
+    (0..<count).lazy.map { Chunk(lane: lane, first: first + $0, count: 1, isFirst: isFirst && $0 == 0, skipped: $0) }
+  }
 
   func rows(_ view: MapView) -> Int { count * view.pixels }
 }
@@ -51,7 +60,7 @@ struct Chunk {
     /// For the whole batch: floats from the arena's start and from one image to the next.
     case stored(offset: Int, imageStride: Int)
     /// For a chunk: floats from the start of the lane's scratch.
-    case scratch(offset: Int)
+    case scratch(offset: Int, imageStride: Int)
     /// One for every lane.
     case perLane(offset: Int, laneStride: Int)
   }
@@ -110,7 +119,8 @@ struct Chunk {
     switch locations[view.buffer] {
     case .stored(let offset, let imageStride):
       unsafe arena.pointer + (offset + chunk.first * imageStride + view.offset)
-    case .scratch(let offset): unsafe scratch[chunk.lane].pointer + (offset + view.offset)
+    case .scratch(let offset, let imageStride):
+      unsafe scratch[chunk.lane].pointer + (offset + chunk.skipped * imageStride + view.offset)
     case .perLane(let offset, let laneStride): unsafe arena.pointer + (offset + chunk.lane * laneStride + view.offset)
     }
   }

@@ -120,7 +120,7 @@ final class ProgramBuilder {
 
     let laneImages = (0..<lanes).map { images * $0 / lanes..<images * ($0 + 1) / lanes }
     let chunkImages = (0..<stageCount).map(chunkImages)
-    var locations = Array(repeating: Program.Location.scratch(offset: 0), count: buffers.count)
+    var locations = Array(repeating: Program.Location.scratch(offset: 0, imageStride: 0), count: buffers.count)
     var stored = MemoryLayoutPlanner()
     var scratch = MemoryLayoutPlanner()
     for (index, buffer) in buffers.enumerated() where buffer.firstStage <= buffer.lastStage {
@@ -140,7 +140,10 @@ final class ProgramBuilder {
       case .perImage(let count): locations[index] = .stored(offset: offset, imageStride: count)
       }
     }
-    for (index, offset) in scratch.offsets() { locations[index] = .scratch(offset: offset) }
+    for (index, offset) in scratch.offsets() {
+      guard case .perImage(let count) = buffers[index].size else { continue }
+      locations[index] = .scratch(offset: offset, imageStride: count)
+    }
 
     var stages = Array(repeating: Program.Stage(), count: stageCount)
     for index in stages.indices {
@@ -179,7 +182,7 @@ final class ProgramBuilder {
     return (0..<count).map { index in
       let first = range.lowerBound + range.count * index / count
       let end = range.lowerBound + range.count * (index + 1) / count
-      return Chunk(lane: lane, first: first, count: end - first)
+      return Chunk(lane: lane, first: first, count: end - first, isFirst: index == 0)
     }
   }
 }

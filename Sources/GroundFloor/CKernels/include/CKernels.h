@@ -210,3 +210,5 @@ void ck_add_sign(float *gradients, const float *parameters, long count, float ra
 #ifdef __cplusplus
 }
 #endif
+
+#include "CKernelsPlan.h"
