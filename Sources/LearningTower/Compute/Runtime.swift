@@ -33,7 +33,7 @@ public struct Runtime: Sendable, Hashable {
   func makeBackend() -> any Compute.Backend {
     switch backend {
     case .oneDNN: DNNLBackend()
-    case .openBLAS: DNNLBackend()
+    case .openBLAS: OpenBLASBackend()
     }
   }
 }

@@ -242,7 +242,7 @@ final class BackwardCompiler {
 
   private func runner(_ pass: ConvolutionPass, _ shape: ConvolutionShape) throws -> ConvolutionRunner {
     try ConvolutionRunner(
-      pass, shape, backend: forward.backend, lanes: builder.lanes, threads: builder.threadsPerLane)
+      pass, shape, backends: forward.backends, threads: builder.threadsPerLane)
   }
 
   private func emitPending(_ node: Int) {

@@ -24,7 +24,7 @@ final class TrainingCompiler {
   let shapes: [MapShape]
   let consumers: [[Int]]
   let builder: ProgramBuilder
-  let backend: any Backend
+  let backends: [any Backend]
   private(set) var forms: [Form] = []
   private(set) var needsGradient: [Bool] = []
   /// First stage in which a batch norm's coefficients are known, by node.
@@ -54,7 +54,7 @@ final class TrainingCompiler {
     }
     self.consumers = consumers
     builder = ProgramBuilder(images: images, threads: memory.runtime.threads)
-    backend = memory.runtime.makeBackend()
+    backends = (0..<builder.lanes).map { _ in memory.runtime.makeBackend() }
   }
 
   /// - Returns: the head maps, stored.
@@ -209,7 +209,7 @@ final class TrainingCompiler {
   private func convolve(_ index: Int, _ shape: ConvolutionShape, hasBias: Bool, stage: Int) throws -> MapView {
     let node = network.nodes[index]
     let runner = try ConvolutionRunner(
-      .forward(bias: hasBias, activation: nil), shape, backend: backend, lanes: builder.lanes,
+      .forward(bias: hasBias, activation: nil), shape, backends: backends,
       threads: builder.threadsPerLane)
     let weights = try PlanWeights(node: node.name, hasBias: hasBias, memory: memory)
     self.weights[index] = weights

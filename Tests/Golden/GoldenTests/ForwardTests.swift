@@ -1,0 +1,88 @@
+import Compute
+import Detection
+import Interchange
+import Network
+import TestSupport
+import Testing
+import Zoo
+
+/// Names of the fixtures and of the networks they belong to.
+let goldenNetworks = [
+  "yolov5n": "yolov5n", "MobileNetv2": "mobilenetv2", "MobileNetv3_small": "mobilenetv3-small",
+  "MobileNetv3_large": "mobilenetv3-large", "ShuffleNet": "shufflenetv2", "yolov5s-ghost": "ghostnet",
+]
+
+/// The fixtures' network of 14 classes with the weights that follow from its tensors' names.
+func goldenNetwork(_ fixture: String) throws -> (network: Network, parameters: Parameters) {
+  let network = try Zoo.network(named: try #require(goldenNetworks[fixture]), classCount: 14)
+  var parameters = Parameters()
+  for spec in network.parameterSpecs {
+    parameters[spec.name] =
+      spec.role == .anchors ? network.detect.anchorsTensor : DeterministicValues.values(spec)
+  }
+  return (network, parameters)
+}
+
+/// A head of the fixtures, `N × A × H × W × V`, in the plans' order `N × H × W × A × V`.
+func plansOrder(_ head: Tensor) -> [Float] {
+  let s = head.shape
+  var result = [Float]()
+  result.reserveCapacity(head.values.count)
+  for image in 0..<s[0] {
+    for cell in 0..<s[2] * s[3] {
+      for anchor in 0..<s[1] {
+        let start = ((image * s[1] + anchor) * s[2] * s[3] + cell) * s[4]
+        result += head.values[start..<start + s[4]]
+      }
+    }
+  }
+  return result
+}
+
+@Suite("Golden: forward")
+struct ForwardTests {
+  static let cases = Runtime.availableBackends.flatMap { backend in
+    goldenNetworks.keys.sorted().map { (backend, $0) }
+  }
+
+  @Test("Heads from batch statistics, and the statistics they leave", arguments: cases)
+  func training(backend: Runtime.Backend, fixture: String) throws {
+    let expected = try Fixtures.safetensors("forward/\(fixture).safetensors")
+    let (network, parameters) = try goldenNetwork(fixture)
+    let memory = try ParameterMemory(network, parameters, runtime: Runtime(backend: backend, threads: 2))
+    let plan = try TrainingPlan(memory, batchSize: 2, imageHeight: 64, imageWidth: 64)
+    plan.forward(nhwc(DeterministicValues.images()).values)
+    for level in 0..<3 {
+      let head = plansOrder(try #require(expected["train.head\(level)"]).tensor)
+      let actual = plan.withHead(level) { span in span.indices.map { span[$0] } }
+      let isShuffleNet = fixture == "ShuffleNet"
+      expectClose(actual, head, absolute: isShuffleNet ? 2e-3 : 5e-4, "head \(level)")
+      #expect(relativeL2(actual, head) <= (isShuffleNet ? 1e-3 : 5e-4))
+    }
+    let statistics = memory.parameters()
+    let layers = try Fixtures.json("forward/\(fixture).json")["bn_layers"].strings
+    for (index, layer) in layers.enumerated() {
+      for name in ["\(layer).running_mean", "\(layer).running_var"] {
+        expectClose(
+          try #require(statistics[name]).values, try #require(expected["train.\(name)"]).floats,
+          absolute: index == 0 ? 1e-6 : 1.5e-5, name)
+      }
+      #expect(statistics["\(layer).num_batches_tracked"]?.values == [1])
+    }
+  }
+
+  @Test("Heads from running statistics", arguments: cases)
+  func inference(backend: Runtime.Backend, fixture: String) throws {
+    let expected = try Fixtures.safetensors("forward/\(fixture).safetensors")
+    let (network, parameters) = try goldenNetwork(fixture)
+    let plan = try InferencePlan(
+      network, parameters, batchSize: 2, imageHeight: 64, imageWidth: 64,
+      runtime: Runtime(backend: backend, threads: 2))
+    plan.run(nhwc(DeterministicValues.images()).values)
+    for level in 0..<3 {
+      let head = plansOrder(try #require(expected["eval.head\(level)"]).tensor)
+      expectClose(
+        plan.withHead(level) { span in span.indices.map { span[$0] } }, head, absolute: 1e-6, "head \(level)")
+    }
+  }
+}
