@@ -53,7 +53,7 @@ struct ForwardTests {
     let plan = try TrainingPlan(memory, batchSize: 2, imageHeight: 64, imageWidth: 64)
     plan.forward(nhwc(DeterministicValues.images()).values)
     for level in 0..<3 {
-      let head = plansOrder(try #require(expected["train.head\(level)"]).tensor)
+      let head = plansOrder(try #require(expected.tensors["train.head\(level)"]).tensor)
       let actual = plan.withHead(level) { span in span.indices.map { span[$0] } }
       let isShuffleNet = fixture == "ShuffleNet"
       expectClose(actual, head, absolute: isShuffleNet ? 2e-3 : 5e-4, "head \(level)")
@@ -64,7 +64,7 @@ struct ForwardTests {
     for (index, layer) in layers.enumerated() {
       for name in ["\(layer).running_mean", "\(layer).running_var"] {
         expectClose(
-          try #require(statistics[name]).values, try #require(expected["train.\(name)"]).floats,
+          try #require(statistics[name]).values, try #require(expected.tensors["train.\(name)"]).floats,
           absolute: index == 0 ? 1e-6 : 1.5e-5, name)
       }
       #expect(statistics["\(layer).num_batches_tracked"]?.values == [1])
@@ -80,7 +80,7 @@ struct ForwardTests {
       runtime: Runtime(backend: backend, threads: 2))
     plan.run(nhwc(DeterministicValues.images()).values)
     for level in 0..<3 {
-      let head = plansOrder(try #require(expected["eval.head\(level)"]).tensor)
+      let head = plansOrder(try #require(expected.tensors["eval.head\(level)"]).tensor)
       expectClose(
         plan.withHead(level) { span in span.indices.map { span[$0] } }, head, absolute: 1e-6, "head \(level)")
     }
