@@ -32,7 +32,9 @@ public actor Coordinator {
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
 
   private let options: CoordinatorOptions
-  private let folder: DataFolder
+  /// Let go of, and with it the folder's lock, when the coordinator stops.
+  private var folder: DataFolder?
+  private let artifacts: ArtifactFolder
   private let clock = MonotonicClock()
   private var brain: CoordinatorBrain
   private var journal: Journal?
@@ -59,17 +61,20 @@ public actor Coordinator {
   public init(_ options: CoordinatorOptions) throws {
     self.options = options
     loop = try EventLoop(name: "coordinator")
-    folder = try DataFolder(options.folder)
+    let folder = try DataFolder(options.folder)
+    artifacts = folder.artifacts
     brain = CoordinatorBrain(policy: options.policy)
     for (role, path) in [(Token.Role.worker, folder.workerTokenPath), (.operator, folder.operatorTokenPath)]
     where !Files.exists(path) {
       try Token(role: role).write(to: path)
     }
+    self.folder = folder
   }
 
   /// Replays the journal and begins to listen.
   /// - Returns: the address in use.
   public func start() throws -> SocketAddress {
+    guard let folder else { preconditionFailure("a coordinator that was stopped does not start again") }
     var records = 0
     var brain = brain
     journal = try Journal(
@@ -103,6 +108,7 @@ public actor Coordinator {
     for connection in peers.values { connection.close() }
     peers = [:]
     journal = nil
+    folder = nil
     end()
   }
 
@@ -163,11 +169,11 @@ extension Coordinator {
 
   /// From its first bulk request on, a connection moves artifacts and nothing else.
   private func serve(_ stream: FrameStream, first request: BulkRequest) async {
-    await BulkService(folder.artifacts).serve(stream, first: request)
+    await BulkService(artifacts).serve(stream, first: request)
   }
 
-  private func missing(_ artifacts: [ArtifactReference]) -> [ArtifactDigest] {
-    artifacts.filter { folder.artifacts.byteCount(of: ContentHash($0.digest)) != $0.byteCount }.map(\.digest)
+  private func missing(_ references: [ArtifactReference]) -> [ArtifactDigest] {
+    references.filter { artifacts.byteCount(of: ContentHash($0.digest)) != $0.byteCount }.map(\.digest)
   }
 }
 

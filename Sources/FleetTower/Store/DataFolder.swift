@@ -1,13 +1,13 @@
 import Artifacts
 
-/// The coordinator's folder: one coordinator at a time, readable by its user only.
+/// The coordinator's folder: one coordinator at a time, as long as this object lives; readable by its user only.
 ///
 ///     lock             held as long as the coordinator runs
 ///     journal.sqlite   what happened
 ///     artifacts/       checkpoints, models, data sets, logs
 ///     worker.token     what workers need to join
 ///     operator.token   what operators need
-public struct DataFolder: ~Copyable, Sendable {
+public final class DataFolder: Sendable {
   public let path: String
   public let artifacts: ArtifactFolder
   private let lock: FileDescriptor
@@ -15,12 +15,10 @@ public struct DataFolder: ~Copyable, Sendable {
   /// - Throws: `StoreError.inUse` when another coordinator runs on it.
   public init(_ path: String) throws {
     try Files.createFolder(path)
-    let lock = try FileDescriptor(path + "/lock", .update)
-    guard try lock.lockExclusively() else { throw StoreError.inUse(folder: path) }
-    let artifacts = try ArtifactFolder(path + "/artifacts")
     self.path = path
-    self.lock = lock
-    self.artifacts = artifacts
+    lock = try FileDescriptor(path + "/lock", .update)
+    guard try lock.lockExclusively() else { throw StoreError.inUse(folder: path) }
+    artifacts = try ArtifactFolder(path + "/artifacts")
   }
 
   public var journalPath: String { path + "/journal.sqlite" }

@@ -1,0 +1,153 @@
+import Artifacts
+import Foundation
+import Sweep
+import Testing
+import Transfer
+import Transport
+import Wire
+
+extension LoopShell {
+  /// A coordinator reduced to its bulk service. Cuts each connection after so many frames.
+  func serveBulk(_ folder: ArtifactFolder, _ token: Token) throws -> Endpoint {
+    let listener = try Listener(
+      at: Endpoint(host: "127.0.0.1", port: 0), on: loop, keyring: Keyring([token])
+    ) { [self] connection in
+      let stream = FrameStream(connection)
+      Task { await serveBulk(stream, folder) }
+    }
+    return Endpoint(host: "127.0.0.1", port: listener.address.port)
+  }
+
+  private func serveBulk(_ stream: FrameStream, _ folder: ArtifactFolder) async {
+    guard case .bulkRequest(let request) = try? WireMessage(try await stream.next()) else { return }
+    await BulkService(folder).serve(stream, first: request)
+  }
+
+  /// Sends the first chunks of an upload and then vanishes.
+  func beginUpload(_ path: String, _ reference: ArtifactReference, chunks: Int, to endpoint: Endpoint, _ token: Token)
+    async throws -> Int
+  {
+    let stream = try await Transfer.dial(endpoint, token, on: loop)
+    try await stream.send(WireMessage.bulkRequest(.put(reference)).frame)
+    guard case .bulkResponse(.resume(let offset)) = try WireMessage(try await stream.next()) else { return -1 }
+    let source = try ArtifactSource(path, from: offset)
+    for _ in 0..<chunks {
+      if let chunk = try await source.next() { try await stream.send(WireMessage.chunk(chunk).frame) }
+    }
+    // Long enough for the chunks to have arrived.
+    try await Task.sleep(for: .milliseconds(300))
+    stream.abort("cut")
+    return offset
+  }
+
+  func sendDamaged(_ path: String, _ reference: ArtifactReference, to endpoint: Endpoint, _ token: Token) async throws {
+    let stream = try await Transfer.dial(endpoint, token, on: loop)
+    try await stream.send(WireMessage.bulkRequest(.put(reference)).frame)
+    _ = try await stream.next()
+    let source = try ArtifactSource(path, from: 0)
+    while let chunk = try await source.next() {
+      var bytes = chunk.bytes
+      bytes[bytes.count / 2] ^= 1
+      let damaged = Chunk(offset: chunk.offset, isCompressed: chunk.isCompressed, bytes: bytes)
+      try await stream.send(WireMessage.chunk(damaged).frame)
+    }
+    let answer = try WireMessage(try await stream.next())
+    guard case .bulkResponse(.failed) = answer else { throw TransferError.protocolViolation("\(answer)") }
+  }
+}
+
+@Suite struct TransferTests {
+  let temporary: TemporaryFolder
+  let store: ArtifactFolder
+  let server: LoopShell
+  let token: Token
+
+  init() throws {
+    temporary = try TemporaryFolder()
+    store = try ArtifactFolder(temporary.path + "/store")
+    server = try LoopShell()
+    token = try Token(role: .worker)
+  }
+
+  /// Half noise, half text.
+  func file(byteCount: Int) throws -> (path: String, reference: ArtifactReference, bytes: [UInt8]) {
+    var random = SplitMix(state: UInt64(byteCount))
+    let bytes = (0..<byteCount).map { index in
+      index < byteCount / 2 ? UInt8(truncatingIfNeeded: random.next()) : UInt8(index / 1000 % 256)
+    }
+    let path = temporary.path + "/file-\(byteCount)"
+    try Files.writeDurably(bytes, to: path)
+    return (path, ArtifactReference(try ContentHash(of: bytes.span), byteCount: byteCount), bytes)
+  }
+
+  @Test(arguments: [0, 1, 256 << 10, 256 << 10 + 1, 5_000_000])
+  func goesThereAndBack(byteCount: Int) async throws {
+    let (path, reference, bytes) = try file(byteCount: byteCount)
+    let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
+    let client = try BulkClient(endpoint, token)
+    let copy = temporary.path + "/copy"
+    try await within(seconds: 30) {
+      try await client.upload(path, as: reference)
+      try await client.upload(path, as: reference)
+      try await client.download(reference, to: ArtifactSink(reference, to: copy))
+    }
+    try store.verify(ContentHash(reference.digest))
+    let isEqual = try Files.read(copy) == bytes
+    #expect(isEqual)
+  }
+
+  @Test func anUploadGoesOnWhereItWasCut() async throws {
+    let (path, reference, _) = try file(byteCount: 3_000_000)
+    let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
+    let shell = try LoopShell()
+    let offsets = try await within(seconds: 30) { [token] in
+      var offsets: [Int] = []
+      for _ in 0..<2 {
+        offsets.append(
+          try await shell.run { try await $0.beginUpload(path, reference, chunks: 4, to: endpoint, token) })
+        try await Task.sleep(for: .milliseconds(200))
+      }
+      try await BulkClient(endpoint, token).upload(path, as: reference)
+      return offsets
+    }
+    #expect(offsets == [0, 4 * Chunk.maximumByteCount])
+    try store.verify(ContentHash(reference.digest))
+  }
+
+  @Test func aFlippedByteIsNoticedOnArrival() async throws {
+    let (path, reference, _) = try file(byteCount: 600_000)
+    let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
+    let shell = try LoopShell()
+    try await within(seconds: 30) { [token] in
+      try await shell.run { try await $0.sendDamaged(path, reference, to: endpoint, token) }
+    }
+    #expect(store.byteCount(of: ContentHash(reference.digest)) == nil)
+  }
+
+  @Test func aFlippedByteInTheStoreIsNoticedByWhoeverFetchesIt() async throws {
+    let (path, reference, bytes) = try file(byteCount: 600_000)
+    let hash = try store.adopt(path).hash
+    var damaged = bytes
+    damaged[123_456] ^= 4
+    try Files.writeDurably(damaged, to: store.location(of: hash))
+    let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
+    let copy = temporary.path + "/copy"
+    let client = try BulkClient(endpoint, token)
+    let sink = try ArtifactSink(reference, to: copy)
+    await #expect(throws: ArtifactsError.self) { try await client.download(reference, to: sink) }
+    #expect(!Files.exists(copy))
+  }
+
+  @Test func whatIsNotThereIsRefusedWithWords() async throws {
+    let (_, reference, _) = try file(byteCount: 10)
+    let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
+    let copy = temporary.path + "/copy"
+    let client = try BulkClient(endpoint, token)
+    let sink = try ArtifactSink(reference, to: copy)
+    await #expect {
+      try await client.download(reference, to: sink)
+    } throws: {
+      "\($0)".contains("does not have")
+    }
+  }
+}
