@@ -24,17 +24,21 @@ public actor OperatorClient {
 
   /// Asks and waits for the answer, connecting first where needed. `.refused` is thrown as `ClientError`.
   public func request(_ request: OperatorRequest) async throws -> OperatorResponse {
-    let stream = try await connected()
-    do {
-      try await stream.send(WireMessage.request(request).frame)
-      switch try WireMessage(try await stream.next()) {
-      case .response(.refused(let reason)): throw ClientError(description: reason)
-      case .response(let response): return response
-      case let other: throw WireError.unexpected(kind: other.kind)
-      }
-    } catch let error as TransportError {
-      self.stream = nil
-      throw error
+    if let stream {
+      // Every request means the same when it comes twice, so one that an old connection lost is said again on a new one.
+      do { return try await ask(request, on: stream) } catch is TransportError { self.stream = nil }
+    }
+    let stream = try await dial(endpoint, token, on: loop)
+    self.stream = stream
+    return try await ask(request, on: stream)
+  }
+
+  private func ask(_ request: OperatorRequest, on stream: FrameStream) async throws -> OperatorResponse {
+    try await stream.send(WireMessage.request(request).frame)
+    switch try WireMessage(try await stream.next()) {
+    case .response(.refused(let reason)): throw ClientError(description: reason)
+    case .response(let response): return response
+    case let other: throw WireError.unexpected(kind: other.kind)
     }
   }
 
@@ -76,13 +80,6 @@ public actor OperatorClient {
   public func close() {
     stream?.close()
     stream = nil
-  }
-
-  private func connected() async throws -> FrameStream {
-    if let stream { return stream }
-    let stream = try await dial(endpoint, token, on: loop)
-    self.stream = stream
-    return stream
   }
 }
 

@@ -23,10 +23,11 @@ public struct CoordinatorOptions: Sendable {
   public init(folder: String) { self.folder = folder }
 }
 
-/// The coordinator's shell: sockets, clock and files around `CoordinatorBrain`. It feeds the brain what happens and does
-/// what the brain decides, in order; nothing that follows a record leaves before the record is on the disk.
+/// The coordinator's shell: sockets, clock and files around `CoordinatorBrain`. It feeds the brain what happens and
+/// does what the brain decides, in order; nothing that follows a record leaves before the record is on the disk.
 ///
-/// Runs on its event loop's thread. Disks and hashes have threads of their own. Once started it lives until it is stopped.
+/// Runs on its event loop's thread. Disks and hashes have threads of their own. Once started it lives until it is
+/// stopped.
 public actor Coordinator {
   private nonisolated let loop: EventLoop
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
@@ -36,6 +37,7 @@ public actor Coordinator {
   private var folder: DataFolder?
   private let artifacts: ArtifactFolder
   private let clock = MonotonicClock()
+  private var now: Instant { Instant(milliseconds: clock.milliseconds) }
   private var brain: CoordinatorBrain
   private var journal: Journal?
   private var listener: Listener?
@@ -86,7 +88,7 @@ public actor Coordinator {
       report: { [self] report in loop.post { self.assumeIsolated { $0.heard(report) } } })
     appendedSequence = records
     durableSequence = records
-    brain.start(at: clock.now)
+    brain.start(at: now)
     self.brain = brain
     let tokens = try [Token(file: folder.workerTokenPath), Token(file: folder.operatorTokenPath)]
     let listener = try Listener(
@@ -150,7 +152,7 @@ extension Coordinator {
       switch (try WireMessage(frame), role) {
       case (.worker(let message), .worker):
         if case .hello(let hello) = message {
-          options.log("worker \(hello.name) (\(hello.worker)) at \(connection.peer)")
+          options.log("worker \(hello.name.debugDescription.prefix(80)) at \(connection.peer)")
         }
         handle(.received(message, from: id, missing: missing(message.artifacts)))
       case (.request(let request), .operator):
@@ -182,7 +184,7 @@ extension Coordinator {
 extension Coordinator {
   private func handle(_ event: CoordinatorEvent) {
     guard failure == nil, let journal else { return }
-    for effect in brain.handle(event, at: clock.now) {
+    for effect in brain.handle(event, at: now) {
       switch effect {
       case .journal(let records): appendedSequence = journal.append(records)
       case .send(let message, let id): perform(.send(WireMessage.coordinator(message).frame, to: id))
@@ -235,7 +237,7 @@ extension Coordinator {
     timer = nil
     timerDeadline = brain.nextDeadline
     guard let deadline = timerDeadline else { return }
-    let pause = max(0, deadline.milliseconds - clock.now.milliseconds)
+    let pause = max(0, deadline.milliseconds - clock.milliseconds)
     timer = Transport.Timer(on: loop, after: .milliseconds(pause)) { [self] in
       timer = nil
       timerDeadline = nil
@@ -260,15 +262,5 @@ extension Coordinator {
     for signal in [SIGTERM, SIGINT] {
       _ = try SignalWatch(on: loop, signal) { [self] in Task { await stop() } }
     }
-  }
-}
-
-/// Milliseconds on a clock that never jumps.
-struct MonotonicClock: Sendable {
-  private let start = SuspendingClock.now
-
-  var now: Instant {
-    let (seconds, attoseconds) = (SuspendingClock.now - start).components
-    return Instant(milliseconds: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
   }
 }

@@ -120,7 +120,8 @@ private actor JournalWriter {
   }
 }
 
-/// The schema's versions in order; `PRAGMA user_version` counts those that have been applied. Never edited, only added to.
+/// The schema's versions in order; `PRAGMA user_version` counts those that have been applied. Never edited, only added
+/// to.
 private let migrations = [
   """
   CREATE TABLE journal (

@@ -1,3 +1,5 @@
+internal import CSQLite
+
 /// What can be wrong with the coordinator's data folder; each message says what to do.
 public enum StoreError: Error, CustomStringConvertible {
   case inUse(folder: String)
@@ -22,6 +24,7 @@ public enum StoreError: Error, CustomStringConvertible {
 
   /// Full disks and failing writes pass; a database that is no longer one does not.
   public var isTransient: Bool {
-    if case .database(_, _, let code, _) = self { [13, 10, 5, 6, 14].contains(code & 0xff) } else { false }
+    guard case .database(_, _, let code, _) = self else { return false }
+    return [SQLITE_FULL, SQLITE_IOERR, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_CANTOPEN].contains(code & 0xff)
   }
 }

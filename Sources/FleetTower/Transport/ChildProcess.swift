@@ -3,8 +3,8 @@ import Glibc
 
 /// A program run in a process group of its own, heard line by line.
 ///
-/// Its standard input is a pipe that nobody writes to: it closes when this process ends, however it ends, and a well-made
-/// child takes that as its own end. The child inherits nothing else: no other descriptor, no ignored signal.
+/// Its standard input is a pipe that nobody writes to: it closes when this process ends, however it ends, and a
+/// well-made child takes that as its own end. The child inherits nothing else: no other descriptor, no ignored signal.
 ///
 /// Belongs to its loop's thread; the last event is `exited`, after everything the child wrote, exactly once.
 @safe public final class ChildProcess {

@@ -5,9 +5,9 @@ import Synchronization
 /// One thread that waits for sockets, timers, signals and child processes, and is the executor of the actors that own
 /// them: an actor whose `unownedExecutor` is its loop's runs on this thread, and so may call libevent directly.
 ///
-/// The thread ends when the last reference to the loop goes; every open `Connection`, `Listener` and armed `Timer` holds
-/// one. Everything in this module except `EventLoop`, `Token` and the addresses must be used on the loop's thread only,
-/// which is checked.
+/// The thread ends when the last reference to the loop goes; every open `Connection`, `Listener` and armed `Timer`
+/// holds one. Everything in this module except `EventLoop`, `Token` and the addresses must be used on the loop's thread
+/// only, which is checked.
 public final class EventLoop: SerialExecutor, Sendable {
   let core: LoopCore
 
@@ -24,8 +24,8 @@ public final class EventLoop: SerialExecutor, Sendable {
     unsafe core.submit(.job(UnownedJob(job), on: asUnownedSerialExecutor()))
   }
 
-  /// What an actor returns as its `unownedExecutor` to run on this loop. Safe because the actor stores the loop, which so
-  /// lives at least as long as the actor.
+  /// What an actor returns as its `unownedExecutor` to run on this loop. Safe because the actor stores the loop, which
+  /// so lives at least as long as the actor.
   @safe public var executor: UnownedSerialExecutor { unsafe asUnownedSerialExecutor() }
 
   public func checkIsolated() { preconditionOnLoop() }
@@ -37,12 +37,13 @@ public final class EventLoop: SerialExecutor, Sendable {
   func preconditionOnLoop() { precondition(core.isCurrent, "this belongs to its event loop's thread") }
 }
 
-/// What the loop's thread itself holds on to, so that the thread can outlive the last `EventLoop` reference by a moment.
+/// What the loop's thread itself holds on to, so that the thread can outlive the last `EventLoop` reference by a
+/// moment.
 ///
-/// `@unchecked Sendable`: `base` and `wakeEvent` are made before the thread starts, touched only by that thread while it
-/// runs (everything public checks `isCurrent`), and freed in `deinit`, when the thread has let go of this object and nobody
-/// else holds it. `wakeDescriptor` is an immutable integer on which `write` is thread-safe. The rest is a mutex and an
-/// atomic.
+/// `@unchecked Sendable`: `base` and `wakeEvent` are made before the thread starts, touched only by that thread while
+/// it runs (everything public checks `isCurrent`), and freed in `deinit`, when the thread has let go of this object and
+/// nobody else holds it. `wakeDescriptor` is an immutable integer on which `write` is thread-safe. The rest is a mutex
+/// and an atomic.
 @safe final class LoopCore: @unchecked Sendable {
   /// A job is run once, by `drain`, and its actor keeps the executor alive until then.
   @safe enum Item {

@@ -1,7 +1,7 @@
 /// A connection for code that reads top to bottom: ask for the next frame, send one, wait while the peer is slow.
 ///
-/// Belongs to the actor (on the connection's loop) that made it. One task reads and one writes at a time. It takes frames
-/// from the socket only as fast as they are asked for.
+/// Belongs to the actor (on the connection's loop) that made it. One task reads and one writes at a time. It takes
+/// frames from the socket only as fast as they are asked for.
 public final class FrameStream {
   private let connection: Connection
   private var frames: [[UInt8]] = []

@@ -56,7 +56,8 @@ internal import COpenSSL
     return context
   }
 
-  /// A new TLS endpoint that finds `handshake` in its callbacks; the caller keeps `handshake` alive as long as it lives.
+  /// A new TLS endpoint that finds `handshake` in its callbacks; the caller keeps `handshake` alive as long as it
+  /// lives.
   func makeSSL(_ handshake: Handshake) throws -> OpaquePointer {
     guard let ssl = unsafe SSL_new(raw) else { throw TransportError.library(call: "SSL_new") }
     unsafe SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(handshake).toOpaque())

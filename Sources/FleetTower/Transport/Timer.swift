@@ -40,6 +40,18 @@ import Glibc
   }
 }
 
+/// Counts milliseconds from its making, never back and never in leaps; stands still while the machine sleeps.
+public struct MonotonicClock: Sendable {
+  private let start = SuspendingClock.now
+
+  public init() {}
+
+  public var milliseconds: Int64 {
+    let (seconds, attoseconds) = (SuspendingClock.now - start).components
+    return seconds * 1000 + attoseconds / 1_000_000_000_000_000
+  }
+}
+
 /// Calls a closure on the loop's thread whenever the process gets the signal, instead of what the signal would do.
 /// A process has one loop that watches signals. Watches until the process ends.
 @safe public final class SignalWatch {

@@ -2,8 +2,8 @@ import Artifacts
 internal import COpenSSL
 import Glibc
 
-/// The one secret of a connection: whoever holds it may speak, in the role it was made for. It carries the trust in both
-/// directions, because both ends prove that they know it; there are no certificates.
+/// The one secret of a connection: whoever holds it may speak, in the role it was made for. It carries the trust in
+/// both directions, because both ends prove that they know it; there are no certificates.
 ///
 /// Its text is `greensweep.ROLE.ID.SECRET`; it lives in a file that only its owner can read, never on a command line.
 public struct Token: Hashable, Sendable {

@@ -79,7 +79,8 @@ public enum WireMessage: Hashable, Sendable {
 
 /// What is asked on a bulk connection, one after the other.
 public enum BulkRequest: Hashable, Sendable, Codable {
-  /// Offers an artifact. Answered by `stored`, or by `resume`, whereupon the chunks follow and then the answer `stored`.
+  /// Offers an artifact. Answered by `stored`, or by `resume`, whereupon the chunks follow and then the answer
+  /// `stored`.
   case put(ArtifactReference)
   /// Asks for an artifact from `offset` on. Answered by `artifact`, whereupon the chunks follow.
   case get(ArtifactDigest, offset: Int)

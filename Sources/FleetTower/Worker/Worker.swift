@@ -9,8 +9,8 @@ import Wire
 
 /// The worker's shell: connection, clock, files and child processes around `WorkerBrain`.
 ///
-/// Runs on its event loop's thread, which does nothing slow, so that heartbeats never wait: stages are processes of their
-/// own, transfers have a loop of their own, and hashing has a thread of its own.
+/// Runs on its event loop's thread, which does nothing slow, so that heartbeats never wait: stages are processes of
+/// their own, transfers have a loop of their own, and hashing has a thread of its own.
 public actor Worker {
   private nonisolated let loop: EventLoop
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
@@ -19,7 +19,8 @@ public actor Worker {
   private let folder: WorkerFolder
   private let cache: WorkerCache
   private let bulk: BulkClient
-  private let start = SuspendingClock.now
+  private let clock = MonotonicClock()
+  private var now: Instant { Instant(milliseconds: clock.milliseconds) }
 
   private var brain: WorkerBrain
   private var waiting: [WorkerEvent] = []
@@ -82,11 +83,6 @@ public actor Worker {
 // MARK: - The brain's decisions
 
 extension Worker {
-  private var now: Instant {
-    let (seconds, attoseconds) = (SuspendingClock.now - start).components
-    return Instant(milliseconds: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
-  }
-
   /// Hands one event to the brain and does what it decides. What that leads to at once waits its turn.
   private func feed(_ event: WorkerEvent) {
     if hasEnded { return }
@@ -121,7 +117,7 @@ extension Worker {
     timer = nil
     timerDeadline = brain.nextDeadline
     guard let deadline = timerDeadline, !hasEnded else { return }
-    let pause = max(0, deadline.milliseconds - now.milliseconds)
+    let pause = max(0, deadline.milliseconds - clock.milliseconds)
     timer = Transport.Timer(on: loop, after: .milliseconds(pause)) { [self] in
       timer = nil
       timerDeadline = nil

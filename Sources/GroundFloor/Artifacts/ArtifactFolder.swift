@@ -52,10 +52,13 @@ public struct ArtifactFolder: Sendable {
 
   /// Begins, or goes on, to receive an artifact.
   public func receive(_ hash: ContentHash, byteCount: Int) throws -> PartialFile {
-    var name = "\(path)/partial/\(hash)"
+    let name = "\(path)/partial/\(hash)"
+    if try FileDescriptor(name, .update).lockExclusively() {
+      return try PartialFile(name, hash: hash, byteCount: byteCount)
+    }
     // Somebody else is receiving the same bytes, or a dead connection still holds them: take a place of our own.
-    if try FileDescriptor(name, .update).lockExclusively() == false { name += "-\(UInt64.random(in: 0 ... .max))" }
-    return try PartialFile(name, hash: hash, byteCount: byteCount)
+    let own = "\(name)-\(UInt64.random(in: 0 ... .max))"
+    return try PartialFile(own, hash: hash, byteCount: byteCount, isKept: false)
   }
 
   /// Makes a whole, verified file an artifact.
@@ -127,18 +130,23 @@ public final class PartialFile {
   public let byteCount: Int
   /// How many bytes are here; the next piece begins there.
   public private(set) var offset: Int
+  private let isKept: Bool
   private let file: FileDescriptor
   private let hasher: ContentHasher
 
   /// Creates the file, or goes on with what an earlier attempt left. Holds the file's lock as long as it lives.
-  public init(_ path: String, hash: ContentHash, byteCount: Int) throws {
+  /// - Parameter isKept: whether an incomplete file stays for the next attempt.
+  public init(_ path: String, hash: ContentHash, byteCount: Int, isKept: Bool = true) throws {
     self.path = path
     self.hash = hash
     self.byteCount = byteCount
+    self.isKept = isKept
     file = try FileDescriptor(path, .update)
     hasher = try ContentHasher()
     offset = 0
-    guard try file.lockExclusively() else {
+    // Between opening and locking, another receiver may have completed the file and moved it to its place.
+    var named = stat()
+    guard try file.lockExclusively(), unsafe stat(path, &named) == 0, try named.st_ino == file.status().st_ino else {
       throw ArtifactsError.system(call: "flock", path: path, errno: EWOULDBLOCK)
     }
     if try file.byteCount > byteCount { try file.truncate(toByteCount: 0) }
@@ -149,6 +157,8 @@ public final class PartialFile {
       offset += piece.count
     }
   }
+
+  deinit { if !isKept { try? Files.remove(path) } }
 
   /// - Throws: also when the bytes are more than were announced.
   public func append(_ bytes: Span<UInt8>) throws {

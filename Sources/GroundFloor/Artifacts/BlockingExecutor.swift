@@ -1,7 +1,7 @@
 import Dispatch
 
-/// A serial executor for actors that block: on the disk, on hashing, on SQLite. They get a thread of their own, because two
-/// blocked threads are all that Swift's cooperative pool has on a small box.
+/// A serial executor for actors that block: on the disk, on hashing, on SQLite. They get a thread of their own, because
+/// two blocked threads are all that Swift's cooperative pool has on a small box.
 public final class BlockingExecutor: SerialExecutor, Sendable {
   private let queue: DispatchQueue
 
@@ -16,7 +16,7 @@ public final class BlockingExecutor: SerialExecutor, Sendable {
 
   public func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }
 
-  /// What an actor returns as its `unownedExecutor` to run here. Safe because the actor stores this object, which so lives
-  /// at least as long as the actor.
+  /// What an actor returns as its `unownedExecutor` to run here. Safe because the actor stores this object, which so
+  /// lives at least as long as the actor.
   @safe public var executor: UnownedSerialExecutor { unsafe asUnownedSerialExecutor() }
 }

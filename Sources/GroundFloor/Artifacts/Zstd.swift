@@ -30,8 +30,8 @@ internal import CZstd
   }
 }
 
-/// Undoes `ZstdEncoder`. Safe on hostile bytes: a frame must say how long its content is, and that is checked against the
-/// caller's limit before anything is allocated.
+/// Undoes `ZstdEncoder`. Safe on hostile bytes: a frame must say how long its content is, and that is checked against
+/// the caller's limit before anything is allocated.
 @safe public struct ZstdDecoder: ~Copyable {
   private let context: OpaquePointer
 

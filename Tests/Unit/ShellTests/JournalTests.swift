@@ -1,7 +1,7 @@
 import Artifacts
 import Fleet
 import Foundation
-import Store
+@testable import Store
 import Sweep
 import Testing
 
@@ -34,17 +34,7 @@ private func record(_ index: Int) -> Record {
     return records
   }
 
-  func sqlite(_ statement: String) throws {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = [
-      "python3", "-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2])",
-      path, statement,
-    ]
-    try process.run()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
-  }
+  func sqlite(_ statement: String) throws { try Database(path).execute(statement) }
 
   @Test func givesBackEverythingInOrder() async throws {
     let batches = (0..<50).map { batch in (0..<batch % 5 + 1).map { record(batch * 10 + $0) } }
