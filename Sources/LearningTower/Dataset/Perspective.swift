@@ -41,8 +41,8 @@ extension PerspectiveDraw {
     return translation * shear * rotation * perspective * toOrigin
   }
 
-  /// The boxes after the transformation: the rectangle round the four corners, clipped to the result; those of which too
-  /// little is left are dropped.
+  /// The boxes after the transformation: the rectangle round the four corners, clipped to the result; those of which
+  /// too little is left are dropped.
   func boxes(_ boxes: [PixelBox], _ matrix: Matrix3, resultWidth: Int, resultHeight: Int) -> [PixelBox] {
     boxes.compactMap { box in
       let corners = [(box.x1, box.y1), (box.x2, box.y2), (box.x1, box.y2), (box.x2, box.y1)].map {
@@ -90,6 +90,12 @@ struct Matrix3: Sendable, Hashable {
 
   /// All zero if there is no inverse: a plane folded to a line maps everything to one point.
   var inverse: Matrix3 {
+    if isAffine {  // Stays affine to the last bit.
+      let determinant = a * e - b * d
+      let scale = determinant == 0 ? 0 : 1 / determinant
+      let (p, q, r, s) = (e * scale, -b * scale, -d * scale, a * scale)
+      return Matrix3(p, q, -p * c - q * f, r, s, -r * c - s * f, 0, 0, 1)
+    }
     let determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
     let scale = determinant == 0 ? 0 : 1 / determinant
     return Matrix3(

@@ -29,8 +29,8 @@ struct PixelBox: Sendable, Hashable {
       y2: min(max(y2, 0), height))
   }
 
-  /// The box as fractions of a square image of `side` pixels. YOLOv5 keeps a thousandth of a pixel away from the end, so
-  /// that the centre of a box always lies in a cell.
+  /// The box as fractions of a square image of `side` pixels. YOLOv5 keeps a thousandth of a pixel away from the end,
+  /// so that the centre of a box always lies in a cell.
   func target(imageIndex: Int, side: Float) -> Target {
     let box = clipped(width: side - 1e-3, height: side - 1e-3)
     return Target(
@@ -38,8 +38,8 @@ struct PixelBox: Sendable, Hashable {
       cy: (box.y1 + box.y2) / 2 / side, w: (box.x2 - box.x1) / side, h: (box.y2 - box.y1) / side)
   }
 
-  /// Whether enough of a box is left after a transformation (YOLOv5 `box_candidates`): more than 2 pixels wide and high,
-  /// more than a tenth of the area it had (`original`, times the zoom squared), sides below 100 : 1.
+  /// Whether enough of a box is left after a transformation (YOLOv5 `box_candidates`): more than 2 pixels wide and
+  /// high, more than a tenth of the area it had (`original`, times the zoom squared), sides below 100 : 1.
   static func isWorthKeeping(
     _ box: PixelBox, original: PixelBox, zoom: Double, areaThreshold: Double = 0.1
   ) -> Bool {

@@ -20,8 +20,8 @@ extension Image {
   }
 }
 
-/// For each pixel of a new axis, its two neighbours on the old one and the weight of the second in 1/2048: the centre of
-/// pixel i lies at (i + ½) · old / new − ½.
+/// For each pixel of a new axis, its two neighbours on the old one and the weight of the second in 1/2048: the centre
+/// of pixel i lies at (i + ½) · old / new − ½.
 private struct BilinearTaps {
   var first: [Int] = []
   var second: [Int] = []
@@ -115,6 +115,9 @@ private func resizeByArea(
 ) {
   let horizontal = AreaTaps(old: width, new: newWidth)
   let vertical = AreaTaps(old: height, new: newHeight)
+  // OpenCV halves images in integers, where a half goes up; the sums of quarters are exact here too.
+  let isHalving = width == 2 * newWidth && height == 2 * newHeight
+  let rounding: FloatingPointRoundingRule = isHalving ? .toNearestOrAwayFromZero : .toNearestOrEven
   var sums = [Float](repeating: 0, count: newWidth * 3)
   for y in 0..<newHeight {
     for i in sums.indices { sums[i] = 0 }
@@ -124,7 +127,7 @@ private func resizeByArea(
         share: vertical.shares[vertical.offset[y] + step], to: &sums)
     }
     let start = y * newWidth * 3
-    for i in sums.indices { result[start + i] = UInt8(min(sums[i].rounded(.toNearestOrEven), 255)) }
+    for i in sums.indices { result[start + i] = UInt8(min(sums[i].rounded(rounding), 255)) }
   }
 }
 

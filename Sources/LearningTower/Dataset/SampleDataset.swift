@@ -1,8 +1,8 @@
 import Foundation
 import YAML
 
-/// A generated data set that needs learning: shapes of several classes, sizes, colours and patterns, turned, in front of
-/// one another, on textured ground under uneven light. The same parameters give the same files.
+/// A generated data set that needs learning: shapes of several classes, sizes, colours and patterns, turned, in front
+/// of one another, on textured ground under uneven light. The same parameters give the same files.
 public struct SampleDataset: Sendable, Hashable {
   public var trainCount = 240
   public var valCount = 60

@@ -86,8 +86,8 @@ struct SampleScene {
     owner = Array(repeating: 0, count: width * height)
   }
 
-  /// Paints a shape of random size, place, turn and colour where it hides no other one too much. Without such a place it
-  /// is left out.
+  /// Paints a shape of random size, place, turn and colour where it hides no other one too much. Without such a place
+  /// it is left out.
   mutating func place(_ shape: SampleShape, classIndex: Int, _ generator: inout SplitMix64) {
     let side = Double(min(width, height))
     for _ in 0..<12 {

@@ -41,8 +41,8 @@ public final class TrainingLoader: Sendable {
       paths: images.map(\.path), longSide: options.imageSize, isTraining: true, maximumBytes: options.cacheBytes)
   }
 
-  /// The batches of `epoch`, of the epoch after it and so on without end: `batchesPerEpoch` of them each. The workers go
-  /// on into the next epoch while the trainer evaluates. Release or stop the stream to end them.
+  /// The batches of `epoch`, of the epoch after it and so on without end: `batchesPerEpoch` of them each. The workers
+  /// go on into the next epoch while the trainer evaluates. Release or stop the stream to end them.
   public func batches(fromEpoch epoch: Int) -> BatchStream {
     BatchStream(
       count: nil, workers: options.workers, queuedBatches: options.queuedBatches

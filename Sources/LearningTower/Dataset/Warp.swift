@@ -145,7 +145,8 @@ struct Warp: Sendable {
   }
 }
 
-/// `mixed[6 + i] = 32 · ((1 − weight / 32) · upper + weight / 32 · lower)` over `range`; a row that is not there is grey.
+/// `mixed[6 + i] = 32 · ((1 − weight / 32) · upper + weight / 32 · lower)` over `range`; a row that is not there
+/// is grey.
 private func mixRows(
   _ upper: Span<UInt8>?, _ lower: Span<UInt8>?, _ weight: UInt16, _ range: Range<Int>, _ mixed: inout [UInt16]
 ) {

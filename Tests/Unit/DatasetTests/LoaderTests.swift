@@ -118,6 +118,7 @@ import Testing
       draw.centerY = generator.uniform(-0.3, 1.3)
       let matrix = draw.matrix(width: 30, height: 20, resultWidth: 16, resultHeight: 18)
       var (short, general) = ([UInt8](repeating: 0, count: 16 * 18 * 3), [UInt8](repeating: 0, count: 16 * 18 * 3))
+      #expect(matrix.inverse.isAffine)
       Warp(matrix, width: 30, height: 20, resultWidth: 16, resultHeight: 18).apply(source.span, into: &short)
       // A shear too small to move anything takes the general way.
       var sheared = matrix
