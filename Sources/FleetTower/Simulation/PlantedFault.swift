@@ -8,11 +8,11 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case forgetCheckpoints
   /// The journal forgets results.
   case forgetResults
-  /// The coordinator's clock never rings: leases never expire.
+  /// The coordinator's clock stands still: leases never expire.
   case leaseNeverExpires
   /// A new attempt starts from nothing although there is a checkpoint.
   case ignoreCheckpoint
-  /// A late result of a stale attempt is passed off as the live one's.
+  /// Stale attempts are not stopped, and their late results pass for the live one's.
   case noFencing
   /// A checkpoint's bytes change on their way.
   case corruptCheckpoint
@@ -20,6 +20,6 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case storeLosesArtifacts
   /// Workers on one box claim to be on different ones.
   case forgetSharedBox
-  /// A worker that comes back does not say what it owes.
-  case forgetOwed
+  /// A crash takes the last thing along that was already on the disk.
+  case loseTail
 }

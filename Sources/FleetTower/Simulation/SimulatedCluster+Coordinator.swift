@@ -33,7 +33,9 @@ extension SimulatedCluster {
     setCoordinatorRing()
   }
 
-  private var coordinatorNow: Instant { Instant(milliseconds: now + coordinator.clockOffset) }
+  private var coordinatorNow: Instant {
+    Instant(milliseconds: (fault == .leaseNeverExpires ? 0 : now) + coordinator.clockOffset)
+  }
 
   /// A crash anywhere between deciding, writing and sending: of what was being written, some of the first may be on the
   /// disk; whatever was to be sent is not sent.
@@ -46,6 +48,7 @@ extension SimulatedCluster {
     if !batches.isEmpty { batches.removeLast(random.below(batches.count + 1)) }
     tell("coordinator crashes; \(batches.count) batches still reach the disk")
     for batch in batches { try write(batch) }
+    if fault == .loseTail { coordinator.disk.removeLast(min(1, coordinator.disk.count)) }
     coordinator.brain = nil
     coordinator.pending = []
     coordinator.isCommitting = false
@@ -113,11 +116,8 @@ extension SimulatedCluster {
     case .journal: break
     case .send(var message, let id):
       guard let connection = connections[id], !connection.isGoneAtCoordinator else { return }
-      if case .assign(var assignment) = message {
-        report.attempts += 1
-        if fault == .ignoreCheckpoint { assignment.inputs["resume"] = nil }
-        message = .assign(assignment)
-      }
+      if case .assign = message { report.attempts += 1 }
+      guard !spoil(&message) else { return }
       try observe(.said(message, to: workers[connection.worker].id))
       send(message, over: id)
     case .respond(let response, _):
@@ -128,6 +128,22 @@ extension SimulatedCluster {
       connections[id]!.isGoneAtCoordinator = true
       at(max(now + 1, connections[id]!.lastToWorker), .endAtWorker(id))
     }
+  }
+
+  /// What planted faults do to a message.
+  /// - Returns: whether it is swallowed.
+  private func spoil(_ message: inout CoordinatorMessage) -> Bool {
+    switch (fault, message) {
+    case (.ignoreCheckpoint, .assign(var assignment)):
+      assignment.inputs["resume"] = nil
+      message = .assign(assignment)
+    case (.noFencing, .welcome(var welcome)):
+      welcome.abandon = []
+      message = .welcome(welcome)
+    case (.noFencing, .cancelAttempt(_, reason: .superseded)): return true
+    default: break
+    }
+    return false
   }
 
   private mutating func setCoordinatorRing() {

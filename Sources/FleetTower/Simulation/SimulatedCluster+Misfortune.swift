@@ -8,7 +8,7 @@ extension SimulatedCluster {
     after(200...4_000, .misfortune)
     let worker = random.below(workers.count)
     let id = workers[worker].id
-    switch random.below(12) {
+    switch random.below(13) {
     case 0, 1: try crashCoordinator()
     case 2, 3: crashWorker(worker)
     case 4:
@@ -37,6 +37,12 @@ extension SimulatedCluster {
         try operatorAsks(.cancel(sweep: submission.sweepID.name))
       }
       after(500...5_000, .operatorAsks(.submit(submission)))
+    case 11:
+      guard !workers.contains(where: \.isGone), random.once(in: 3) else { return }
+      tell("\(id) is gone for good")
+      workers[worker].isGone = true
+      workers[worker].connection = nil
+      endWorker(worker)
     default: try operatorAsks(.retry(target: trees[random.below(trees.count)].sweep.name))
     }
   }

@@ -57,11 +57,6 @@ extension SimulatedCluster {
       hello.box = BoxID("\(hello.worker)")
       message = .hello(hello)
     }
-    if fault == .forgetOwed, case .hello(var hello) = message {
-      hello.attempts = []
-      hello.incarnation = 0
-      message = .hello(hello)
-    }
     if fault == .noFencing { (message, source) = passOff(message, from: id) }
     let missing = message.artifacts.map(\.digest).filter { !coordinator.store.contains($0) }
     try inform(.received(message, from: source, missing: missing))

@@ -15,6 +15,8 @@ struct SimulatedWorker: Sendable {
   var ring: Instant?
   var frozenUntil: Int64 = 0
   var partitionedUntil: Int64 = 0
+  /// Its box burnt down: it never comes back, and nobody is told.
+  var isGone = false
 }
 
 /// A stage's process.
@@ -29,7 +31,7 @@ struct SimulatedStage: Sendable {
 
 extension SimulatedCluster {
   mutating func startWorker(_ index: Int) {
-    guard workers[index].brain == nil else { return }
+    guard workers[index].brain == nil, !workers[index].isGone else { return }
     workers[index].incarnation += 1
     workers[index].stages = [:]
     workers[index].ring = nil

@@ -14,6 +14,8 @@ public struct SimulatedCluster {
     public var coordinatorCrashes = 0
     public var workerCrashes = 0
     public var endedAt: Int64 = 0
+
+    public init() {}
   }
 
   /// - Throws: `BrokenPromise`

@@ -1,0 +1,39 @@
+import Simulation
+import Testing
+
+/// Every promise, in clusters to which everything happens. A failure prints its seed, which replays it.
+struct SimulationTests {
+  @Test(arguments: 0..<4)
+  func promisesAreKept(quarter: UInt64) throws {
+    for seed in quarter * 50..<(quarter + 1) * 50 { try SimulatedCluster.run(seed: seed) }
+  }
+
+  /// The runs above mean something only if much goes wrong in them.
+  @Test func misfortuneHappens() throws {
+    var total = SimulatedCluster.Report()
+    for seed in 1_000..<UInt64(1_010) {
+      let report = try SimulatedCluster.run(seed: seed)
+      total.coordinatorCrashes += report.coordinatorCrashes
+      total.workerCrashes += report.workerCrashes
+      total.attempts += report.attempts
+    }
+    #expect(total.coordinatorCrashes >= 10)
+    #expect(total.workerCrashes >= 10)
+    #expect(total.attempts >= 100)
+  }
+
+  @Test func theSameSeedIsTheSameRun() throws {
+    let first = try SimulatedCluster.run(seed: 7)
+    let second = try SimulatedCluster.run(seed: 7)
+    #expect(first == second)
+  }
+
+  /// A checker that cannot fail proves nothing.
+  @Test(arguments: PlantedFault.allCases)
+  func plantedFaultIsCaught(_ fault: PlantedFault) {
+    for seed in 0..<UInt64(100) {
+      do { try SimulatedCluster.run(seed: seed, fault: fault) } catch { return }
+    }
+    Issue.record("\(fault) went unnoticed in 100 seeds")
+  }
+}

@@ -1,0 +1,95 @@
+import Sweep
+import Testing
+
+private let dataset = ArtifactReference(digest: ArtifactDigest(String(repeating: "a", count: 64))!, byteCount: 1)
+
+private func tree(_ change: (inout SweepSpec) -> Void = { _ in }) -> StageTree {
+  var spec = SweepSpec(name: "t", dataset: "data.yaml")
+  change(&spec)
+  return StageTree(SweepSubmission(spec: spec, dataset: dataset))
+}
+
+struct StageTreeTests {
+  @Test func sharedStagesAppearOnce() {
+    let tree = tree {
+      $0.grid.sparsityRate = [0.0001, 0.0005]
+      $0.grid.pruneRatio = [0, 0.3, 0.5]
+    }
+    func count(_ stage: Stage) -> Int { tree.nodes.count { $0.stage == stage } }
+    #expect(tree.trials.count == 6)
+    #expect(count(.train) == 1)
+    #expect(count(.sparsify) == 2)
+    #expect(count(.prune) == 4)
+    #expect(count(.finetune) == 4)
+    #expect(count(.evaluate) == 6)
+    #expect(count(.benchmark) == 0)
+  }
+
+  @Test func theBaselineIsTrainedAndMeasuredOnly() {
+    let tree = tree {
+      $0.grid.sparsityRate = [0]
+      $0.grid.pruneRatio = [0]
+      $0.objectives = [Objective(.minimize, .latencyMS)]
+    }
+    #expect(tree.nodes.map(\.stage) == [.train, .evaluate, .benchmark])
+    #expect(tree.nodes.map(\.parent) == [nil, 0, 0])
+  }
+
+  @Test func parentsComeFirstAndLongWaysCostMore() {
+    let tree = tree { $0.grid.pruneRatio = [0, 0.3] }
+    for (index, node) in tree.nodes.enumerated() {
+      guard let parent = node.parent else { continue }
+      #expect(parent < index)
+      #expect(tree.nodes[parent].remainingCost > node.remainingCost)
+    }
+    // train 1000 + sparsify 500 + prune 1 + finetune 1000 + evaluate 5
+    #expect(tree.nodes[0].remainingCost == 2506)
+  }
+
+  @Test func aKeyNamesEverythingThatMatters() {
+    let base = tree().nodes[0].key
+    #expect(tree().nodes[0].key == base)
+    #expect(tree { $0.name = "other" }.nodes[0].key == base)
+    #expect(tree { $0.grid.pruneRatio = [0.7] }.nodes[0].key == base)
+    #expect(tree { $0.train.epochs = 99 }.nodes[0].key != base)
+    #expect(tree { $0.grid.seed = [1] }.nodes[0].key != base)
+    #expect(tree { $0.imageSize = 320 }.nodes[0].key != base)
+    let elsewhere = ArtifactReference(digest: ArtifactDigest(String(repeating: "b", count: 64))!, byteCount: 1)
+    let spec = SweepSpec(name: "t", dataset: "data.yaml")
+    #expect(StageTree(SweepSubmission(spec: spec, dataset: elsewhere)).nodes[0].key != base)
+  }
+
+  /// Keys stand in journals: if this fails, old journals lose their results.
+  @Test func keysDoNotChange() {
+    #expect(JobKey(hashing: "").description == "6c62272e07bb014262b821756295c58d")
+    #expect(JobKey(hashing: "a").description == "d228cb696f1a8caf78912b704e4a8964")
+    #expect(tree().nodes[0].key.description == "969357c69d1242b3913386092751223a")
+    #expect(tree().trialIDs[0].name == "f6167314")
+    #expect(tree().sweep.name == "t-a547f5dd")
+  }
+
+  @Test func stagesGetWhatTheyNeedAndNoMore() {
+    let tree = tree {
+      $0.train.hyp = "scratch-low"
+      $0.train.weights = ["yolov5s": "w.pt"]
+    }
+    #expect(tree.nodes.map(\.stage) == [.train, .sparsify, .prune, .finetune, .evaluate])
+    #expect(
+      tree.configuration(of: 0) == [
+        "backbone": "yolov5s", "optimizer": "SGD", "seed": 0, "image_size": 640, "batch_size": 16, "epochs": 100,
+        "patience": 0, "hyp": "scratch-low",
+      ])
+    #expect(tree.configuration(of: 2) == ["backbone": "yolov5s", "prune_ratio": 0.3])
+    #expect(tree.inputs(of: 2).isEmpty)
+    #expect(tree.inputs(of: 4) == [.dataset: dataset])
+    #expect(tree.modelNode(ofTrial: 0) == 3)
+  }
+}
+
+extension PlainValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByFloatLiteral
+{
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(integerLiteral value: Int) { self = .int(value) }
+  public init(floatLiteral value: Double) { self = .double(value) }
+}

@@ -1,0 +1,134 @@
+import Sweep
+import Testing
+
+private let vocabulary = SweepVocabulary(
+  backbones: ["yolov5n", "yolov5s", "mobilenetv2", "shufflenetv2"], hyps: ["scratch-low", "finetune_prune"],
+  fileExists: { ["data.yaml", "yolov5s.pt", "hyp/mine.yaml"].contains($0) })
+
+private func read(_ text: String) throws -> SweepSpec {
+  try SweepSpec(parsing: text, file: "campus.yaml", vocabulary: vocabulary)
+}
+
+/// The whole text of the error, so that what people read is what is tested.
+private func expectProblems(_ text: String, _ expected: String..., location: SourceLocation = #_sourceLocation) {
+  do {
+    _ = try read(text)
+    Issue.record("was accepted", sourceLocation: location)
+  } catch {
+    #expect("\(error)" == expected.joined(separator: "\n"), sourceLocation: location)
+  }
+}
+
+struct SweepFileTests {
+  @Test func theDesignsExampleIsRead() throws {
+    let spec = try read(
+      """
+      name: campus
+      dataset: data.yaml
+      image_size: 320
+      grid:
+        backbone: [yolov5s, mobilenetv2]
+        optimizer: [AdamW]
+        sparsity_rate: [0.0001, 0.0005]
+        prune_ratio: [0, 0.3, 0.5]
+      stages:
+        train:    {epochs: 100, weights: yolov5s.pt}
+        sparsify: {epochs: 50}
+        finetune: {epochs: 100, hyp: finetune_prune}
+      objectives: [maximize map50, minimize size_mb, minimize latency_ms]
+      """)
+    #expect(spec.name == "campus")
+    #expect(spec.imageSize == 320)
+    #expect(spec.trialCount == 12)
+    #expect(spec.train.weights == ["yolov5s": "yolov5s.pt", "mobilenetv2": "yolov5s.pt"])
+    #expect(spec.finetune.hyp == "finetune_prune")
+    #expect(spec.objectives.map(\.description) == ["maximize map50", "minimize size_mb", "minimize latency_ms"])
+    #expect(spec.files == ["yolov5s.pt"])
+  }
+
+  @Test func whatIsLeftOutTakesItsDefault() throws {
+    let spec = try read("dataset: data.yaml\n")
+    #expect(spec == SweepSpec(name: "campus", dataset: "data.yaml"))
+  }
+
+  @Test func oneValueNeedsNoBrackets() throws {
+    let spec = try read("dataset: data.yaml\ngrid: {backbone: yolov5n, prune_ratio: 0.5}\nobjectives: map50\n")
+    #expect(spec.grid.backbone == ["yolov5n"])
+    #expect(spec.grid.pruneRatio == [0.5])
+    #expect(spec.objectives == [Objective(.maximize, .map50)])
+  }
+
+  @Test func filesOfTheirOwnForBackbonesAndHyperParameters() throws {
+    let spec = try read(
+      """
+      dataset: data.yaml
+      grid: {backbone: [yolov5n, yolov5s]}
+      stages: {train: {weights: {yolov5s: yolov5s.pt}, hyp: hyp/mine.yaml}}
+      """)
+    #expect(spec.train.weights == ["yolov5s": "yolov5s.pt"])
+    #expect(spec.files == ["hyp/mine.yaml", "yolov5s.pt"])
+  }
+
+  @Test func unknownWordsNameTheNearest() {
+    expectProblems(
+      "dataset: data.yaml\nobjektives: []\n", "campus.yaml:2: unknown key ‘objektives’; did you mean ‘objectives’?")
+    expectProblems(
+      "dataset: data.yaml\ngrid:\n  backbone: [yolov5n,\n    mobilenet2]\n",
+      "campus.yaml:4: unknown backbone ‘mobilenet2’; did you mean ‘mobilenetv2’?")
+    expectProblems(
+      "dataset: data.yaml\ngrid: {optimizer: adamw}\n",
+      "campus.yaml:2: unknown optimizer ‘adamw’; did you mean ‘AdamW’?")
+    expectProblems(
+      "dataset: data.yaml\nobjectives: [maximise map50, minimize size]\n",
+      "campus.yaml:2: unknown direction ‘maximise’; did you mean ‘maximize’?",
+      "campus.yaml:2: unknown metric ‘size’; there are map50, map50_95, size_mb, parameters, gflops, latency_ms, energy_j"
+    )
+    expectProblems(
+      "dataset: data.yaml\nstages: {train: {epoch: 3}}\n",
+      "campus.yaml:2: unknown key ‘epoch’; did you mean ‘epochs’?")
+  }
+
+  @Test func everyMistakeIsSaidAtOnceInOrder() {
+    expectProblems(
+      """
+      dataset: missing.yaml
+      image_size: 300
+      grid:
+        prune_ratio: [0.3, 1.0, -0.1, 0.3]
+        sparsity_rate: [-1]
+        seed: []
+      stages:
+        sparsify: {epochs: many}
+      """,
+      "campus.yaml:1: there is no file ‘missing.yaml’ (paths start at the sweep file's folder)",
+      "campus.yaml:2: image_size must be a multiple of 32, the coarsest stride",
+      "campus.yaml:4: a prune ratio must lie in [0, 1): it is the fraction of channels to remove",
+      "campus.yaml:4: a prune ratio must lie in [0, 1): it is the fraction of channels to remove",
+      "campus.yaml:4: 0.3 stands twice in ‘prune_ratio’",
+      "campus.yaml:5: a sparsity rate must not be negative; 0 trains without sparsity",
+      "campus.yaml:6: ‘seed’ is empty: give at least one value, or leave it out",
+      "campus.yaml:8: expected an integer, found ‘many’")
+  }
+
+  @Test func whatIsNoSweepFileIsRefused() {
+    expectProblems("", "campus.yaml: the file is empty; it needs at least ‘dataset’")
+    expectProblems("name: a\n", "campus.yaml:1: ‘dataset’ is missing: the path of a YOLOv5 data.yaml")
+    expectProblems("[1, 2]\n", "campus.yaml:1: expected a mapping of keys to values, found a list")
+    expectProblems(
+      "dataset: data.yaml\nname: a/b\n",
+      "campus.yaml:2: the name must be 1 to 64 letters, digits, dots, dashes and underscores")
+    expectProblems(
+      "dataset: data.yaml\nobjectives: [map50, minimize map50]\n",
+      "campus.yaml:2: ‘map50’ stands twice in ‘objectives’")
+  }
+
+  @Test func aSubmissionMustBringItsFiles() throws {
+    var spec = SweepSpec(name: "a", dataset: "data.yaml")
+    spec.train.weights = ["yolov5s": "w.pt"]
+    let artifact = ArtifactReference(digest: ArtifactDigest(String(repeating: "a", count: 64))!, byteCount: 1)
+    #expect(SweepSubmission(spec: spec, dataset: artifact).problem == "the file w.pt was not submitted")
+    #expect(SweepSubmission(spec: spec, dataset: artifact, files: ["w.pt": artifact]).problem == nil)
+    spec.grid.pruneRatio = [1]
+    #expect(SweepSubmission(spec: spec, dataset: artifact).problem == "a prune ratio must lie in [0, 1)")
+  }
+}
