@@ -21,19 +21,26 @@ public enum DatasetPack {
       labelFiles["labels/\(name.withoutExtension).txt"] = image.labels.map(\.row).joined()
     }
 
-    var writer = try ArchiveWriter(path)
-    try writer.add("data.yaml", Array(yaml(description).utf8))
-    for (path, name) in names.sorted(by: { $0.value.utf8.lexicographicallyPrecedes($1.value.utf8) }) {
-      try writer.add("images/\(name)", try Dataset.contents(of: path, atMost: ImageFile.maximumBytes))
+    let partial = path + ".partial"
+    do {
+      let writer = try ArchiveWriter(partial)
+      try writer.add("data.yaml", Array(yaml(description).utf8))
+      for (path, name) in names.sorted(by: { $0.value.utf8.lexicographicallyPrecedes($1.value.utf8) }) {
+        try writer.add("images/\(name)", try Dataset.contents(of: path, atMost: ImageFile.maximumBytes))
+      }
+      for (name, rows) in labelFiles.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+        try writer.add(name, Array(rows.utf8))
+      }
+      for (split, images) in contents.sorted(by: { $0.split.rawValue < $1.split.rawValue }) {
+        let lines = images.compactMap { names[$0.path] }.map { "./images/\($0)\n" }
+        try writer.add("\(split.rawValue).txt", Array(lines.joined().utf8))
+      }
+      try writer.finish()
+      try rename(partial, to: path)
+    } catch {
+      try? FileManager.default.removeItem(atPath: partial)
+      throw error
     }
-    for (name, rows) in labelFiles.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
-      try writer.add(name, Array(rows.utf8))
-    }
-    for (split, images) in contents.sorted(by: { $0.split.rawValue < $1.split.rawValue }) {
-      let lines = images.compactMap { names[$0.path] }.map { "./images/\($0)\n" }
-      try writer.add("\(split.rawValue).txt", Array(lines.joined().utf8))
-    }
-    try writer.finish()
   }
 
   /// Unpacks into a folder that must not exist yet, and which is there only if all went well.
@@ -56,6 +63,7 @@ public enum DatasetPack {
       var reader = try ArchiveReader(file, maximumBytes: maximumBytes)
       while let (name, bytes) = try reader.next() { try writeFile(bytes, to: "\(partial)/\(name)") }
       _ = try DatasetDescription.load("\(partial)/data.yaml")
+      sync()  // A folder that is there has its content, also after a power cut.
       try rename(partial, to: folder)
     } catch {
       try? FileManager.default.removeItem(atPath: partial)
@@ -90,12 +98,11 @@ public enum DatasetPack {
     ).yamlText
   }
 
+  /// In one step; a file of that name is replaced.
   private static func rename(_ path: String, to other: String) throws(DatasetError) {
-    do {
-      try FileManager.default.moveItem(atPath: path, toPath: other)
-    } catch {
-      throw DatasetError("\(other): cannot be written: \(reason(of: error))")
-    }
+    guard unsafe Foundation.rename(path, other) != 0 else { return }
+    let reason = POSIXErrorCode(rawValue: errno).map { POSIXError($0).localizedDescription } ?? "error \(errno)"
+    throw DatasetError("\(other): cannot be written: \(reason)")
   }
 }
 
@@ -125,14 +132,12 @@ private struct ArchiveWriter {
 
   init(_ path: String) throws(DatasetError) {
     self.path = path
-    try writeFile([], to: path + ".partial")
-    guard let file = FileHandle(forWritingAtPath: path + ".partial") else {
-      throw DatasetError("\(path).partial: cannot be written")
-    }
+    try writeFile([], to: path)
+    guard let file = FileHandle(forWritingAtPath: path) else { throw DatasetError("\(path): cannot be written") }
     self.file = file
   }
 
-  mutating func add(_ name: String, _ bytes: [UInt8]) throws(DatasetError) {
+  func add(_ name: String, _ bytes: [UInt8]) throws(DatasetError) {
     let padding = [UInt8](repeating: 0, count: ArchiveHeader.padding(bytes.count))
     try write(ArchiveHeader(name: name, size: bytes.count).bytes)
     try write(bytes)
@@ -140,17 +145,13 @@ private struct ArchiveWriter {
   }
 
   /// Two empty blocks end an archive.
-  mutating func finish() throws(DatasetError) {
+  func finish() throws(DatasetError) {
     try write([UInt8](repeating: 0, count: 2 * ArchiveHeader.blockBytes))
     do {
       try file.synchronize()
       try file.close()
     } catch {
       throw DatasetError("\(path): cannot be written: \(reason(of: error))")
-    }
-    // Replaces what was there in one step.
-    guard unsafe Foundation.rename(path + ".partial", path) == 0 else {
-      throw DatasetError("\(path): cannot be written: \(String(describing: POSIXErrorCode(rawValue: errno)))")
     }
   }
 
