@@ -4,16 +4,19 @@ import Foundation
 enum Greensweep {
   static let version = "0.1.0"
 
-  static let commands: [Command] = []
+  static let commands: [Command] = [
+    .run, .coordinator, .worker, .submit, .status, .pareto, .workers, .drain, .cancel, .retry, .logs, .pull,
+    .train, .val, .detect, .prune, .modelInfo, .datasetInfo, .datasetSample, .benchTrain, .benchInfer, .stage,
+  ]
 
-  static func main() {
-    exit(run(Array(Swift.CommandLine.arguments.dropFirst())))
+  static func main() async {
+    exit(await run(Array(CommandLine.arguments.dropFirst())))
   }
 
   /// Exit status: 0 done, 1 the work failed, 2 the call was wrong.
-  static func run(_ words: [String]) -> Int32 {
+  static func run(_ words: [String]) async -> Int32 {
     do {
-      try dispatch(words)
+      try await dispatch(words)
       return 0
     } catch let error as UsageError {
       printError("greensweep: \(error)")
@@ -24,25 +27,36 @@ enum Greensweep {
     }
   }
 
-  private static func dispatch(_ words: [String]) throws {
-    guard let name = words.first else { throw UsageError("no command\n\n" + overview) }
-    switch name {
-    case "help", "--help", "-h":
-      print(try words.dropFirst().first.map { try command(named: $0).help } ?? overview)
+  private static func dispatch(_ words: [String]) async throws {
+    guard let first = words.first else { throw UsageError("no command\n\n" + overview) }
+    switch first {
+    case "--help", "-h": print(overview)
+    case "help": print(try words.count == 1 ? overview : help(for: Array(words.dropFirst())))
     case "--version", "version": print("greensweep \(version)")
     default:
-      let command = try command(named: name)
-      let rest = Array(words.dropFirst())
-      if rest.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
-        return print(command.help)
-      }
-      try command.run(try Arguments(rest, for: command))
+      let asksForHelp = words.prefix(while: { $0 != "--" }).contains { $0 == "--help" || $0 == "-h" }
+      if asksForHelp { return print(try help(for: words.filter { !$0.hasPrefix("-") })) }
+      let (command, rest) = try command(at: words)
+      try await command.run(try Arguments(rest, for: command))
     }
   }
 
-  private static func command(named name: String) throws -> Command {
-    if let command = commands.first(where: { $0.name == name }) { return command }
-    throw UsageError("no command '\(name)'" + suggestion(name, among: commands.map(\.name)) + "\n\n" + overview)
+  /// The command that `words` begin with: two words such as `bench train`, or one.
+  private static func command(at words: [String]) throws -> (Command, rest: [String]) {
+    for length in [2, 1] where words.count >= length {
+      let name = words.prefix(length).joined(separator: " ")
+      if let command = commands.first(where: { $0.name == name }) { return (command, Array(words.dropFirst(length))) }
+    }
+    let family = commands.filter { $0.name.hasPrefix(words[0] + " ") }.map(\.name)
+    guard family.isEmpty else { throw UsageError("'\(words[0])' goes on: \(family.joined(separator: ", "))") }
+    let hint = suggestion(words[0], among: commands.map(\.name))
+    throw UsageError("no command '\(words[0])'\(hint)\n\n\(overview)")
+  }
+
+  private static func help(for words: [String]) throws -> String {
+    let family = commands.filter { $0.name.hasPrefix(words[0] + " ") }
+    if words.count == 1, !family.isEmpty { return family.map(\.help).joined(separator: "\n\n") }
+    return try command(at: words).0.help
   }
 
   static var overview: String {
@@ -61,6 +75,11 @@ enum Greensweep {
 /// To standard error, at once.
 func printError(_ text: String) {
   FileHandle.standardError.write(Data((text + "\n").utf8))
+}
+
+/// To standard output, past its buffer: a pipe's reader may wait for it.
+func printAtOnce(_ text: String) {
+  FileHandle.standardOutput.write(Data((text + "\n").utf8))
 }
 
 /// One object on the last line of standard output.

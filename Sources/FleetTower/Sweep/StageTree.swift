@@ -65,6 +65,7 @@ extension SweepSubmission {
       "name": .string(spec.name), "dataset": .string(dataset.digest.description),
       "files": .object(files.mapValues { .string($0.digest.description) }),
       "image_size": .int(spec.imageSize), "batch_size": .int(spec.batchSize),
+      "nominal_batch_size": .int(spec.nominalBatchSize),
       "grid": .object([
         "backbone": .array(spec.grid.backbone.map { .string($0) }),
         "optimizer": .array(spec.grid.optimizer.map { .string($0) }),
@@ -107,7 +108,7 @@ extension SweepSpec {
     case .train, .sparsify, .finetune:
       values = [
         "backbone": .string(trial.backbone), "optimizer": .string(trial.optimizer), "seed": .int(trial.seed),
-        "image_size": .int(imageSize), "batch_size": .int(batchSize),
+        "image_size": .int(imageSize), "batch_size": .int(batchSize), "nominal_batch_size": .int(nominalBatchSize),
       ]
       let (epochs, patience) =
         switch stage {

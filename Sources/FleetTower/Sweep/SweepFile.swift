@@ -80,7 +80,7 @@ private struct SweepFileReader {
   }
 
   mutating func spec(_ document: YAMLNode) -> SweepSpec? {
-    let keys = ["name", "dataset", "image_size", "batch_size", "grid", "stages", "objectives"]
+    let keys = ["name", "dataset", "image_size", "batch_size", "nominal_batch_size", "grid", "stages", "objectives"]
     guard !document.isNull, let root = mapping(document, keys: keys) else {
       if problems.isEmpty { note("the file is empty; it needs at least ‘dataset’") }
       return nil
@@ -98,6 +98,7 @@ private struct SweepFileReader {
       return size
     }
     spec.batchSize = int(root["batch_size"], default: spec.batchSize, in: 1...65_536)
+    spec.nominalBatchSize = int(root["nominal_batch_size"], default: spec.nominalBatchSize, in: 1...65_536)
     readGrid(root["grid"], into: &spec)
     readStages(root["stages"], into: &spec)
     if let node = root["objectives"] { spec.objectives = objectives(node) }

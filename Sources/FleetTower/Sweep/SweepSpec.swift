@@ -6,6 +6,8 @@ public struct SweepSpec: Hashable, Sendable, Codable {
   /// Side in pixels of the square that images are letterboxed to.
   public var imageSize: Int
   public var batchSize: Int
+  /// Images an optimizer step stands for; gradients of smaller batches are accumulated.
+  public var nominalBatchSize: Int
   public var grid: Grid
   public var train: TrainStage
   public var sparsify: EpochStage
@@ -77,7 +79,8 @@ public struct SweepSpec: Hashable, Sendable, Codable {
   }
 
   public init(
-    name: String, dataset: String, imageSize: Int = 640, batchSize: Int = 16, grid: Grid = Grid(),
+    name: String, dataset: String, imageSize: Int = 640, batchSize: Int = 16, nominalBatchSize: Int = 64,
+    grid: Grid = Grid(),
     train: TrainStage = TrainStage(), sparsify: EpochStage = EpochStage(epochs: 50),
     finetune: EpochStage = EpochStage(epochs: 100), benchmark: BenchmarkStage = BenchmarkStage(),
     objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)]
@@ -86,6 +89,7 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     self.dataset = dataset
     self.imageSize = imageSize
     self.batchSize = batchSize
+    self.nominalBatchSize = nominalBatchSize
     self.grid = grid
     self.train = train
     self.sparsify = sparsify

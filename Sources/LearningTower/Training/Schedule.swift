@@ -46,24 +46,24 @@ public struct StepSettings: Sendable, Hashable {
 /// current epoch's rate. Afterwards an epoch runs at the rate of the epoch before it, because YOLOv5 sets its scheduler
 /// back by one before it starts; the epoch in which the warm-up ends keeps the rate the warm-up ended with.
 public struct Schedule: Sendable, Hashable {
-  /// Gradients are gathered until they stand for this many images.
-  public static let nominalBatchSize = 64
-
   public var epochs: Int
   public var batchesPerEpoch: Int
   public var batchSize: Int
+  /// Gradients are gathered until they stand for about this many images; YOLOv5's is 64.
+  public var nominalBatchSize: Int
   public var curve: LearningRateCurve
   public var hyperparameters: Hyperparameters
   public var rules: ScheduleRules
 
   public init(
-    epochs: Int, batchesPerEpoch: Int, batchSize: Int, curve: LearningRateCurve = .linear,
-    hyperparameters: Hyperparameters, rules: ScheduleRules = .yolov5
+    epochs: Int, batchesPerEpoch: Int, batchSize: Int, nominalBatchSize: Int = 64,
+    curve: LearningRateCurve = .linear, hyperparameters: Hyperparameters, rules: ScheduleRules = .yolov5
   ) {
-    precondition(epochs > 0 && batchesPerEpoch > 0 && batchSize > 0, "an empty schedule")
+    precondition(epochs > 0 && batchesPerEpoch > 0 && batchSize > 0 && nominalBatchSize > 0, "an empty schedule")
     self.epochs = epochs
     self.batchesPerEpoch = batchesPerEpoch
     self.batchSize = batchSize
+    self.nominalBatchSize = nominalBatchSize
     self.curve = curve
     self.hyperparameters = hyperparameters
     self.rules = rules
@@ -76,14 +76,14 @@ public struct Schedule: Sendable, Hashable {
   }
 
   /// How many batches make the nominal batch, once warmed up.
-  public static func accumulation(batchSize: Int) -> Int {
+  public var accumulation: Int {
     max(Int((Double(nominalBatchSize) / Double(batchSize)).rounded(.toNearestOrEven)), 1)
   }
 
   /// The weight decay for steps that gather about, but not always exactly, the nominal batch.
   public var scaledWeightDecay: Double {
-    let imagesPerStep = Double(batchSize * Self.accumulation(batchSize: batchSize))
-    return hyperparameters.weightDecay * imagesPerStep / Double(Self.nominalBatchSize)
+    let imagesPerStep = Double(batchSize * accumulation)
+    return hyperparameters.weightDecay * imagesPerStep / Double(nominalBatchSize)
   }
 
   /// The curve's value for an epoch: 1 at first, `lrf` at last.
@@ -101,14 +101,14 @@ public struct Schedule: Sendable, Hashable {
   /// What batch `batch` (from 0) of epoch `epoch` is trained with.
   public func settings(epoch: Int, batch: Int) -> StepSettings {
     let iteration = epoch * batchesPerEpoch + batch
-    let nominal = Double(Self.nominalBatchSize) / Double(batchSize)
+    let nominal = Double(nominalBatchSize) / Double(batchSize)
     let h = hyperparameters
     guard iteration <= warmupIterations else {
       let warmupEndsInThisEpoch = warmupIterations >= epoch * batchesPerEpoch
       let rate = h.initialLearningRate * factor(epoch: warmupEndsInThisEpoch ? epoch : epoch - 1)
       return StepSettings(
         learningRates: PerGroup(gammas: rate, weights: rate, biases: rate), momentum: h.momentum,
-        accumulation: max(Int(nominal.rounded(.toNearestOrEven)), 1))
+        accumulation: accumulation)
     }
     let progress = Double(iteration) / Double(warmupIterations)
     func ramp(from start: Double, to end: Double) -> Double { start + (end - start) * progress }

@@ -73,6 +73,7 @@ public final class Trainer {
     loader = TrainingLoader(images: data.training, options: options)
     schedule = Schedule(
       epochs: configuration.epochs, batchesPerEpoch: loader.batchesPerEpoch, batchSize: configuration.batchSize,
+      nominalBatchSize: configuration.nominalBatchSize,
       curve: configuration.curve, hyperparameters: hyp)
     loss = DetectionLoss(detect: network.detect, hyperparameters: hyp.loss, imageSize: configuration.imageSize)
     stopping = EarlyStopping(patience: configuration.patience)

@@ -2,6 +2,8 @@
 public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var epochs: Int
   public var batchSize: Int
+  /// Images an optimizer step stands for; gradients of smaller batches are accumulated.
+  public var nominalBatchSize: Int
   /// Side in pixels of the square images that are trained on.
   public var imageSize: Int
   public var hyperparameters: Hyperparameters
@@ -18,12 +20,14 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var seed: UInt64
 
   public init(
-    epochs: Int, batchSize: Int = 16, imageSize: Int = 640, hyperparameters: Hyperparameters = .scratchLow,
+    epochs: Int, batchSize: Int = 16, nominalBatchSize: Int = 64, imageSize: Int = 640,
+    hyperparameters: Hyperparameters = .scratchLow,
     optimizer: OptimizerKind = .sgd, curve: LearningRateCurve = .linear, patience: Int? = 100,
     sparsityRate: Double? = nil, fitsAnchors: Bool = true, frozenLayers: Int = 0, seed: UInt64 = 0
   ) {
     self.epochs = epochs
     self.batchSize = batchSize
+    self.nominalBatchSize = nominalBatchSize
     self.imageSize = imageSize
     self.hyperparameters = hyperparameters
     self.optimizer = optimizer
@@ -39,6 +43,9 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   func validate(largestStride: Int) throws(TrainingError) {
     guard (1...1_000_000).contains(epochs) else { throw TrainingError("epochs: \(epochs) is not in 1 … 1000000") }
     guard (1...4096).contains(batchSize) else { throw TrainingError("batch size: \(batchSize) is not in 1 … 4096") }
+    guard (1...65_536).contains(nominalBatchSize) else {
+      throw TrainingError("nominal batch size: \(nominalBatchSize) is not in 1 … 65536")
+    }
     guard (largestStride...8192).contains(imageSize), imageSize % largestStride == 0 else {
       throw TrainingError(
         "image size: \(imageSize) is not a multiple of \(largestStride) pixels between \(largestStride) and 8192")

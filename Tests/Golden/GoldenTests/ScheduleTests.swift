@@ -53,7 +53,7 @@ import Training
       expectClose(schedule(.linear, .yolov5, batchSize: Int(batch)!).scaledWeightDecay, decay)
     }
     for (batch, count) in file.accumulate_examples {
-      #expect(Schedule.accumulation(batchSize: Int(batch)!) == count)
+      #expect(schedule(.linear, .yolov5, batchSize: Int(batch)!).accumulation == count)
     }
   }
 

@@ -16,7 +16,7 @@ struct Command: Sendable {
   var isInternal = false
   /// Further words of the help: defaults that need a sentence, examples.
   var discussion = ""
-  var run: @Sendable (Arguments) throws -> Void
+  var run: @Sendable (Arguments) async throws -> Void
 }
 
 /// `--name` or `--name VALUE`.

@@ -1,0 +1,65 @@
+import Compute
+import Coordinator
+import Foundation
+import Pipeline
+import Transport
+import Worker
+
+extension Command {
+  static let coordinator = Command(
+    name: "coordinator", summary: "hand out jobs to workers and keep what they bring",
+    options: [
+      Option("--data", "DIR", help: "journal, artifacts and tokens (default: greensweep-data)"),
+      Option("--listen", "ADDR:PORT", help: "(default: \(OperatorConnection.defaultAddress): this box only)"),
+      LocalFleet.attachedOption,
+    ],
+    discussion: """
+      The data folder holds worker.token and operator.token, made at the first start. Hand worker.token to the boxes
+      that work, operator.token to the people who submit. Stopped and started again, it goes on where it was.
+      """
+  ) { arguments in
+    var options = CoordinatorOptions(folder: arguments.string("--data") ?? "greensweep-data")
+    options.endpoint = try Endpoint(arguments.string("--listen") ?? OperatorConnection.defaultAddress)
+    options.log = printError
+    if arguments.has("--attached") { leaveWhenStandardInputCloses() }
+    try await Coordinator.run(options) { address in printAtOnce("greensweep coordinator: listening on \(address)") }
+  }
+
+  static let worker = Command(
+    name: "worker", summary: "run jobs on this box",
+    options: [
+      Option("--join", "ADDR:PORT", help: "the coordinator (default: GREENSWEEP_COORDINATOR)"), .tokenFile,
+      Option("--slots", "N", help: "jobs at a time (default: 1)"),
+      Option("--threads", "T", help: "threads a job computes with (default: processors / slots)"), .backend,
+      Option("--cache", "DIR", help: "data sets, models and checkpoints (default: greensweep-cache)"),
+      Option("--name", "NAME", help: "(default: the host's name)"),
+      Option("--label", "K=V", repeats: true, help: "what sets this worker apart; may be repeated"),
+      LocalFleet.attachedOption,
+    ]
+  ) { arguments in
+    let environment = ProcessInfo.processInfo.environment
+    let address = arguments.string("--join") ?? environment["GREENSWEEP_COORDINATOR"]
+    guard let address else { throw UsageError("worker: --join ADDR:PORT is missing") }
+    var options = WorkerOptions(
+      coordinator: try Endpoint(address), token: try token(arguments, of: "worker"),
+      folder: arguments.string("--cache") ?? "greensweep-cache")
+    options.slots = try arguments.int("--slots", in: 1...1024) ?? 1
+    options.threads = try arguments.int("--threads", in: 1...256) ?? max(1, processorCount / options.slots)
+    options.backend = try arguments.machine().backend?.rawValue
+    options.name = arguments.string("--name") ?? options.name
+    options.labels = try labels(arguments.strings("--label"))
+    options.log = printError
+    if arguments.has("--attached") { leaveWhenStandardInputCloses() }
+    try await Worker.run(options)
+  }
+
+  private static func labels(_ texts: [String]) throws -> [String: String] {
+    var labels: [String: String] = [:]
+    for text in texts {
+      let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2 else { throw UsageError("--label takes KEY=VALUE, not '\(text)'") }
+      labels[parts[0]] = parts[1]
+    }
+    return labels
+  }
+}

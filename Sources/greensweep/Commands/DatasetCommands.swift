@@ -1,0 +1,75 @@
+import Dataset
+
+extension Command {
+  static let datasetInfo = Command(
+    name: "dataset info", summary: "count a data set's images and boxes, and check every label",
+    positionals: ["DATA.yaml"], options: [.json]
+  ) { arguments in
+    let info = try DatasetInfo(DatasetDescription.load(arguments.positionals[0]))
+    if arguments.has("--json") { return try printJSON(info) }
+    let header = ["split", "images", "background", "boxes"] + info.classes
+    let rows = info.splits.map { split in
+      [split.split, "\(split.images)", "\(split.backgrounds)", "\(split.boxes)"] + split.boxesPerClass.map(String.init)
+    }
+    print(textTable([header] + rows, rightAligned: Set(1..<header.count)))
+    for split in info.splits {
+      if split.duplicateRows > 0 { print("\(split.split): \(split.duplicateRows) repeated label rows are left out") }
+      for problem in split.problems { print("\(split.split): \(problem)") }
+    }
+  }
+
+  static let datasetSample = Command(
+    name: "dataset sample", summary: "write a generated data set that needs learning", positionals: ["DIR"],
+    options: [
+      Option("--images", "N", help: "training images (default: \(SampleDataset().trainCount))"),
+      Option("--val-images", "N", help: "validation images (default: \(SampleDataset().valCount))"),
+      Option("--image-size", "S", help: "side in pixels (default: \(SampleDataset().imageSize))"),
+      Option("--nc", "N", help: "classes (default: \(SampleDataset().classCount))"),
+      Option("--seed", "N", help: "(default: 0)"),
+    ]
+  ) { arguments in
+    var sample = SampleDataset()
+    sample.trainCount = try arguments.int("--images", in: 1...100_000) ?? sample.trainCount
+    sample.valCount = try arguments.int("--val-images", in: 1...100_000) ?? sample.valCount
+    sample.imageSize = try arguments.imageSize(default: sample.imageSize)
+    sample.classCount = try arguments.int("--nc", in: 1...SampleDataset.maximumClassCount) ?? sample.classCount
+    sample.seed = UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0)
+    let description = try sample.write(to: arguments.positionals[0])
+    print(
+      "\(description): \(sample.trainCount) + \(sample.valCount) images of \(sample.classNames.joined(separator: ", "))"
+    )
+  }
+}
+
+/// What `dataset info --json` prints.
+private struct DatasetInfo: Encodable {
+  struct Split: Encodable {
+    var split: String
+    var images: Int
+    var backgrounds: Int
+    var boxes: Int
+    var boxesPerClass: [Int]
+    var duplicateRows: Int
+    var problems: [String]
+
+    enum CodingKeys: String, CodingKey {
+      case split, images, backgrounds, boxes, problems
+      case boxesPerClass = "boxes_per_class"
+      case duplicateRows = "duplicate_rows"
+    }
+  }
+
+  var classes: [String]
+  var splits: [Split]
+
+  init(_ description: DatasetDescription) throws {
+    classes = description.classNames
+    splits = try DatasetDescription.Split.allCases.filter { description.sources[$0] != nil }.map { split in
+      let contents = try description.contents(of: split)
+      return Split(
+        split: split.rawValue, images: contents.images.count, backgrounds: contents.backgroundCount,
+        boxes: contents.boxCount, boxesPerClass: contents.boxCounts(classCount: description.classCount),
+        duplicateRows: contents.duplicateRows, problems: contents.problems.map(\.description))
+    }
+  }
+}

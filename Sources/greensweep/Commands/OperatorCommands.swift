@@ -1,0 +1,162 @@
+import Client
+import Fleet
+import Foundation
+import Sweep
+
+extension Command {
+  static let submit = Command(
+    name: "submit", summary: "hand a sweep to a coordinator", positionals: ["SWEEP.yaml"],
+    options: Option.connection + [Option("--wait", help: "show progress until it is done, then the table"), .json]
+  ) { arguments in
+    let preparation = try SweepPreparation(arguments.positionals[0])
+    let connection = try OperatorConnection(arguments)
+    let pack = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString).tar").path
+    defer { try? FileManager.default.removeItem(atPath: pack) }
+    let (submission, files) = try preparation.submission(packedAt: pack, by: connection.client)
+    let (sweep, isNew) = try await connection.client.submit(submission, files: files) { reference in
+      printError("uploading \(reference.byteCount) bytes")
+    }
+    printError(isNew ? "submitted \(sweep)" : "\(sweep) was submitted before")
+    guard arguments.has("--wait") else {
+      return arguments.has("--json") ? try printJSON(["sweep": sweep]) : print(sweep)
+    }
+    try await SweepProgress(connection, sweep: sweep.name).followToTheEnd()
+    let table = try await connection.results(sweep.name)
+    print(arguments.has("--json") ? table.json : table.terminalText)
+    try requireSuccess(await connection.status(sweep.name))
+  }
+
+  static let status = Command(
+    name: "status", summary: "sweeps, or the jobs of one", positionals: ["SWEEP"], optionalPositionals: 1,
+    options: Option.connection + [Option("--watch", help: "show it again every two seconds until it is done"), .json]
+  ) { arguments in
+    let connection = try OperatorConnection(arguments)
+    guard let sweep = arguments.positionals.first else {
+      let sweeps = try await connection.sweeps()
+      return arguments.has("--json") ? try printJSON(sweeps) : print(StatusText.overview(sweeps))
+    }
+    if arguments.has("--watch") { try await SweepProgress(connection, sweep: sweep).followToTheEnd() }
+    let status = try await connection.status(sweep)
+    if arguments.has("--json") { try printJSON(status) } else { print(StatusText.jobs(status)) }
+  }
+
+  static let pareto = Command(
+    name: "pareto", summary: "the results of a sweep, the front marked", positionals: ["SWEEP"],
+    options: Option.connection + [
+      Option("--x", "METRIC", help: "judge by this metric and --y instead of the sweep's objectives"),
+      Option("--y", "METRIC", help: "\(Objective.Metric.allCases.map(\.rawValue).joined(separator: ", "))"),
+      Option("--all", help: "all trials, not only those measured so far"),
+      Option("--format", "FORMAT", help: "table, json, csv, markdown or svg (default: table)"), .json,
+    ]
+  ) { arguments in
+    let formats = ResultTable.Format.allCases.map(\.rawValue)
+    let name = try arguments.choice("--format", among: formats) ?? (arguments.has("--json") ? "json" : "table")
+    let axes = try ["--x", "--y"].map { try objective(arguments.choice($0, among: metricNames)) }
+    if (axes[0] == nil) != (axes[1] == nil) { throw UsageError("pareto: --x and --y go together") }
+    let chosen = axes.compactMap { $0 }
+    let connection = try OperatorConnection(arguments)
+    let table = try await connection.results(arguments.positionals[0], objectives: chosen.isEmpty ? nil : chosen)
+    print(
+      arguments.has("--all")
+        ? table.text(ResultTable.Format(rawValue: name)!) : table.measured.text(.init(rawValue: name)!))
+  }
+
+  static let workers = Command(
+    name: "workers", summary: "who works", options: Option.connection + [.json]
+  ) { arguments in
+    let workers = try await OperatorConnection(arguments).workers()
+    if arguments.has("--json") { return try printJSON(workers) }
+    print(StatusText.workers(workers))
+  }
+
+  static let drain = Command(
+    name: "drain", summary: "let a worker finish what it runs and give it nothing more", positionals: ["WORKER"],
+    options: Option.connection + [Option("--undo", help: "give it work again")]
+  ) { arguments in
+    let request = OperatorRequest.drain(worker: arguments.positionals[0], isDraining: !arguments.has("--undo"))
+    print(try await OperatorConnection(arguments).order(request))
+  }
+
+  static let cancel = Command(
+    name: "cancel", summary: "stop a sweep; what is done stays", positionals: ["SWEEP"], options: Option.connection
+  ) { arguments in
+    print(try await OperatorConnection(arguments).order(.cancel(sweep: arguments.positionals[0])))
+  }
+
+  static let retry = Command(
+    name: "retry", summary: "run again what failed of a sweep, or one job", positionals: ["SWEEP|JOB"],
+    options: Option.connection
+  ) { arguments in
+    print(try await OperatorConnection(arguments).order(.retry(target: arguments.positionals[0])))
+  }
+
+  static let logs = Command(
+    name: "logs", summary: "a job's attempts and what they printed", positionals: ["JOB"],
+    options: Option.connection + [.json]
+  ) { arguments in
+    let connection = try OperatorConnection(arguments)
+    let history = try await connection.logs(arguments.positionals[0])
+    if arguments.has("--json") { return try printJSON(history) }
+    for entry in history.entries {
+      print("attempt \(entry.attempt) on \(entry.worker): \(entry.outcome)")
+      guard let log = entry.log else { continue }
+      let file = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString).log")
+      defer { try? FileManager.default.removeItem(at: file) }
+      try await connection.client.pull(log, to: file.path)
+      print(try String(contentsOf: file, encoding: .utf8))
+    }
+  }
+
+  static let pull = Command(
+    name: "pull", summary: "fetch a trial's model", positionals: ["TRIAL"],
+    options: Option.connection + [
+      Option("--output", "FILE", aliases: ["-o"], help: "(default: TRIAL.safetensors)")
+    ]
+  ) { arguments in
+    let trial = arguments.positionals[0]
+    let output = arguments.string("--output") ?? "\(trial).safetensors"
+    try await OperatorConnection(arguments).pull(trial, to: output)
+    print(output)
+  }
+}
+
+private let metricNames = Objective.Metric.allCases.map(\.rawValue)
+
+private func objective(_ metric: String?) -> Objective? {
+  metric.flatMap(Objective.Metric.init(rawValue:)).map { Objective($0.naturalDirection, $0) }
+}
+
+/// - Throws: `WorkError`, so that the exit status tells, if anything of the sweep did not succeed.
+func requireSuccess(_ status: SweepStatus) throws {
+  let jobs = status.summary.jobs
+  if status.summary.state == .cancelled { throw WorkError("\(status.summary.sweep) was cancelled") }
+  guard jobs.failed > 0 else { return }
+  let reasons = status.jobs.filter { $0.state == "failed" }.map {
+    "\($0.stage) \($0.title): \($0.reason ?? "no reason given")"
+  }
+  throw WorkError("\(jobs.failed) jobs failed:\n\(reasons.joined(separator: "\n"))\n'greensweep retry' runs them again")
+}
+
+extension ResultTable {
+  func text(_ format: Format) -> String {
+    switch format {
+    case .table: terminalText
+    case .json: json
+    case .csv: csv
+    case .markdown: markdown
+    case .svg: svg
+    }
+  }
+
+  /// Accuracy over the first thing to minimise.
+  var svg: String {
+    let y = objectives.first { $0.direction == .maximize } ?? Objective(.maximize, .map50)
+    let x = objectives.first { $0.direction == .minimize } ?? Objective(.minimize, .sizeMB)
+    return FrontPlot(self, x: x, y: y).svg
+  }
+
+  /// Without the trials of which nothing is known yet.
+  var measured: ResultTable {
+    ResultTable(sweep: sweep, objectives: objectives, rows: rows.filter { !$0.metrics.isEmpty })
+  }
+}

@@ -1,0 +1,89 @@
+import Client
+import Compute
+import Dispatch
+import Fleet
+import Foundation
+import Pipeline
+import Sweep
+
+extension Command {
+  static let run = Command(
+    name: "run", summary: "run a whole sweep on this machine: coordinator, workers, progress, results",
+    positionals: ["SWEEP.yaml"],
+    options: [
+      Option("--data", "DIR", help: "everything the sweep makes (default: .greensweep/NAME)"),
+      Option("--workers", "N", help: "worker processes (default: 2, at most one a processor)"),
+      Option("--threads", "T", help: "threads a worker computes with (default: processors / workers)"), .backend, .json,
+    ],
+    discussion: """
+      Interrupted, it goes on where it stopped when the same command is given again; jobs that are done are not run
+      again, also when the sweep file has changed around them. DIR/models then holds the models of the front.
+      """
+  ) { arguments in
+    let preparation = try SweepPreparation(arguments.positionals[0])
+    let folder = URL(filePath: arguments.string("--data") ?? ".greensweep/\(preparation.spec.name)")
+    let workers = try arguments.int("--workers", in: 1...256) ?? min(2, processorCount)
+    let fleet = try LocalFleet(
+      LocalFleet.Settings(
+        folder: folder, workers: workers,
+        threads: arguments.int("--threads", in: 1...256) ?? max(1, processorCount / workers),
+        backend: arguments.machine().backend?.rawValue))
+    stopOnSignals(fleet)
+    defer { fleet.stop() }
+
+    let connection = try OperatorConnection(fleet.address, tokenFile: fleet.tokenFile)
+    let pack = folder.appending(path: "dataset.tar").path
+    let (submission, files) = try preparation.submission(packedAt: pack, by: connection.client)
+    let (sweep, isNew) = try await connection.client.submit(submission, files: files)
+    try? FileManager.default.removeItem(atPath: pack)
+    printError("\(isNew ? "running" : "going on with") \(sweep) in \(folder.relativePath)")
+    try await SweepProgress(connection, sweep: sweep.name).followToTheEnd()
+
+    let table = try await connection.results(sweep.name)
+    let results = try await SweepResults(table, in: folder, from: connection)
+    print(arguments.has("--json") ? table.json : table.terminalText + "\n" + results.summary)
+    try requireSuccess(await connection.status(sweep.name))
+  }
+
+  /// Ctrl-C leaves everything resumable. The handlers stay for the life of the process.
+  private static func stopOnSignals(_ fleet: LocalFleet) {
+    for number in [SIGINT, SIGTERM] {
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      source.setEventHandler {
+        defer { source.cancel() }  // Being named here is what keeps the source alive.
+        printError("\nstopping; the same command goes on from here")
+        fleet.stop()
+        exit(1)
+      }
+      source.resume()
+    }
+  }
+}
+
+/// The files a finished sweep leaves for people.
+struct SweepResults {
+  let summary: String
+
+  /// Writes the table and the plot, and pulls the models of the front that are not there yet.
+  init(_ table: ResultTable, in folder: URL, from connection: OperatorConnection) async throws {
+    let models = folder.appending(path: "models")
+    try FileManager.default.createDirectory(at: models, withIntermediateDirectories: true)
+    for (name, text) in [
+      ("results.csv", table.csv), ("results.md", table.markdown), ("results.json", table.json),
+      ("front.svg", table.svg),
+    ] {
+      try Data(text.utf8).write(to: folder.appending(path: name), options: .atomic)
+    }
+    var lines = ["best models:"]
+    for row in table.front {
+      let name = "\(row.point["backbone"]?.string ?? "model")-\(row.trial).safetensors"
+      let path = models.appending(path: name).relativePath
+      if !FileManager.default.fileExists(atPath: path) { try await connection.pull(row.trial.name, to: path) }
+      lines.append("  \(path)")
+    }
+    lines.append("table: \(folder.appending(path: "results.csv").relativePath), results.md, results.json")
+    lines.append("front: \(folder.appending(path: "front.svg").relativePath)")
+    summary = lines.joined(separator: "\n")
+  }
+}

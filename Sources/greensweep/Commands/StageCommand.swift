@@ -1,0 +1,40 @@
+import Foundation
+import Sweep
+
+extension Command {
+  /// What a worker starts for each job. Reads `DIR/request.json`, prints one event in JSON per line, ends when its
+  /// standard input closes: that is how it dies with its worker.
+  static let stage = Command(
+    name: "stage", summary: "run one stage in a process of its own", positionals: ["DIR"], isInternal: true
+  ) { arguments in
+    exitWhenStandardInputCloses()
+    let request = try stageRequest(in: arguments.positionals[0])
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.withoutEscapingSlashes]
+    func report(_ event: StageEvent) throws {
+      try FileHandle.standardOutput.write(contentsOf: try encoder.encode(event) + [UInt8(ascii: "\n")])
+    }
+    do {
+      try PipelineStageRunner().run(request, report: report)
+    } catch {
+      try report(.failed(message: "\(error)"))
+      throw error
+    }
+  }
+
+  private static func stageRequest(in directory: String) throws -> StageRequest {
+    let path = URL(filePath: directory).appending(path: "request.json")
+    do {
+      return try JSONDecoder().decode(StageRequest.self, from: Data(contentsOf: path))
+    } catch {
+      throw UsageError("stage: \(path.path) is not a stage request: \(error)")
+    }
+  }
+
+  private static func exitWhenStandardInputCloses() {
+    Thread.detachNewThread {
+      while let data = try? FileHandle.standardInput.read(upToCount: 4096), !data.isEmpty {}
+      exit(1)
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import Detection
+import Foundation
+import Pipeline
+import Training
+
+extension Command {
+  static let train = Command(
+    name: "train", summary: "train, sparsify or fine-tune one detector on this machine", positionals: ["DATA.yaml"],
+    options: [
+      Option("--model", "M", help: "a network's name, or a model file to go on from (default: yolov5s)"),
+      Option("--weights", "FILE", help: "start a named network from these weights where names and shapes fit"),
+      Option("--epochs", "N", help: "(default: 100)"), Option("--batch", "B", help: "images a batch (default: 16)"),
+      Option("--nominal-batch", "B", help: "images an optimizer step; gradients are accumulated (default: 64)"),
+      .imageSize,
+      Option("--hyp", "NAME|FILE", help: "\(presetNames), or a YOLOv5 hyp file (default: scratch-low)"),
+      Option("--optimizer", "NAME", help: "SGD, Adam or AdamW (default: SGD)"),
+      Option("--cosine", help: "cosine learning rate instead of linear"),
+      Option("--patience", "N", help: "stop after N epochs without improvement (default: 100; 0 never)"),
+      Option("--sparsity-rate", "R", help: "pull batch-norm scales towards 0, to prune afterwards"),
+      Option("--freeze", "N", help: "keep the parameters of the first N layers"),
+      Option("--no-autoanchor", help: "keep the anchors even if they do not fit the data"),
+      Option("--seed", "N", help: "(default: 0)"),
+      Option("--output", "DIR", aliases: ["-o"], help: "where model and results.csv go (default: runs/train)"),
+      Option("--resume", help: "go on from DIR/checkpoint.safetensors, with the same settings"), .threads, .backend,
+      .json,
+    ],
+    discussion: """
+      DIR then holds model.safetensors (the best epoch), results.csv and, while it runs, checkpoint.safetensors: a run
+      that was interrupted goes on with --resume.
+      """
+  ) { arguments in
+    let request = try trainRequest(arguments)
+    let progress = EpochProgress(title: "train")
+    let result = try Pipeline.train(request, onEvent: { progress.show($0) })
+    if arguments.has("--json") { return try printJSON(result) }
+    print(
+      """
+      best epoch \(result.bestEpoch ?? 0) of \(result.completedEpochs): \
+      P \((result.precision ?? 0).shown(3))  R \((result.recall ?? 0).shown(3))  \
+      mAP50 \((result.map50 ?? 0).shown(4))  mAP50-95 \((result.map50_95 ?? 0).shown(4))
+      model: \(result.model ?? "none")
+      """)
+  }
+
+  private static func trainRequest(_ arguments: Arguments) throws -> TrainRequest {
+    let output = arguments.string("--output") ?? "runs/train"
+    let checkpoint = URL(filePath: output).appending(path: "checkpoint.safetensors").path
+    if arguments.has("--resume") {
+      guard FileManager.default.fileExists(atPath: checkpoint) else {
+        throw WorkError("\(checkpoint): no checkpoint to resume from; leave --resume out to begin")
+      }
+    } else if FileManager.default.fileExists(atPath: checkpoint) {
+      throw WorkError("\(output): holds an unfinished run; go on with --resume or choose another --output")
+    }
+    try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+
+    let model = arguments.string("--model") ?? "yolov5s"
+    let isFile = model.contains("/") || model.hasSuffix(".safetensors")
+    if isFile, arguments.has("--weights") { throw UsageError("--weights goes with a named network, not with a file") }
+    let patience = try arguments.int("--patience", in: 0...1_000_000) ?? 100
+    let configuration = TrainingConfiguration(
+      epochs: try arguments.int("--epochs", in: 1...1_000_000) ?? 100, batchSize: try arguments.batchSize(default: 16),
+      nominalBatchSize: try arguments.int("--nominal-batch", in: 1...65_536) ?? 64,
+      imageSize: try arguments.imageSize(), hyperparameters: try hyperparameters(arguments.string("--hyp")),
+      optimizer: try optimizer(arguments.string("--optimizer") ?? "SGD"),
+      curve: arguments.has("--cosine") ? .cosine : .linear, patience: patience == 0 ? nil : patience,
+      sparsityRate: try arguments.double("--sparsity-rate", in: 0...0.999),
+      fitsAnchors: !arguments.has("--no-autoanchor"),
+      frozenLayers: try arguments.int("--freeze", in: 0...1000) ?? 0,
+      seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0))
+    return TrainRequest(
+      start: isFile ? .model(model) : .zoo(name: model, weights: arguments.string("--weights")),
+      checkpoint: arguments.has("--resume") ? checkpoint : nil, dataset: arguments.positionals[0],
+      configuration: configuration, outputDirectory: output, machine: try arguments.machine())
+  }
+}
+
+/// A built-in set's name or a `hyp` file.
+func hyperparameters(_ text: String?) throws -> Hyperparameters {
+  guard let text else { return .scratchLow }
+  if let preset = Hyperparameters.presets.first(where: { $0.name == text }) { return preset.values }
+  guard text.contains("/") || text.hasSuffix(".yaml") || text.hasSuffix(".yml") else {
+    throw UsageError("no hyper-parameters '\(text)': give \(presetNames), or a .yaml file")
+  }
+  return try Hyperparameters(hypYAMLPath: text)
+}
+
+func optimizer(_ name: String) throws -> OptimizerKind {
+  let names = OptimizerKind.allCases.map(\.rawValue)
+  guard let kind = OptimizerKind.allCases.first(where: { $0.rawValue.lowercased() == name.lowercased() }) else {
+    throw UsageError("no optimizer '\(name)': there are \(names.joined(separator: ", "))")
+  }
+  return kind
+}
+
+private let presetNames = Hyperparameters.presets.map(\.name).joined(separator: ", ")

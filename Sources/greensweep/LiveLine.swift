@@ -1,0 +1,44 @@
+import Detection
+import Foundation
+import Pipeline
+import Training
+
+/// One line on standard error that is written over on a terminal; in a pipe nothing is shown of what passes.
+final class LiveLine {
+  static let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
+  private var isShown = false
+
+  func show(_ text: String) {
+    guard Self.isTerminal else { return }
+    FileHandle.standardError.write(Data("\r\u{1b}[K\(text)".utf8))
+    isShown = true
+  }
+
+  func clear() {
+    guard isShown else { return }
+    FileHandle.standardError.write(Data("\r\u{1b}[K".utf8))
+    isShown = false
+  }
+}
+
+/// A training run's epochs, a line each, on standard error.
+struct EpochProgress {
+  var title: String
+
+  func show(_ event: RunEvent) {
+    switch event {
+    case .started(let epochs, let completed):
+      printError(
+        completed == 0 ? "\(title): \(epochs) epochs" : "\(title): goes on after epoch \(completed) of \(epochs)")
+    case .epoch(let summary, let timing, let epochs):
+      let loss = summary.loss
+      printError(
+        """
+        \(title): epoch \(summary.epoch)/\(epochs)  box \(loss.box.shown(4))  obj \(loss.objectness.shown(4))  \
+        cls \(loss.classification.shown(4))  mAP50 \(summary.map50.shown(4))  mAP50-95 \(summary.map50_95.shown(4))  \
+        \(timing.imagesPerSecond.shown(1)) images/s  ETA \(timing.remainingSeconds.shownAsDuration)
+        """)
+    case .checkpoint, .finished: break
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import Foundation
+import Synchronization
+
+/// A coordinator and workers as processes of this program on this machine: the same daemons, over the same TLS, as on a
+/// cluster. A daemon that dies is started again; all of them end when this process does.
+final class LocalFleet: Sendable {
+  struct Settings: Sendable {
+    /// Holds `coordinator/`, `worker-1/` … and a log of each.
+    var folder: URL
+    var workers: Int
+    var threads: Int
+    var backend: String?
+  }
+
+  /// What the daemons' hidden option says: leave when standard input closes, as it does when `run` is gone.
+  static let attachedOption = Option("--attached", help: "leave when standard input closes")
+  private static let restartLimit = 20
+
+  private let settings: Settings
+  private let program: URL
+  private let state: Mutex<State>
+  let address: String
+  var tokenFile: String { settings.folder.appending(path: "coordinator/operator.token").path }
+
+  private struct State {
+    var daemons: [String: Process] = [:]
+    var restarts = 0
+    var isStopping = false
+  }
+
+  /// Starts all daemons.
+  init(_ settings: Settings) throws {
+    self.settings = settings
+    program = URL(filePath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+    state = Mutex(State())
+    let folder = settings.folder.appending(path: "coordinator")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+
+    let output = Pipe()
+    let coordinator = try Self.daemon(
+      program, Self.coordinatorArguments(folder, listen: "127.0.0.1:0"),
+      log: Self.log("coordinator", in: settings.folder))
+    coordinator.standardOutput = output
+    try coordinator.run()
+    guard let address = Self.address(in: output) else {
+      coordinator.waitUntilExit()
+      throw WorkError(
+        "the coordinator did not start: \(Self.lastLines(of: Self.log("coordinator", in: settings.folder)))")
+    }
+    self.address = address
+    supervise("coordinator", coordinator, arguments: Self.coordinatorArguments(folder, listen: address))
+    for index in 1...settings.workers { try start("worker-\(index)", arguments: workerArguments(index)) }
+  }
+
+  /// Workers first, so that they can deliver what they have.
+  func stop() {
+    let daemons = state.withLock { state in
+      state.isStopping = true
+      return state.daemons
+    }
+    let workers = daemons.filter { $0.key != "coordinator" }.map(\.value)
+    for process in workers { process.terminate() }
+    for process in workers { process.waitUntilExit() }
+    daemons["coordinator"]?.terminate()
+    daemons["coordinator"]?.waitUntilExit()
+  }
+
+  private static func coordinatorArguments(_ folder: URL, listen: String) -> [String] {
+    ["coordinator", "--data", folder.path, "--listen", listen, attachedOption.name]
+  }
+
+  private func workerArguments(_ index: Int) -> [String] {
+    let name = "worker-\(index)"
+    return [
+      "worker", "--join", address, "--name", name, "--slots", "1", "--threads", "\(settings.threads)",
+      "--token-file", settings.folder.appending(path: "coordinator/worker.token").path,
+      "--cache", settings.folder.appending(path: name).path, Self.attachedOption.name,
+    ] + (settings.backend.map { ["--backend", $0] } ?? [])
+  }
+
+  private func start(_ name: String, arguments: [String]) throws {
+    let process = try Self.daemon(program, arguments, log: Self.log(name, in: settings.folder))
+    try process.run()
+    supervise(name, process, arguments: arguments)
+  }
+
+  private func supervise(_ name: String, _ process: Process, arguments: [String]) {
+    state.withLock { $0.daemons[name] = process }
+    Thread.detachNewThread { [self] in
+      process.waitUntilExit()
+      let startsAgain = state.withLock { state in
+        guard !state.isStopping, state.restarts < Self.restartLimit else { return false }
+        state.restarts += 1
+        return true
+      }
+      guard startsAgain else { return }
+      printError("\(name) has ended unexpectedly; starting it again")
+      Thread.sleep(forTimeInterval: 0.5)
+      do { try start(name, arguments: arguments) } catch { printError("\(name): \(error)") }
+    }
+  }
+
+  private static func daemon(_ program: URL, _ arguments: [String], log: URL) throws -> Process {
+    if !FileManager.default.fileExists(atPath: log.path) {
+      _ = FileManager.default.createFile(atPath: log.path, contents: nil, attributes: [.posixPermissions: 0o600])
+    }
+    let handle = try FileHandle(forWritingTo: log)
+    try handle.seekToEnd()
+    let process = Process()
+    process.executableURL = program
+    process.arguments = arguments
+    process.standardInput = Pipe()  // Closes with this process.
+    process.standardOutput = handle
+    process.standardError = handle
+    return process
+  }
+
+  private static func log(_ name: String, in folder: URL) -> URL { folder.appending(path: "\(name).log") }
+
+  private static func lastLines(of log: URL) -> String {
+    let text = (try? String(contentsOf: log, encoding: .utf8)) ?? ""
+    return text.split(separator: "\n").suffix(5).joined(separator: "\n")
+  }
+
+  /// The address in the coordinator's first line; nil if it ended without one.
+  private static func address(in output: Pipe) -> String? {
+    var line = Data()
+    while let byte = try? output.fileHandleForReading.read(upToCount: 1), let first = byte.first, first != 0x0A {
+      line.append(first)
+    }
+    return String(decoding: line, as: UTF8.self).split(separator: " ").last.map(String.init)
+  }
+}
+
+/// Tells this process to leave, as SIGTERM would, when its standard input closes.
+func leaveWhenStandardInputCloses() {
+  Thread.detachNewThread {
+    while let data = try? FileHandle.standardInput.read(upToCount: 4096), !data.isEmpty {}
+    kill(getpid(), SIGTERM)
+  }
+}

@@ -1,0 +1,90 @@
+import Client
+import Fleet
+import Foundation
+import Sweep
+import Transport
+
+extension Option {
+  static let coordinator = Option(
+    "--coordinator", "ADDR:PORT", help: "(default: GREENSWEEP_COORDINATOR, or \(OperatorConnection.defaultAddress))")
+  static let tokenFile = Option("--token-file", "FILE", help: "(default: GREENSWEEP_TOKEN_FILE)")
+
+  /// What every operator's command takes.
+  static let connection: [Option] = [.coordinator, .tokenFile]
+}
+
+/// The coordinator an operator's command speaks to, and the answers by their kind.
+struct OperatorConnection: Sendable {
+  static let defaultAddress = "127.0.0.1:7433"
+  let client: OperatorClient
+
+  init(_ arguments: Arguments) throws {
+    let environment = ProcessInfo.processInfo.environment
+    let address = arguments.string("--coordinator") ?? environment["GREENSWEEP_COORDINATOR"] ?? Self.defaultAddress
+    client = try OperatorClient(Endpoint(address), token(arguments, of: "operator"))
+  }
+
+  init(_ address: String, tokenFile: String) throws {
+    client = try OperatorClient(Endpoint(address), Token(file: tokenFile))
+  }
+
+  func sweeps() async throws -> [SweepSummary] {
+    let response = try await client.request(.status(sweep: nil))
+    guard case .sweeps(let sweeps) = response else { throw unexpected(response) }
+    return sweeps
+  }
+
+  func status(_ sweep: String) async throws -> SweepStatus {
+    let response = try await client.request(.status(sweep: sweep))
+    guard case .sweep(let status) = response else { throw unexpected(response) }
+    return status
+  }
+
+  func results(_ sweep: String, objectives: [Objective]? = nil) async throws -> ResultTable {
+    let response = try await client.request(.results(sweep: sweep, objectives: objectives))
+    guard case .results(let table) = response else { throw unexpected(response) }
+    return table
+  }
+
+  func workers() async throws -> [WorkerStatus] {
+    let response = try await client.request(.workers)
+    guard case .workers(let workers) = response else { throw unexpected(response) }
+    return workers
+  }
+
+  func logs(_ job: String) async throws -> JobHistory {
+    let response = try await client.request(.logs(job: job))
+    guard case .logs(let history) = response else { throw unexpected(response) }
+    return history
+  }
+
+  /// Requests that change something answer with a sentence.
+  func order(_ request: OperatorRequest) async throws -> String {
+    let response = try await client.request(request)
+    guard case .done(let message) = response else { throw unexpected(response) }
+    return message
+  }
+
+  /// Brings the trial's final model into a file.
+  func pull(_ trial: String, to path: String) async throws {
+    let response = try await client.request(.pull(trial: trial))
+    guard case .artifacts(_, _, let artifacts) = response else { throw unexpected(response) }
+    guard let model = artifacts[OutputRole.model.rawValue] else { throw WorkError("trial \(trial) has no model yet") }
+    try await client.pull(model, to: path)
+  }
+
+  private func unexpected(_ response: OperatorResponse) -> WorkError {
+    WorkError("the coordinator gave an answer of another kind: \(response)")
+  }
+}
+
+/// The token in `--token-file` or the environment.
+func token(_ arguments: Arguments, of role: String) throws -> Token {
+  guard let path = arguments.string("--token-file") ?? ProcessInfo.processInfo.environment["GREENSWEEP_TOKEN_FILE"]
+  else {
+    throw UsageError(
+      "no token: give --token-file FILE or set GREENSWEEP_TOKEN_FILE (the coordinator keeps \(role).token in its data folder)"
+    )
+  }
+  return try Token(file: path)
+}

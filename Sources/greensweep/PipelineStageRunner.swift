@@ -1,0 +1,149 @@
+import Compute
+import Dataset
+import Detection
+import Foundation
+import Pipeline
+import Sweep
+import Training
+
+/// The door between the towers, from the fleet's plain request to the pipeline's typed one and back.
+struct PipelineStageRunner: StageRunner {
+  func run(_ request: StageRequest, report: (StageEvent) throws -> Void) throws {
+    switch request.stage {
+    case .train, .sparsify, .finetune: try train(request, report)
+    case .prune: try prune(request, report)
+    case .evaluate: try evaluate(request, report)
+    case .benchmark: try benchmark(request, report)
+    }
+  }
+
+  private func train(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+    let trainRequest = TrainRequest(
+      start: request.stage == .train
+        ? .zoo(name: try request.string("backbone"), weights: request.input(.weights))
+        : .model(try request.file(.model)),
+      checkpoint: request.input(.resume), dataset: try request.dataset(), configuration: try request.training(),
+      outputDirectory: request.directory, machine: try request.machine())
+    func forward(_ event: RunEvent) throws {
+      switch event {
+      case .started(let epochs, _): try report(.started(epochs: epochs))
+      case .epoch(let summary, let timing, let epochs): try report(.epoch(epochMetrics(summary, timing, epochs)))
+      case .checkpoint(let path, let epoch): try report(.checkpoint(epoch: epoch, file: fileName(path)))
+      case .finished: break
+      }
+    }
+    let result = try Pipeline.train(trainRequest, onEvent: forward)
+    guard let model = result.model else { throw WorkError("the run ended without a model") }
+    var metrics: [String: Double] = ["epochs": Double(result.completedEpochs)]
+    metrics["map50"] = result.map50
+    metrics["map50_95"] = result.map50_95
+    metrics["best_epoch"] = result.bestEpoch.map(Double.init)
+    try report(
+      .finished(StageOutput(metrics: metrics, files: [.model: fileName(model), .epochs: fileName(result.results)])))
+  }
+
+  private func epochMetrics(_ summary: EpochSummary, _ timing: EpochTiming, _ epochs: Int) -> EpochMetrics {
+    EpochMetrics(
+      epoch: summary.epoch, epochs: epochs, seconds: timing.trainingSeconds + timing.validationSeconds,
+      values: [
+        "box_loss": Double(summary.loss.box), "objectness_loss": Double(summary.loss.objectness),
+        "class_loss": Double(summary.loss.classification), "precision": summary.precision, "recall": summary.recall,
+        "map50": summary.map50, "map50_95": summary.map50_95, "learning_rate": summary.learningRates.weights,
+      ])
+  }
+
+  private func prune(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+    let output = request.path("model.safetensors")
+    let (pruned, plan) = try Pipeline.prune(
+      PruneRequest(model: try request.file(.model), ratio: try request.double("prune_ratio"), output: output))
+    try write(plan, to: request.path("report.json"))
+    try report(
+      .finished(StageOutput(metrics: pruned.metrics, files: [.model: fileName(output), .report: "report.json"])))
+  }
+
+  private func evaluate(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+    let evaluation = try Pipeline.evaluate(
+      EvaluateRequest(
+        model: try request.file(.model), dataset: try request.dataset(), imageSize: try request.int("image_size"),
+        batchSize: try request.int("batch_size"), machine: try request.machine()))
+    try write(evaluation, to: request.path("report.json"))
+    try report(.finished(StageOutput(metrics: evaluation.metrics, files: [.report: "report.json"])))
+  }
+
+  private func benchmark(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+    var machine = try request.machine()
+    machine.threads = try request.int("threads")
+    let benchmark = try Pipeline.benchmark(
+      BenchmarkRequest(
+        model: try request.file(.model), imageSize: try request.int("image_size"),
+        iterations: try request.int("iterations"), machine: machine))
+    try write(benchmark, to: request.path("report.json"))
+    try report(.finished(StageOutput(metrics: benchmark.metrics, files: [.report: "report.json"])))
+  }
+
+  private func write(_ value: some Encodable, to path: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    try encoder.encode(value).write(to: URL(filePath: path), options: .atomic)
+  }
+
+  private func fileName(_ path: String) -> String { URL(filePath: path).lastPathComponent }
+}
+
+extension StageRequest {
+  fileprivate func path(_ file: String) -> String { URL(filePath: directory).appending(path: file).path }
+
+  fileprivate func file(_ role: InputRole) throws -> String {
+    guard let path = input(role) else { throw WorkError("\(stage.rawValue): the request has no \(role.rawValue)") }
+    return path
+  }
+
+  /// The data set's description. It is unpacked once beside its pack, which the worker keeps between jobs; another
+  /// process that unpacks it at the same time may win.
+  fileprivate func dataset() throws -> String {
+    let pack = try file(.dataset)
+    let folder = pack + ".unpacked"
+    let description = URL(filePath: folder).appending(path: "data.yaml").path
+    if FileManager.default.fileExists(atPath: description) { return description }
+    let passing = "\(folder).\(ProcessInfo.processInfo.processIdentifier)"
+    try DatasetPack.unpack(pack, into: passing)
+    do {
+      try FileManager.default.moveItem(atPath: passing, toPath: folder)
+    } catch {
+      try? FileManager.default.removeItem(atPath: passing)
+      guard FileManager.default.fileExists(atPath: description) else { throw error }
+    }
+    return description
+  }
+
+  fileprivate func value<Value>(_ key: String, _ read: (PlainValue) -> Value?) throws -> Value {
+    guard let value = configuration[key].flatMap(read) else {
+      throw WorkError("\(stage.rawValue): the request has no usable \(key)")
+    }
+    return value
+  }
+
+  fileprivate func string(_ key: String) throws -> String { try value(key, \.string) }
+  fileprivate func int(_ key: String) throws -> Int { try value(key, \.int) }
+  fileprivate func double(_ key: String) throws -> Double { try value(key, \.double) }
+
+  fileprivate func machine() throws -> Machine {
+    let backend = try backend.map { name in
+      guard let backend = Runtime.Backend(rawValue: name) else { throw WorkError("no backend '\(name)'") }
+      return backend
+    }
+    return Machine(threads: threads, backend: backend)
+  }
+
+  fileprivate func training() throws -> TrainingConfiguration {
+    let patience = try int("patience")
+    let preset = configuration["hyp"]?.string ?? (stage == .finetune ? "finetune_prune" : "scratch-low")
+    return TrainingConfiguration(
+      epochs: try int("epochs"), batchSize: try int("batch_size"),
+      nominalBatchSize: try int("nominal_batch_size"), imageSize: try int("image_size"),
+      hyperparameters: try input(.hyp).map { try Hyperparameters(hypYAMLPath: $0) } ?? hyperparameters(preset),
+      optimizer: try optimizer(try string("optimizer")), patience: patience == 0 ? nil : patience,
+      sparsityRate: stage == .sparsify ? try double("sparsity_rate") : nil, fitsAnchors: stage == .train,
+      seed: UInt64(try int("seed")))
+  }
+}

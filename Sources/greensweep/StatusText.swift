@@ -1,0 +1,60 @@
+import Fleet
+import Sweep
+
+/// What people read about sweeps, jobs and workers. Pure: values in, text out.
+enum StatusText {
+  static func overview(_ sweeps: [SweepSummary]) -> String {
+    guard !sweeps.isEmpty else { return "no sweeps" }
+    let header = ["sweep", "state", "trials", "done", "running", "ready", "waiting", "failed"]
+    let rows = sweeps.map { sweep in
+      let jobs = sweep.jobs
+      return [sweep.sweep.name, sweep.state.rawValue, "\(sweep.trials)"]
+        + [jobs.succeeded, jobs.leased, jobs.ready, jobs.waiting + jobs.blocked, jobs.failed].map(String.init)
+    }
+    return textTable([header] + rows, rightAligned: [2, 3, 4, 5, 6, 7])
+  }
+
+  static func jobs(_ status: SweepStatus) -> String {
+    let header = ["job", "stage", "of", "state", "worker", "tries", "progress"]
+    let rows = status.jobs.map { job in
+      [
+        job.job.short, job.stage.rawValue, job.title, job.state, job.worker ?? "", "\(job.attempts)",
+        job.reason ?? (job.state == "leased" ? job.epochs.map(progress) : nil) ?? "",
+      ]
+    }
+    return overview([status.summary]) + "\n\n" + textTable([header] + rows, rightAligned: [5])
+  }
+
+  static func workers(_ workers: [WorkerStatus]) -> String {
+    guard !workers.isEmpty else { return "no workers" }
+    let rows = workers.map { worker in
+      let state = worker.isConnected ? (worker.isDraining ? "draining" : "connected") : "away"
+      return [
+        worker.name, state, "\(worker.jobs.count) of \(worker.slots)", worker.jobs.map(\.short).joined(separator: " "),
+      ]
+    }
+    return textTable([["worker", "state", "slots in use", "jobs"]] + rows)
+  }
+
+  /// One line for the whole and one per running job.
+  static func live(_ status: SweepStatus, elapsedSeconds: Double) -> [String] {
+    let jobs = status.summary.jobs
+    let failed = jobs.failed > 0 ? ", \(jobs.failed) failed" : ""
+    let head =
+      "\(status.summary.sweep): \(jobs.succeeded) of \(jobs.total) jobs done\(failed), \(elapsedSeconds.shownAsDuration)"
+    let running = status.jobs.filter { $0.state == "leased" }
+    return [head]
+      + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }
+  }
+
+  static func title(_ job: JobStatus) -> String { "\(job.stage.rawValue) \(job.title)" }
+
+  static func progress(_ epochs: EpochMetrics) -> String {
+    let losses = ["box_loss", "objectness_loss", "class_loss"].compactMap { epochs.values[$0] }
+    var words = ["epoch \(epochs.epoch)/\(epochs.epochs)", "loss \(losses.reduce(0, +).shown(4))"]
+    if let map50 = epochs.values["map50"] { words.append("mAP50 \(map50.shown(3))") }
+    let remaining = epochs.seconds * Double(epochs.epochs - epochs.epoch)
+    words.append("ETA \(remaining.shownAsDuration)")
+    return words.joined(separator: "  ")
+  }
+}

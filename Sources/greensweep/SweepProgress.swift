@@ -1,0 +1,66 @@
+import Fleet
+import Foundation
+import Sweep
+import Transport
+
+/// Shows a sweep until it ends: on a terminal one live line per running job, in a pipe a line per epoch and per job that
+/// has ended.
+struct SweepProgress {
+  private let connection: OperatorConnection
+  private let sweep: String
+  private let start = ContinuousClock.now
+
+  init(_ connection: OperatorConnection, sweep: String) {
+    self.connection = connection
+    self.sweep = sweep
+  }
+
+  /// A coordinator that is away for a while is waited for.
+  func followToTheEnd() async throws {
+    var shownLines = 0
+    var last: [JobKey: (state: String, epoch: Int)] = [:]
+    while true {
+      if let status = try await reachableStatus() {
+        if LiveLine.isTerminal {
+          shownLines = redraw(StatusText.live(status, elapsedSeconds: elapsedSeconds), over: shownLines)
+        } else {
+          for line in news(status, since: &last) { printError(line) }
+        }
+        if status.summary.state != .running { return }
+      }
+      try await Task.sleep(for: .seconds(1))
+    }
+  }
+
+  private var elapsedSeconds: Double { (ContinuousClock.now - start) / .seconds(1) }
+
+  private func reachableStatus() async throws -> SweepStatus? {
+    do {
+      return try await connection.status(sweep)
+    } catch TransportError.closed {
+      return nil
+    }
+  }
+
+  private func redraw(_ lines: [String], over shown: Int) -> Int {
+    var text = shown > 0 ? "\u{1b}[\(shown)A" : ""
+    for line in lines { text += "\u{1b}[K\(line)\n" }
+    if shown > lines.count { text += "\u{1b}[J" }
+    FileHandle.standardError.write(Data(text.utf8))
+    return lines.count
+  }
+
+  private func news(_ status: SweepStatus, since last: inout [JobKey: (state: String, epoch: Int)]) -> [String] {
+    var lines: [String] = []
+    for job in status.jobs {
+      let now = (state: job.state, epoch: job.epochs?.epoch ?? 0)
+      let before = last.updateValue(now, forKey: job.job)
+      if let epochs = job.epochs, job.state == "leased", epochs.epoch != before?.epoch {
+        lines.append("\(StatusText.title(job)): \(StatusText.progress(epochs))")
+      }
+      guard before?.state != job.state, ["succeeded", "failed", "cancelled"].contains(job.state) else { continue }
+      lines.append("\(StatusText.title(job)): \(job.state)\(job.reason.map { " (\($0))" } ?? "")")
+    }
+    return lines
+  }
+}
