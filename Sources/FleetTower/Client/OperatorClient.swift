@@ -25,7 +25,7 @@ public actor OperatorClient {
   /// Asks and waits for the answer, connecting first where needed. `.refused` is thrown as `ClientError`.
   public func request(_ request: OperatorRequest) async throws -> OperatorResponse {
     if let stream {
-      // Every request means the same when it comes twice, so one that an old connection lost is said again on a new one.
+      // Every request means the same when it comes twice, so what an old connection lost is said again on a new one.
       do { return try await ask(request, on: stream) } catch is TransportError { self.stream = nil }
     }
     let stream = try await dial(endpoint, token, on: loop)

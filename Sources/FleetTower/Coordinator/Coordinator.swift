@@ -104,7 +104,7 @@ public actor Coordinator {
   public func stop() async {
     listener?.close()
     listener = nil
-    await journal?.flush()
+    await journal?.close()
     timer?.cancel()
     timer = nil
     for connection in peers.values { connection.close() }

@@ -27,6 +27,7 @@ public final class Journal: Sendable {
 
   private let queue: Mutex<Queue>
   private let writer: JournalWriter
+  fileprivate let isClosing = Atomic(false)
 
   /// Opens or creates the journal and hands every record in it to `replay`, in order.
   /// - Throws: `StoreError.damaged` when a record is not what was written.
@@ -64,8 +65,11 @@ public final class Journal: Sendable {
     }
   }
 
-  /// Returns when everything appended so far is durable, or has failed for good.
-  public func flush() async { await writer.write(from: self) }
+  /// Returns when everything appended so far is durable. What fails now is not tried again: nobody has heard of it.
+  public func close() async {
+    isClosing.store(true, ordering: .relaxed)
+    await writer.write(from: self)
+  }
 }
 
 private actor JournalWriter {
@@ -94,7 +98,8 @@ private actor JournalWriter {
         return report(.durable(through: first + records.count - 1))
       } catch {
         try? database.execute("ROLLBACK")
-        guard (error as? StoreError)?.isTransient == true else {
+        let isTransient = (error as? StoreError)?.isTransient == true
+        guard isTransient, !journal.isClosing.load(ordering: .relaxed) else {
           hasFailed = true
           return report(.failed(error))
         }
