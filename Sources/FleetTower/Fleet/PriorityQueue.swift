@@ -1,14 +1,14 @@
-/// A binary heap: the smallest element first.
+/// A binary heap: the smallest element first. Inlinable, because the simulator keeps its agenda in one.
 package struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
-  private var heap: [Element] = []
+  @usableFromInline var heap: [Element] = []
 
-  package init() {}
+  @inlinable package init() {}
 
-  package var first: Element? { heap.first }
-  package var count: Int { heap.count }
-  package var isEmpty: Bool { heap.isEmpty }
+  @inlinable package var first: Element? { heap.first }
+  @inlinable package var count: Int { heap.count }
+  @inlinable package var isEmpty: Bool { heap.isEmpty }
 
-  package mutating func insert(_ element: Element) {
+  @inlinable package mutating func insert(_ element: Element) {
     heap.append(element)
     var child = heap.count - 1
     while child > 0 {
@@ -19,7 +19,7 @@ package struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
     }
   }
 
-  @discardableResult
+  @discardableResult @inlinable
   package mutating func removeFirst() -> Element {
     heap.swapAt(0, heap.count - 1)
     let first = heap.removeLast()
@@ -28,12 +28,12 @@ package struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
   }
 
   /// Drops what is no longer wanted; costs as much as building the heap anew.
-  package mutating func removeAll(where isUnwanted: (Element) -> Bool) {
+  @inlinable package mutating func removeAll(where isUnwanted: (Element) -> Bool) {
     heap.removeAll(where: isUnwanted)
     for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { sink(index) }
   }
 
-  private mutating func sink(_ start: Int) {
+  @inlinable mutating func sink(_ start: Int) {
     var parent = start
     while true {
       var smallest = parent

@@ -30,6 +30,8 @@ public struct SimulatedCluster {
   var random: SeededRandom
   var now: Int64 = 0
   var agenda = PriorityQueue<Scheduled>()
+  /// What is scheduled, by its ticket; apart from the agenda, which moves its elements about.
+  var happenings: [UInt64: Happening] = [:]
   var lastTicket: UInt64 = 0
   var isPeaceful = false
   var report = Report()
@@ -52,7 +54,6 @@ public struct SimulatedCluster {
   struct Scheduled: Comparable, Sendable {
     let at: Int64
     let ticket: UInt64
-    let happening: Happening
     static func == (a: Scheduled, b: Scheduled) -> Bool { a.ticket == b.ticket }
     static func < (a: Scheduled, b: Scheduled) -> Bool { a.at != b.at ? a.at < b.at : a.ticket < b.ticket }
   }
@@ -153,7 +154,7 @@ extension SimulatedCluster {
       agenda.removeFirst()
       now = scheduled.at
       report.happenings += 1
-      try handle(scheduled.happening)
+      try handle(happenings.removeValue(forKey: scheduled.ticket)!)
       if isFinished { break }
       guard now < SimulatedCluster.unrest + SimulatedCluster.patience else { try complainOfUnfinished() }
     }
@@ -165,7 +166,8 @@ extension SimulatedCluster {
 
   mutating func at(_ time: Int64, _ happening: Happening) {
     lastTicket += 1
-    agenda.insert(Scheduled(at: max(time, now), ticket: lastTicket, happening: happening))
+    agenda.insert(Scheduled(at: max(time, now), ticket: lastTicket))
+    happenings[lastTicket] = happening
   }
 
   mutating func after(_ delay: ClosedRange<Int64>, _ happening: Happening) {
