@@ -11,7 +11,7 @@ import Zoo
 /// - Parameter isCancelled: asked before every batch.
 /// - Throws: `PipelineError` or the error of the module at fault.
 public func train(
-  _ request: TrainRequest, isCancelled: () -> Bool = { false }, onEvent: (RunEvent) throws -> Void = { _ in }
+  _ request: TrainRequest, onEvent: (RunEvent) throws -> Void = { _ in }, isCancelled: () -> Bool = { false }
 ) throws -> TrainResult {
   let description = try DatasetDescription.load(request.dataset)
   let data = try TrainingData(description, workers: request.loaderWorkers)

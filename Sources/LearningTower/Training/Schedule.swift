@@ -38,6 +38,12 @@ public struct StepSettings: Sendable, Hashable {
   public var momentum: Double
   /// How many batches an optimizer step gathers.
   public var accumulation: Int
+
+  public init(learningRates: PerGroup, momentum: Double, accumulation: Int) {
+    self.learningRates = learningRates
+    self.momentum = momentum
+    self.accumulation = accumulation
+  }
 }
 
 /// Learning rates, momentum and accumulation of a whole run as a function of the batch, as YOLOv5 computes them.

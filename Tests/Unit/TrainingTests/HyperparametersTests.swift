@@ -1,3 +1,5 @@
+import Dataset
+import Detection
 import Foundation
 import Testing
 import Training

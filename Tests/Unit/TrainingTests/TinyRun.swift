@@ -13,7 +13,8 @@ struct TinyRun {
 
   /// - Parameter count: images of the training split; the validation split has half as many.
   init(images count: Int = 10) throws {
-    folder = FileManager.default.temporaryDirectory.appending(path: "tiny-\(UUID().uuidString)")
+    let folder = FileManager.default.temporaryDirectory.appending(path: "tiny-\(UUID().uuidString)")
+    self.folder = folder
     func images(_ split: String, _ count: Int) throws -> [LabelledImage] {
       let place = folder.appending(path: split)
       try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
