@@ -10,8 +10,8 @@ import Testing
 import Zoo
 
 /// Trained weights on real images, against what YOLOv5 v7.0 measures. The images and weights are too large to be
-/// kept here: `GREENSWEEP_DATA` names a folder with `coco128/` and `bccd/` (YOLO layout, with `data.yaml`) and `weights/`
-/// (models as safetensors; beside each what was measured, as JSON).
+/// kept here: `GREENSWEEP_DATA` names a folder with `coco128/` and `bccd/` (YOLO layout, with `data.yaml`) and
+/// `weights/` (models as safetensors; beside each what was measured, as JSON).
 private let dataFolder = ProcessInfo.processInfo.environment["GREENSWEEP_DATA"]
 
 @Suite(
