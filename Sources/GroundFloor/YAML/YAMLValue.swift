@@ -18,8 +18,8 @@ public indirect enum YAMLValue: Sendable, Hashable {
   case sequence([YAMLValue])
   case mapping([Entry])
 
-  /// The document: mappings in block style, lists of scalars in flow style, strings quoted where a YAML 1.1 reader would
-  /// take them for something else. Ends with a newline.
+  /// The document: mappings in block style, lists of scalars in flow style, strings quoted where a YAML 1.1 reader
+  /// would take them for something else. Ends with a newline.
   public var yamlText: String {
     var text = ""
     write(to: &text, indent: 0)

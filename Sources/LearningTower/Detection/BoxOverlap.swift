@@ -20,8 +20,8 @@ public enum BoxOverlap: String, Sendable, Hashable, CaseIterable {
   /// YOLOv5's `bbox_iou` up to v6.1, and the gradient PyTorch derives for it.
   ///
   /// 1e-7 is added to both heights, to the union and to the diagonal, which keeps zero-size boxes finite; `α` counts as
-  /// a constant; where two edges coincide, `min` and `max` share the gradient half and half; boxes that only touch have an
-  /// intersection without gradient. In double, so that small boxes far from the origin lose nothing.
+  /// a constant; where two edges coincide, `min` and `max` share the gradient half and half; boxes that only touch have
+  /// an intersection without gradient. In double, so that small boxes far from the origin lose nothing.
   public func callAsFunction(_ a: CenteredBox, _ b: CenteredBox) -> Value {
     evaluate(
       SIMD4(Double(a.cx), Double(a.cy), Double(a.width), Double(a.height)),

@@ -61,8 +61,8 @@ public struct LossItems: Sendable, Hashable, Codable {
   }
 }
 
-/// YOLOv5's `ComputeLoss` (v7.0, autobalance off) with its gradient, level by level: the loss of a batch of `N` images is
-/// `N` times the sum of the levels' items, and the gradients are of that.
+/// YOLOv5's `ComputeLoss` (v7.0, autobalance off) with its gradient, level by level: the loss of a batch of `N` images
+/// is `N` times the sum of the levels' items, and the gradients are of that.
 ///
 /// Keeps its scratch memory from step to step; a level of the largest batch is what it grows to.
 public struct DetectionLoss: Sendable {
@@ -146,8 +146,8 @@ public struct DetectionLoss: Sendable {
   }
 }
 
-/// Sum of `1 − CIoU` over the matches; their gradient; the objectness targets, which are the CIoUs reached. Where several
-/// matches share a cell and anchor, the last one's counts.
+/// Sum of `1 − CIoU` over the matches; their gradient; the objectness targets, which are the CIoUs reached. Where
+/// several matches share a cell and anchor, the last one's counts.
 private func boxLoss(
   _ matches: [AnchorMatch], anchors: [Anchor], shape: HeadShape, head: Span<Float>, scale: Double,
   objectness: inout [Float], gradient: inout MutableSpan<Float>

@@ -164,7 +164,8 @@ private func smoothed(_ values: [Double], share: Double) -> [Double] {
   }
 }
 
-/// Piecewise linear through `(xs, ys)`, `xs` never falling; where values repeat, the last one counts (NumPy's `interp`).
+/// Piecewise linear through `(xs, ys)`, `xs` never falling; where values repeat, the last one counts (NumPy's
+/// `interp`).
 private func interpolate(_ x: Double, _ xs: [Double], _ ys: [Double], left: Double) -> Double {
   var low = 0
   var high = xs.count

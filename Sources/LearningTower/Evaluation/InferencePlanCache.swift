@@ -17,6 +17,8 @@ struct InferencePlanCache {
   private let capacity = 3
   /// The one used last stands last.
   private var plans: [(key: Key, plan: InferencePlan)] = []
+  /// Plans that still hold earlier parameters.
+  private var stale: Set<Key> = []
 
   init(_ network: Network, _ parameters: Parameters, runtime: Runtime) {
     self.network = network
@@ -27,15 +29,19 @@ struct InferencePlanCache {
   /// Takes over other parameters of the same network.
   mutating func load(_ parameters: Parameters) {
     self.parameters = parameters
-    plans.removeAll()
+    stale = Set(plans.map(\.key))
   }
 
   mutating func plan(batchSize: Int, height: Int, width: Int) throws -> InferencePlan {
     let key = Key(batchSize: batchSize, height: height, width: width)
     if let index = plans.firstIndex(where: { $0.key == key }) {
+      if stale.contains(key) {
+        try plans[index].plan.load(parameters)
+        stale.remove(key)
+      }
       plans.append(plans.remove(at: index))
     } else {
-      if plans.count == capacity { plans.removeFirst() }
+      if plans.count == capacity { stale.remove(plans.removeFirst().key) }
       let plan = try InferencePlan(
         network, parameters, batchSize: batchSize, imageHeight: height, imageWidth: width, runtime: runtime)
       plans.append((key, plan))

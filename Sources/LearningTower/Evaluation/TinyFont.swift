@@ -1,5 +1,5 @@
-/// Letters of 3 × 5 dots, enough to name a class on a picture. A glyph is five octal digits, one a row from the top; in a
-/// digit 4 is the left dot, 2 the middle one, 1 the right one.
+/// Letters of 3 × 5 dots, enough to name a class on a picture. A glyph is five octal digits, one a row from the top; in
+/// a digit 4 is the left dot, 2 the middle one, 1 the right one.
 enum TinyFont {
   static let width = 3
   static let height = 5

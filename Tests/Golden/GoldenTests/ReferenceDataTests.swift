@@ -9,50 +9,65 @@ import TestSupport
 import Testing
 import Zoo
 
-/// The official weights on real images, against what YOLOv5 v7.0 measures. The images and weights are too large to be
-/// kept here: `GREENSWEEP_DATA` names a folder with `coco128/` (YOLO layout, with `data.yaml`) and `weights/`
-/// (`yolov5n.safetensors` and, beside it, `yolov5n.json` and `yolov5n_reference.json`).
+/// Trained weights on real images, against what YOLOv5 v7.0 measures. The images and weights are too large to be
+/// kept here: `GREENSWEEP_DATA` names a folder with `coco128/` and `bccd/` (YOLO layout, with `data.yaml`) and
+/// `weights/` (models as safetensors; beside each what was measured, as JSON).
 private let dataFolder = ProcessInfo.processInfo.environment["GREENSWEEP_DATA"]
 
 @Suite(
-  "Reference data: official weights on real images",
+  "Reference data: trained weights on real images",
   .enabled(if: dataFolder != nil, "GREENSWEEP_DATA does not name the folder of the reference data"), .serialized)
 struct ReferenceDataTests {
-  let weights = (dataFolder ?? "") + "/weights/"
-  let data = (dataFolder ?? "") + "/coco128/data.yaml"
+  let folder = (dataFolder ?? "") + "/"
 
-  private func model() throws -> ModelFile {
-    try ModelFile.read(weights + "yolov5n.safetensors", networkOf: Zoo.matching)
+  private func model(_ name: String = "yolov5n") throws -> ModelFile {
+    try ModelFile.read(folder + "weights/\(name).safetensors", networkOf: Zoo.matching)
   }
 
   private func json(_ name: String) throws -> JSON {
-    try JSONDecoder().decode(JSON.self, from: Data(contentsOf: URL(filePath: weights + name)))
+    try JSONDecoder().decode(JSON.self, from: Data(contentsOf: URL(filePath: folder + "weights/" + name)))
+  }
+
+  struct Setting: Sendable, CustomTestStringConvertible {
+    /// Files in `weights/`, the data set's folder, and the name of the figures.
+    var model: String
+    var dataset: String
+    var name: String
+    var batchSize: Int
+
+    var testDescription: String { "\(model) on \(dataset), \(name)" }
+    var isRectangular: Bool { name.hasPrefix("rect") }
+    var imageSize: Int { Int(name.suffix(3))! }
   }
 
   @Test(
-    "mAP of yolov5n on COCO128",
-    arguments: [("rect_640", 640, true), ("square_640", 640, false), ("rect_320", 320, true)]
-  )
-  func meanAveragePrecision(setting: String, imageSize: Int, isRectangular: Bool) throws {
-    let model = try model()
-    let measured = try json("yolov5n.json")["measured"]
-    let dataset = try DatasetDescription.load(data)
-    let images = try dataset.contents(of: .val).images
+    "Mean average precision",
+    arguments: [
+      Setting(model: "yolov5n", dataset: "coco128", name: "rect_640", batchSize: 8),
+      Setting(model: "yolov5n", dataset: "coco128", name: "square_640", batchSize: 8),
+      Setting(model: "yolov5n", dataset: "coco128", name: "rect_320", batchSize: 8),
+      Setting(model: "bccd_yolov5n_320", dataset: "bccd", name: "rect_320", batchSize: 16),
+      Setting(model: "bccd_yolov5n_320", dataset: "bccd", name: "square_320", batchSize: 16),
+    ])
+  func meanAveragePrecision(setting: Setting) throws {
+    let model = try model(setting.model)
+    let measured = try json("\(setting.model).json")["measured"]
+    let figures = measured[setting.name]
+    let dataset = try DatasetDescription.load(folder + setting.dataset + "/data.yaml")
     let loader = ValidationLoader(
-      images: images, options: .init(imageSize: imageSize, batchSize: 8, isRectangular: isRectangular))
+      images: try dataset.contents(of: .val).images,
+      options: .init(
+        imageSize: setting.imageSize, batchSize: setting.batchSize, isRectangular: setting.isRectangular))
     var evaluator = Evaluator(model.network, model.parameters, runtime: try Runtime(threads: 2))
     let metrics = try evaluator.evaluate(loader).metrics
     expectClose(
-      [metrics.map50, metrics.map50_95], [measured[setting]["mAP50"].double, measured[setting]["mAP50_95"].double],
-      absolute: 0.003)
-    expectClose(
-      [metrics.precision, metrics.recall], [measured[setting]["P"].double, measured[setting]["R"].double],
-      absolute: 0.01)
-    let perClass = "per_class_\(setting)"
+      [metrics.map50, metrics.map50_95], [figures["mAP50"].double, figures["mAP50_95"].double], absolute: 0.003)
+    expectClose([metrics.precision, metrics.recall], [figures["P"].double, figures["R"].double], absolute: 0.01)
+    let perClass = "per_class_\(setting.name)"
     guard measured.has(perClass) else { return }
     for entry in metrics.perClass {
-      let expected = measured[perClass][dataset.classNames[entry.classIndex]]
       let name = dataset.classNames[entry.classIndex]
+      let expected = measured[perClass][name]
       // A single box more or less is a large part of a rare class.
       let tolerance = max(0.01, 0.1 / Double(entry.labelCount))
       expectClose(
@@ -64,7 +79,7 @@ struct ReferenceDataTests {
   func detections() throws {
     let model = try model()
     let images = try json("yolov5n_reference.json")["detections"]["images"].object
-    let dataset = try DatasetDescription.load(data)
+    let dataset = try DatasetDescription.load(folder + "coco128/data.yaml")
     let files = try dataset.contents(of: .val).images.map(\.path)
     var detector = Detector(model.network, model.parameters, runtime: try Runtime(threads: 2), imageSize: 640)
     for (name, expected) in images.sorted(by: { $0.key < $1.key }) {

@@ -42,8 +42,8 @@ struct DetectionLossTests {
 
   @Test("Box gradients agree with finite differences")
   func boxGradients() {
-    // Objectness has no weight, so the items change by the boxes alone. Predictions and targets are nearly square, where
-    // the alpha of CIoU, which counts as a constant, is next to nothing.
+    // Objectness has no weight, so the items change by the boxes alone. Predictions and targets are nearly square,
+    // where the alpha of CIoU, which counts as a constant, is next to nothing.
     let square = Detect(
       path: "model.24", classCount: 11, anchors: [[Anchor(width: 16, height: 16), Anchor(width: 12, height: 12)]],
       strides: [8], outputs: [])
