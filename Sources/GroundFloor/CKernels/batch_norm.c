@@ -91,6 +91,14 @@ void ck_statistics(
   }
 }
 
+void ck_merge_statistics(
+  double *mean, double *deviation, long count, const double *other_mean, const double *other_deviation,
+  long other_count, long channels) {
+  for (long c = 0; c < channels; c++) {
+    merge(&mean[c], &deviation[c], count, other_mean[c], other_deviation[c], other_count);
+  }
+}
+
 void ck_batch_norm_finish(
   float *batch_mean, float *inverse_deviation, float *scale, float *shift, float *running_mean,
   float *running_variance, const double *mean, const double *deviation, long count, const float *gamma,
@@ -165,149 +173,5 @@ void ck_normalize_activate(
     if (residual) t.residual += wide_rows * t.residual_stride;
     t.channels = rest * channels;
     normalize_body(&t, 0, 1, 0);
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------------- Backward
-
-typedef struct {
-  float *dst;
-  const float *gradient, *z;
-  long dst_stride, gradient_stride, z_stride, channels;
-  /// u = (z − mean)·slope + beta; dL/dz = du·slope + (z − mean)·by_z + constant
-  const float *mean, *slope, *beta, *by_z, *constant;
-  double *sum_du, *sum_du_z; // parts × channels
-  float *work;               // parts × 2 × channels
-  ck_activation activation;
-} backward_task;
-
-CK_INLINE void backward_sums_rows(const backward_task *t, long begin, long end, int part, ck_activation activation) {
-  const long channels = t->channels;
-  const float *mean = t->mean, *slope = t->slope, *beta = t->beta;
-  double *restrict sum_du = t->sum_du + part * channels, *restrict sum_du_z = t->sum_du_z + part * channels;
-  float *restrict block_du = t->work + part * 2 * channels, *restrict block_du_z = block_du + channels;
-  memset(sum_du, 0, (size_t)channels * sizeof(double));
-  memset(sum_du_z, 0, (size_t)channels * sizeof(double));
-  const long block = ck_min(ck_max(16384 / channels, 32), 256);
-  for (long first = begin; first < end; first += block) {
-    const long last = ck_min(first + block, end);
-    memset(block_du, 0, (size_t)channels * sizeof(float));
-    memset(block_du_z, 0, (size_t)channels * sizeof(float));
-    for (long r = first; r < last; r++) {
-      const float *gradient = t->gradient + r * t->gradient_stride, *z = t->z + r * t->z_stride;
-      CK_SIMD for (long c = 0; c < channels; c++) {
-        float centred = z[c] - mean[c];
-        float du = ck_apply_backward(gradient[c], centred * slope[c] + beta[c], activation);
-        block_du[c] += du;
-        block_du_z[c] += du * centred;
-      }
-    }
-    CK_SIMD for (long c = 0; c < channels; c++) {
-      sum_du[c] += block_du[c];
-      sum_du_z[c] += block_du_z[c];
-    }
-  }
-}
-
-CK_CLONES static void backward_sums_body(const void *context, long begin, long end, int part) {
-  const backward_task *t = context;
-  CK_FOR_ACTIVATION(t->activation, backward_sums_rows, t, begin, end, part)
-}
-
-void ck_batch_norm_backward_sums(
-  double *sum_du, double *sum_du_x, const float *gradient, long gradient_stride, const float *z, long z_stride,
-  const float *mean, const float *inverse_deviation, const float *gamma, const float *beta, long rows, long channels,
-  ck_activation activation) {
-  if (rows <= 0 || channels <= 0) return;
-  const long pixels = ck_pixels_per_row(rows, channels, gradient_stride == channels && z_stride == channels);
-  const long wide_rows = rows / pixels, width = channels * pixels, rest = rows - wide_rows * pixels;
-  const int parts = ck_part_count(wide_rows, width);
-  // One part more for the rows that do not fill a wide one.
-  const long partials = (parts + 1) * width;
-  const size_t per_partial = 2 * sizeof(double) + 2 * sizeof(float);
-  double *partial = ck_scratch((size_t)partials * per_partial + (size_t)(3 * width) * sizeof(float));
-  float *work = (float *)(partial + 2 * partials), *wide = work + 2 * partials;
-  ck_repeat(wide, mean, channels, pixels, 0);
-  for (long c = 0; c < channels; c++) wide[width + c] = gamma[c] * inverse_deviation[c];
-  ck_repeat(wide + width + channels, wide + width, channels, pixels - 1, 0);
-  ck_repeat(wide + 2 * width, beta, channels, pixels, 0);
-  backward_task t = {
-    .gradient = gradient, .z = z, .gradient_stride = gradient_stride * pixels, .z_stride = z_stride * pixels,
-    .channels = width, .mean = wide, .slope = wide + width, .beta = wide + 2 * width, .sum_du = partial,
-    .sum_du_z = partial + partials, .work = work, .activation = activation};
-  ck_run_parts(backward_sums_body, &t, wide_rows, parts);
-  for (long i = 0; i < parts * pixels; i++) {
-    for (long c = 0; c < channels; c++) {
-      sum_du[c] += t.sum_du[i * channels + c];
-      sum_du_x[c] += t.sum_du_z[i * channels + c] * inverse_deviation[c];
-    }
-  }
-  if (rest > 0) {
-    t.gradient += wide_rows * t.gradient_stride;
-    t.z += wide_rows * t.z_stride;
-    t.channels = rest * channels;
-    t.sum_du += parts * width;
-    t.sum_du_z += parts * width;
-    t.work += parts * 2 * width;
-    backward_sums_body(&t, 0, 1, 0);
-    for (long i = 0; i < rest; i++) {
-      for (long c = 0; c < channels; c++) {
-        sum_du[c] += t.sum_du[i * channels + c];
-        sum_du_x[c] += t.sum_du_z[i * channels + c] * inverse_deviation[c];
-      }
-    }
-  }
-}
-
-CK_INLINE void backward_input_rows(const backward_task *t, long begin, long end, ck_activation activation) {
-  const long channels = t->channels;
-  const float *mean = t->mean, *slope = t->slope, *beta = t->beta, *by_z = t->by_z, *constant = t->constant;
-  for (long r = begin; r < end; r++) {
-    float *dst = t->dst + r * t->dst_stride;
-    const float *gradient = t->gradient + r * t->gradient_stride, *z = t->z + r * t->z_stride;
-    CK_SIMD for (long c = 0; c < channels; c++) {
-      float centred = z[c] - mean[c];
-      float du = ck_apply_backward(gradient[c], centred * slope[c] + beta[c], activation);
-      dst[c] = du * slope[c] + (centred * by_z[c] + constant[c]);
-    }
-  }
-}
-
-CK_CLONES static void backward_input_body(const void *context, long begin, long end, int part) {
-  const backward_task *t = context;
-  (void)part;
-  CK_FOR_ACTIVATION(t->activation, backward_input_rows, t, begin, end)
-}
-
-void ck_batch_norm_backward_input(
-  float *dst, long dst_stride, const float *gradient, long gradient_stride, const float *z, long z_stride,
-  const float *mean, const float *inverse_deviation, const float *gamma, const float *beta, const double *sum_du,
-  const double *sum_du_x, long count, long rows, long channels, ck_activation activation) {
-  if (rows <= 0 || channels <= 0) return;
-  const bool dense = dst_stride == channels && gradient_stride == channels && z_stride == channels;
-  const long pixels = ck_pixels_per_row(rows, channels, dense);
-  const long wide_rows = rows / pixels, width = channels * pixels, rest = rows - wide_rows * pixels;
-  float *wide = ck_scratch((size_t)(5 * width) * sizeof(float));
-  float *slope = wide + width, *wide_beta = slope + width, *by_z = wide_beta + width, *constant = by_z + width;
-  for (long c = 0; c < channels; c++) {
-    const double s = (double)gamma[c] * inverse_deviation[c];
-    wide[c] = mean[c];
-    slope[c] = gamma[c] * inverse_deviation[c];
-    wide_beta[c] = beta[c];
-    by_z[c] = (float)(-s * inverse_deviation[c] * sum_du_x[c] / (double)count);
-    constant[c] = (float)(-s * sum_du[c] / (double)count);
-  }
-  for (int i = 0; i < 5; i++) ck_repeat(wide + i * width + channels, wide + i * width, channels, pixels - 1, 0);
-  backward_task t = {
-    .dst = dst, .gradient = gradient, .z = z, .dst_stride = dst_stride * pixels,
-    .gradient_stride = gradient_stride * pixels, .z_stride = z_stride * pixels, .channels = width, .mean = wide,
-    .slope = slope, .beta = wide_beta, .by_z = by_z, .constant = constant, .activation = activation};
-  ck_run(backward_input_body, &t, wide_rows, width);
-  if (rest > 0) {
-    t.dst += wide_rows * t.dst_stride;
-    t.gradient += wide_rows * t.gradient_stride;
-    t.z += wide_rows * t.z_stride;
-    t.channels = rest * channels;
-    backward_input_body(&t, 0, 1, 0);
   }
 }

@@ -1,8 +1,8 @@
 #include "activation.h"
 #include <string.h>
 
-// The backward of batch norm as a training plan runs it: everything that can be done while an image is in cache is done in
-// one pass, and what has to wait for the sums of the whole batch is a multiply-add.
+// The backward of batch norm as a training plan runs it: everything that can be done while an image is in cache is done
+// in one pass, and what has to wait for the sums of the whole batch is a multiply-add.
 
 typedef struct {
   float *du, *activated;
@@ -16,7 +16,7 @@ CK_INLINE float both(float u, float gradient, ck_activation activation, float *v
   if (activation == CK_SILU || activation == CK_SIGMOID) {
     const float s = ck_sigmoid(u);
     *value = activation == CK_SILU ? u * s : s;
-    return activation == CK_SILU ? gradient * (s * (1.0f + u * (1.0f - s))) : gradient * (s * (1.0f - s));
+    return gradient * (activation == CK_SILU ? u * s * (1.0f - s) + s : s * (1.0f - s));
   }
   *value = ck_apply(u, activation);
   return ck_apply_backward(gradient, u, activation);
@@ -142,17 +142,6 @@ void ck_batch_norm_backward_apply(
     constant, rows - done, channels);
 }
 
-void ck_merge_statistics(
-  double *mean, double *deviation, long count, const double *other_mean, const double *other_deviation,
-  long other_count, long channels) {
-  const double total = (double)(count + other_count), share = (double)other_count / total;
-  for (long c = 0; c < channels; c++) {
-    const double delta = other_mean[c] - mean[c];
-    mean[c] += delta * share;
-    deviation[c] += other_deviation[c] + delta * delta * (double)count * share;
-  }
-}
-
 void ck_batch_norm_backward_finish(
   float *gamma_gradient, float *beta_gradient, float *by_du, float *by_z, float *constant, const double *sum_du,
   const double *sum_du_centred, long count, const float *gamma, const float *mean, const float *inverse_deviation,
@@ -165,42 +154,5 @@ void ck_batch_norm_backward_finish(
     constant[c] = (float)(-slope * sum_du[c] / (double)count - along * mean[c]);
     gamma_gradient[c] = (accumulate ? gamma_gradient[c] : 0) + (float)(sum_du_centred[c] * inverse);
     beta_gradient[c] = (accumulate ? beta_gradient[c] : 0) + (float)sum_du[c];
-  }
-}
-
-// The parts are summed first, in their order, and that sum is added: accumulating the same gradient twice doubles it.
-
-CK_CLONES static void join_two(float *dst, const float *a, const float *b, long count, bool accumulate) {
-  if (accumulate) {
-    CK_SIMD for (long i = 0; i < count; i++) dst[i] += a[i] + b[i];
-  } else {
-    CK_SIMD for (long i = 0; i < count; i++) dst[i] = a[i] + b[i];
-  }
-}
-
-CK_CLONES static void join_many(
-  float *dst, const float *parts, long parts_stride, int part_count, long count, bool accumulate) {
-  enum { block = 256 };
-  for (long first = 0; first < count; first += block) {
-    const long n = ck_min(block, count - first);
-    float sum[block];
-    CK_SIMD for (long i = 0; i < n; i++) sum[i] = parts[first + i];
-    for (int p = 1; p < part_count; p++) {
-      const float *src = parts + p * parts_stride + first;
-      CK_SIMD for (long i = 0; i < n; i++) sum[i] += src[i];
-    }
-    if (accumulate) {
-      CK_SIMD for (long i = 0; i < n; i++) dst[first + i] += sum[i];
-    } else {
-      CK_SIMD for (long i = 0; i < n; i++) dst[first + i] = sum[i];
-    }
-  }
-}
-
-void ck_join_parts(float *dst, const float *parts, long parts_stride, int part_count, long count, bool accumulate) {
-  if (part_count == 2) {
-    join_two(dst, parts, parts + parts_stride, count, accumulate);
-  } else {
-    join_many(dst, parts, parts_stride, part_count, count, accumulate);
   }
 }

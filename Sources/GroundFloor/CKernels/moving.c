@@ -110,6 +110,45 @@ void ck_fill(float *dst, long count, float value) {
   ck_run(fill_body, &t, block_count(count), block_floats);
 }
 
+// ------------------------------------------------------------------------------------------------------------- Parts
+
+// The parts are summed first, in their order, and that sum is added: accumulating the same gradient twice doubles it.
+
+CK_CLONES static void join_two(float *dst, const float *a, const float *b, long count, bool accumulate) {
+  if (accumulate) {
+    CK_SIMD for (long i = 0; i < count; i++) dst[i] += a[i] + b[i];
+  } else {
+    CK_SIMD for (long i = 0; i < count; i++) dst[i] = a[i] + b[i];
+  }
+}
+
+CK_CLONES static void join_many(
+  float *dst, const float *parts, long parts_stride, int part_count, long count, bool accumulate) {
+  enum { block = 256 };
+  for (long first = 0; first < count; first += block) {
+    const long n = ck_min(block, count - first);
+    float sum[block];
+    CK_SIMD for (long i = 0; i < n; i++) sum[i] = parts[first + i];
+    for (int p = 1; p < part_count; p++) {
+      const float *src = parts + p * parts_stride + first;
+      CK_SIMD for (long i = 0; i < n; i++) sum[i] += src[i];
+    }
+    if (accumulate) {
+      CK_SIMD for (long i = 0; i < n; i++) dst[first + i] += sum[i];
+    } else {
+      CK_SIMD for (long i = 0; i < n; i++) dst[first + i] = sum[i];
+    }
+  }
+}
+
+void ck_join_parts(float *dst, const float *parts, long parts_stride, int part_count, long count, bool accumulate) {
+  if (part_count == 2) {
+    join_two(dst, parts, parts + parts_stride, count, accumulate);
+  } else {
+    join_many(dst, parts, parts_stride, part_count, count, accumulate);
+  }
+}
+
 // ----------------------------------------------------------------------------------------------------------- Shuffle
 
 typedef struct {

@@ -158,19 +158,56 @@ private struct Layer {
     }
   }
 
+  /// As a plan takes them: two lanes of rows, the activated map recomputed on the way.
   private func gradients(
     _ layer: Layer, _ z: Map, _ gradient: Map, _ activation: ck_activation
   ) -> (dz: [Float], dGamma: [Double], dBeta: [Double]) {
-    var (sum, sumX) = ([Double](repeating: 0, count: z.channels), [Double](repeating: 0, count: z.channels))
-    unsafe ck_batch_norm_backward_sums(
-      &sum, &sumX, gradient.memory, gradient.stride, z.memory, z.stride, layer.batchMean, layer.inverse, layer.gamma,
-      layer.beta, z.rows, z.channels, activation)
-    var dz = gradient  // In place.
-    unsafe ck_batch_norm_backward_input(
-      &dz.memory, dz.stride, dz.memory, dz.stride, z.memory, z.stride, layer.batchMean, layer.inverse, layer.gamma,
-      layer.beta, sum, sumX, z.rows, z.rows, z.channels, activation)
-    #expect(dz.isSlackUntouched)
-    return (dz.values, sumX, sum)
+    let channels = z.channels
+    var (sum, sumCentred) = ([Double](repeating: 0, count: channels), [Double](repeating: 0, count: channels))
+    var du = gradient  // In place.
+    var activated = Map("a", rows: z.rows, channels: channels, slack: 2)
+    for (first, count) in [(0, z.rows / 2), (z.rows / 2, z.rows - z.rows / 2)] {
+      unsafe du.memory.withUnsafeMutableBufferPointer { du in
+        unsafe activated.memory.withUnsafeMutableBufferPointer { memory in
+          unsafe z.memory.withUnsafeBufferPointer { z0 in
+            let du = unsafe du.baseAddress! + first * gradient.stride
+            unsafe ck_batch_norm_backward_reduce(
+              du, gradient.stride, first == 0 ? memory.baseAddress! : nil, activated.stride, &sum, &sumCentred, du,
+              gradient.stride, z0.baseAddress! + first * z.stride, z.stride, layer.batchMean, layer.scale,
+              layer.shift, count, channels, activation)
+          }
+        }
+      }
+    }
+    var (dGamma, dBeta) = ([Float](repeating: 1, count: channels), [Float](repeating: 1, count: channels))
+    var (byDu, byZ, constant) = (dGamma, dGamma, dGamma)
+    for accumulate in [false, true] {
+      unsafe ck_batch_norm_backward_finish(
+        &dGamma, &dBeta, &byDu, &byZ, &constant, sum, sumCentred, z.rows, layer.gamma, layer.batchMean, layer.inverse,
+        channels, accumulate)
+    }
+    var expected = Map(z.values, channels: channels)
+    unsafe ck_normalize_activate(
+      &expected.memory, channels, z.memory, z.stride, layer.scale, layer.shift, nil, 0, z.rows, channels, activation)
+    let half = z.rows / 2 * channels
+    expectClose(Array(activated.values[..<half]), Array(expected.values[..<half]), absolute: 1e-6)
+    var dz = Map("dz", rows: z.rows, channels: channels, slack: 1)
+    unsafe ck_batch_norm_backward_apply(
+      &dz.memory, dz.stride, du.memory, du.stride, z.memory, z.stride, byDu, byZ, constant, z.rows, channels)
+    #expect(dz.isSlackUntouched && du.isSlackUntouched && activated.isSlackUntouched)
+    return (dz.values, dGamma.map { Double($0) / 2 }, dBeta.map { Double($0) / 2 })
+  }
+
+  @Test func statisticsOfLanesMerge() {
+    let z = Map("z", rows: 600, channels: 5, scale: 2)
+    var whole = Layer(channels: 5)
+    whole.measure(z)
+    var (first, second) = (Layer(channels: 5), Layer(channels: 5))
+    first.measure(Map(Array(z.memory[..<1250]), channels: 5))
+    second.measure(Map(Array(z.memory[1250...]), channels: 5))
+    unsafe ck_merge_statistics(&first.mean, &first.deviation, 250, second.mean, second.deviation, 350, 5)
+    expectClose(first.mean, whole.mean, absolute: 1e-7)
+    expectClose(first.deviation, whole.deviation, absolute: 0, relative: 1e-6)
   }
 
   @Test func resultsRepeatForAThreadCount() {

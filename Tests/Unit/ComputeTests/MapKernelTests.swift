@@ -183,6 +183,16 @@ import TestSupport
     expectClose(dx.values.doubles, byMean, absolute: 1e-6)
   }
 
+  @Test(arguments: [1, 2, 3]) func joinsParts(count: Int) {
+    let parts = DeterministicValues.uniform("parts", count: count * 1000)
+    var sum = Array(repeating: Float(0), count: 999)
+    let expected = sum.indices.map { i in (0..<count).reduce(Float(0)) { $0 + parts[$1 * 1000 + i] } }
+    unsafe ck_join_parts(&sum, parts, 1000, Int32(count), 999, false)
+    #expect(sum == expected)
+    unsafe ck_join_parts(&sum, parts, 1000, Int32(count), 999, true)
+    #expect(sum == expected.map { $0 * 2 })
+  }
+
   @Test func transposes() {
     let x = DeterministicValues.uniform("x", count: 3 * 37 * 9)
     var y = x

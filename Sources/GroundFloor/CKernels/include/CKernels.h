@@ -59,6 +59,11 @@ void ck_activate_backward(
 void ck_statistics(
   double *mean, double *deviation, long count, const float *src, long stride, long rows, long channels);
 
+/// Merges per-channel statistics (as of `ck_statistics`) of `other_count` rows into those of `count` rows.
+void ck_merge_statistics(
+  double *mean, double *deviation, long count, const double *other_mean, const double *other_deviation,
+  long other_count, long channels);
+
 /// From the statistics of `count` rows: `batch_mean`, `inverse_deviation` = 1/√(variance + ε) with the biased variance,
 /// `scale` = γ·inverse_deviation, `shift` = β − mean·scale; `running_mean` and `running_variance` (unbiased) move by
 /// `momentum` towards the batch's, unless they are null.
@@ -73,19 +78,27 @@ void ck_normalize_activate(
   float *dst, long dst_stride, const float *src, long src_stride, const float *scale, const float *shift,
   const float *residual, long residual_stride, long rows, long channels, ck_activation activation);
 
-/// First pass of the backward of activation(γ·x̂ + β), x̂ = (z − mean)·inverse_deviation: with du = gradient · activation',
-/// recomputed from z, adds Σ du to `sum_du` and Σ du·x̂ to `sum_du_x` (sums over rows; β's and γ's gradients).
-void ck_batch_norm_backward_sums(
-  double *sum_du, double *sum_du_x, const float *gradient, long gradient_stride, const float *z, long z_stride,
-  const float *mean, const float *inverse_deviation, const float *gamma, const float *beta, long rows, long channels,
-  ck_activation activation);
+// Backward, on the calling thread: a plan's lanes are threads already.
 
-/// Second pass: `dst` = dL/dz = γ·inverse_deviation·(du − sum_du/count − x̂·sum_du_x/count), where the sums run over the
-/// whole batch of `count` rows. `dst` may be `gradient`.
-void ck_batch_norm_backward_input(
-  float *dst, long dst_stride, const float *gradient, long gradient_stride, const float *z, long z_stride,
-  const float *mean, const float *inverse_deviation, const float *gamma, const float *beta, const double *sum_du,
-  const double *sum_du_x, long count, long rows, long channels, ck_activation activation);
+/// What the backward of activation(u), u = z·scale + shift, can do before the sums over the batch are known:
+/// du = gradient · activation'(u) into `du`, which may be `gradient` (not for the identity, whose du is the gradient);
+/// activation(u) into `activated`, unless null; and Σ du, Σ du·(z − mean) over the rows added to the sums.
+void ck_batch_norm_backward_reduce(
+  float *du, long du_stride, float *activated, long activated_stride, double *sum_du, double *sum_du_centred,
+  const float *gradient, long gradient_stride, const float *z, long z_stride, const float *mean, const float *scale,
+  const float *shift, long rows, long channels, ck_activation activation);
+
+/// From the sums over all `count` rows: the gradients of γ and β (added when `accumulate`), and the factors with which
+/// dL/dz = du·by_du + z·by_z + constant, that is γ·inverse_deviation·(du − Σdu/count − x̂·Σ(du·x̂)/count).
+void ck_batch_norm_backward_finish(
+  float *gamma_gradient, float *beta_gradient, float *by_du, float *by_z, float *constant, const double *sum_du,
+  const double *sum_du_centred, long count, const float *gamma, const float *mean, const float *inverse_deviation,
+  long channels, bool accumulate);
+
+/// `dst = du·by_du[c] + z·by_z[c] + constant[c]`. `dst` may be `du`.
+void ck_batch_norm_backward_apply(
+  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *by_du,
+  const float *by_z, const float *constant, long rows, long channels);
 
 // -------------------------------------------------------------------------------------------------- Moving and adding
 
@@ -100,6 +113,10 @@ void ck_accumulate(float *dst, long dst_stride, const float *src, long src_strid
 /// `dst = a + b`.
 void ck_add(
   float *dst, long dst_stride, const float *a, long a_stride, const float *b, long b_stride, long rows, long channels);
+
+/// `dst = Σ over parts of parts[part·parts_stride + i]`, in the order of the parts; that sum is added to `dst` when
+/// `accumulate`. Runs on the calling thread.
+void ck_join_parts(float *dst, const float *parts, long parts_stride, int part_count, long count, bool accumulate);
 
 /// `dst[channel i·groups + g] = src[channel g·(channels/groups) + i]` (ShuffleNet). Not in place.
 void ck_shuffle(
@@ -210,5 +227,3 @@ void ck_add_sign(float *gradients, const float *parameters, long count, float ra
 #ifdef __cplusplus
 }
 #endif
-
-#include "CKernelsPlan.h"
