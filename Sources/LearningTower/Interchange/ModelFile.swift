@@ -23,11 +23,14 @@ public struct ModelFile: Sendable, Hashable {
   public static func read(
     _ path: String, networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
   ) throws -> ModelFile {
+    try ModelFile(decoding: readStateDict(path), file: path, networkOf: networkOf)
+  }
+
+  /// The tensors of a safetensors file or of a `.pt` file, told apart by their first bytes.
+  public static func readStateDict(_ path: String) throws(InterchangeError) -> SafetensorsFile {
     let bytes = try readFile(path)
-    let content =
-      bytes.starts(with: ZipArchive.signature)
+    return bytes.starts(with: ZipArchive.signature)
       ? try PyTorchCheckpoint.decode(bytes, file: path) : try Safetensors.decode(bytes, file: path)
-    return try ModelFile(decoding: content, file: path, networkOf: networkOf)
   }
 
   /// - Parameter file: what to call the content in an error.
