@@ -15,6 +15,7 @@ public struct ModelFile: Sendable, Hashable {
     self.classNames = classNames
   }
 
+  /// Reads a file of `write`, any safetensors file with a `state_dict`, or a `.pt` file of YOLOv5's.
   /// - Parameter networkOf: says which network it is, from the tensors of a file that does not say so itself, such as
   ///   YOLOv5's own weights.
   /// - Throws: `InterchangeError` if the file is damaged, is no model, or its network and tensors disagree; what
@@ -22,7 +23,14 @@ public struct ModelFile: Sendable, Hashable {
   public static func read(
     _ path: String, networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
   ) throws -> ModelFile {
-    try ModelFile(decoding: Safetensors.read(path), file: path, networkOf: networkOf)
+    try ModelFile(decoding: readStateDict(path), file: path, networkOf: networkOf)
+  }
+
+  /// The tensors of a safetensors file or of a `.pt` file, told apart by their first bytes.
+  public static func readStateDict(_ path: String) throws(InterchangeError) -> SafetensorsFile {
+    let bytes = try readFile(path)
+    return bytes.starts(with: ZipArchive.signature)
+      ? try PyTorchCheckpoint.decode(bytes, file: path) : try Safetensors.decode(bytes, file: path)
   }
 
   /// - Parameter file: what to call the content in an error.

@@ -11,7 +11,7 @@ enum Model {
 
   /// `model` as a file's path if it looks like one, else as a name of the zoo, newly initialised.
   static func named(_ model: String, classCount: Int, seed: UInt64 = 0) throws -> ModelFile {
-    if model.contains("/") || model.hasSuffix(".safetensors") { return try read(model) }
+    if model.contains("/") || model.hasSuffix(".safetensors") || model.hasSuffix(".pt") { return try read(model) }
     let network = try Zoo.network(named: model, classCount: classCount)
     return ModelFile(
       network: network, parameters: network.initialParameters(seed: seed),

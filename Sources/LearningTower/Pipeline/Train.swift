@@ -87,7 +87,7 @@ extension TrainRequest {
       let network = try Zoo.network(named: name, classCount: classNames.count)
       let initial = network.initialParameters(seed: configuration.seed)
       guard let weights else { return (network, initial, 0, network.parameterSpecs.count) }
-      let pretrained = Parameters(try Safetensors.read(weights).tensors.mapValues(\.tensor))
+      let pretrained = Parameters(try ModelFile.readStateDict(weights).tensors.mapValues(\.tensor))
       let transfer = initial.transferring(from: pretrained, into: network)
       guard transfer.transferred > 0 else {
         throw PipelineError("\(weights): no tensor has a name and a shape of \(name)")

@@ -15,12 +15,7 @@ let goldenNetworks = [
 /// The fixtures' network of 14 classes with the weights that follow from its tensors' names.
 func goldenNetwork(_ fixture: String) throws -> (network: Network, parameters: Parameters) {
   let network = try Zoo.network(named: try #require(goldenNetworks[fixture]), classCount: 14)
-  var parameters = Parameters()
-  for spec in network.parameterSpecs {
-    parameters[spec.name] =
-      spec.role == .anchors ? network.detect.anchorsTensor : DeterministicValues.values(spec)
-  }
-  return (network, parameters)
+  return (network, network.goldenParameters)
 }
 
 /// A head of the fixtures, `N × A × H × W × V`, in the plans' order `N × H × W × A × V`.

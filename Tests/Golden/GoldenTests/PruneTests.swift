@@ -1,3 +1,4 @@
+import Compute
 import Interchange
 import Network
 import Pruning
@@ -103,10 +104,7 @@ import Zoo
   }
 
   /// The masked original and the pruned network are the same function.
-  @Test(arguments: [
-    "yolov5n", "mobilenetv2", "mobilenetv3-small", "mobilenetv3-large", "shufflenetv2", "ghostnet",
-  ])
-  func groupedPolicyIsExact(_ name: String) throws {
+  @Test(arguments: ZooTests.families) func groupedPolicyIsExact(_ name: String) throws {
     let network = try Zoo.network(named: name, classCount: 14)
     let parameters = network.goldenParameters
     let plan = try PruningPlan(network, parameters, policy: .grouped, ratio: 0.4)
@@ -121,6 +119,46 @@ import Zoo
     var masked = try ReferenceExecutor(network, plan.masked(parameters))
     for (a, b) in zip(try small.heads(images), try masked.heads(images)) {
       expectClose(a.values, b.values, absolute: 1e-12)
+    }
+  }
+
+  // MARK: - In execution plans
+
+  /// Outputs of the pruned networks as PyTorch computed them.
+  @Test(arguments: Runtime.availableBackends, ["yolov5n_p10", "yolov5n_p30", "yolov5n_p50", "yolov5s_p50"])
+  func prunedHeads(_ backend: Runtime.Backend, _ fixture: String) throws {
+    let expected = try Fixtures.safetensors("prune/\(fixture).safetensors")
+    let network = try Zoo.network(named: String(fixture.prefix(7)), classCount: 14)
+    let parameters = network.goldenParameters
+    let plan = try PruningPlan(network, parameters, policy: .study, ratio: Double(fixture.suffix(2))! / 100)
+    let pruned = try plan.apply(to: network, parameters)
+    for (level, head) in try heads(pruned.network, pruned.parameters, backend).enumerated() {
+      expectClose(head, plansOrder(expected.tensors["eval.head\(level)"]!.tensor), absolute: 1e-6)
+    }
+  }
+
+  /// The masked original and the pruned network give the same maps, whichever backend computes them.
+  @Test(arguments: Runtime.availableBackends, ZooTests.families)
+  func prunedEqualsMasked(_ backend: Runtime.Backend, _ name: String) throws {
+    let network = try Zoo.network(named: name, classCount: 14)
+    let parameters = network.goldenParameters
+    let plan = try PruningPlan(network, parameters, policy: .grouped, ratio: 0.4)
+    let pruned = try plan.apply(to: network, parameters)
+    let masked = try heads(network, plan.masked(parameters), backend)
+    for (a, b) in zip(try heads(pruned.network, pruned.parameters, backend), masked) {
+      expectClose(a, b, absolute: 1e-6)
+    }
+  }
+
+  private func heads(
+    _ network: Network, _ parameters: Parameters, _ backend: Runtime.Backend
+  ) throws -> [[Float]] {
+    let plan = try InferencePlan(
+      network, parameters, batchSize: 2, imageHeight: 64, imageWidth: 64,
+      runtime: Runtime(backend: backend, threads: 2))
+    plan.run(nhwc(DeterministicValues.images()).values)
+    return network.detect.outputs.indices.map { level in
+      plan.withHead(level) { span in span.indices.map { span[$0] } }
     }
   }
 }

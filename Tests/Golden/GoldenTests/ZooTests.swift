@@ -10,6 +10,10 @@ import Zoo
     "mobilenetv2": "MobileNetv2", "mobilenetv3-small": "MobileNetv3_small", "mobilenetv3-large": "MobileNetv3_large",
     "shufflenetv2": "ShuffleNet", "ghostnet": "yolov5s-ghost",
   ]
+  /// One of every family.
+  static let families = [
+    "yolov5n", "mobilenetv2", "mobilenetv3-small", "mobilenetv3-large", "shufflenetv2", "ghostnet",
+  ]
   static let fixture = Result { try Fixtures.json("model_zoo.json") }
 
   func golden(_ name: String) throws -> JSON { try Self.fixture.get()[Self.fixtureNames[name]!] }
