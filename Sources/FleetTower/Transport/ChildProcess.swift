@@ -109,13 +109,9 @@ import Glibc
     nonisolated(unsafe) let child = self
     let body: @Sendable () -> Void = {
       var information = unsafe siginfo_t()
-      // Leaves the child waitable, so that its number is not given to another process before the group is killed.
+      // Leaves the child waitable: as long as it is, its number is given to no other process.
       while unsafe waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) != 0 && errno == EINTR {}
-      Glibc.kill(-identifier, SIGKILL)
-      var status: CInt = 0
-      while unsafe waitpid(identifier, &status, 0) < 0 && errno == EINTR {}
-      let code = status
-      loop.post { unsafe child.exited(code) }
+      loop.post { unsafe child.exited() }
     }
     do {
       try startThread(name: "wait \(identifier)", body)
@@ -124,7 +120,11 @@ import Glibc
     }
   }
 
-  private func exited(_ status: CInt) {
+  /// What the child has started ends with it; then its number may go to others.
+  private func exited() {
+    Glibc.kill(-processID, SIGKILL)
+    var status: CInt = 0
+    while unsafe waitpid(processID, &status, 0) < 0 && errno == EINTR {}
     let signal = status & 0x7f
     ending = signal == 0 ? .status(Int(status >> 8 & 0xff)) : .signal(Int(signal))
     finishIfDone()

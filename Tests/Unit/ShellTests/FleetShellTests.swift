@@ -162,12 +162,14 @@ private struct Cluster {
     let reference = try await undisturbed()
     let cluster = try Cluster()
     let (coordinator, endpoint) = try await cluster.coordinator()
-    _ = try await cluster.worker("a", endpoint, pause: 0.2)
+    _ = try await cluster.worker("a", endpoint, slots: 2, pause: 0.4)
     let client = try cluster.client(endpoint)
     let sweep = try await cluster.submit(client)
     try await cluster.waitForEpochs(2)
     try await Task.sleep(for: .milliseconds(150))  // For the checkpoint to get home.
     let victim = cluster.epochs()[0]
+    let words = try String(contentsOfFile: "/proc/\(victim[3])/cmdline", encoding: .utf8)
+    try #require(words.contains(cluster.folder.path), "the stage has ended before it could be killed")
     kill(pid_t(victim[3])!, SIGKILL)
     let table = try await cluster.table(client, sweep)
     #expect(table == reference)
