@@ -98,11 +98,11 @@ extension StageRequest {
     return path
   }
 
-  /// The data set's description. It is unpacked once beside its pack, which the worker keeps between jobs; another
+  /// The data set's description. It is unpacked once where the worker keeps it between jobs; another
   /// process that unpacks it at the same time may win.
   fileprivate func dataset() throws -> String {
     let pack = try file(.dataset)
-    let folder = pack + ".unpacked"
+    let folder = unpackedDataset ?? pack + ".unpacked"
     let description = URL(filePath: folder).appending(path: "data.yaml").path
     if FileManager.default.fileExists(atPath: description) { return description }
     let passing = "\(folder).\(ProcessInfo.processInfo.processIdentifier)"

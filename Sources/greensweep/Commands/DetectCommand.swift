@@ -35,11 +35,8 @@ extension Command {
   private static func imageFiles(_ paths: ArraySlice<String>) throws -> [String] {
     var files: [String] = []
     for path in paths {
-      var isFolder: ObjCBool = false
-      guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-        throw UsageError("detect: no such file: \(path)")
-      }
-      guard isFolder.boolValue else {
+      guard FileManager.default.fileExists(atPath: path) else { throw UsageError("detect: no such file: \(path)") }
+      guard try URL(filePath: path).resourceValues(forKeys: [.isDirectoryKey]).isDirectory == true else {
         files.append(path)
         continue
       }
