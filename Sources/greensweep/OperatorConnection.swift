@@ -83,7 +83,10 @@ func token(_ arguments: Arguments, of role: String) throws -> Token {
   guard let path = arguments.string("--token-file") ?? ProcessInfo.processInfo.environment["GREENSWEEP_TOKEN_FILE"]
   else {
     throw UsageError(
-      "no token: give --token-file FILE or set GREENSWEEP_TOKEN_FILE (the coordinator keeps \(role).token in its data folder)"
+      """
+      no token: give --token-file FILE or set GREENSWEEP_TOKEN_FILE \
+      (the coordinator keeps \(role).token in its data folder)
+      """
     )
   }
   return try Token(file: path)

@@ -40,8 +40,8 @@ enum StatusText {
   static func live(_ status: SweepStatus, elapsedSeconds: Double) -> [String] {
     let jobs = status.summary.jobs
     let failed = jobs.failed > 0 ? ", \(jobs.failed) failed" : ""
-    let head =
-      "\(status.summary.sweep): \(jobs.succeeded) of \(jobs.total) jobs done\(failed), \(elapsedSeconds.shownAsDuration)"
+    let done = "\(jobs.succeeded) of \(jobs.total) jobs done"
+    let head = "\(status.summary.sweep): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
     let running = status.jobs.filter { $0.state == "leased" }
     return [head]
       + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }

@@ -3,8 +3,8 @@ import Foundation
 import Sweep
 import Transport
 
-/// Shows a sweep until it ends: on a terminal one live line per running job, in a pipe a line per epoch and per job that
-/// has ended.
+/// Shows a sweep until it ends: on a terminal one live line per running job, in a pipe a line per epoch and per job
+/// that has ended.
 struct SweepProgress {
   private let connection: OperatorConnection
   private let sweep: String

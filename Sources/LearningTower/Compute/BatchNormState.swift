@@ -1,8 +1,8 @@
 internal import CKernels
 import Network
 
-/// What one batch norm of a training plan keeps between stages: each lane's share of the sums, and what follows from all
-/// of them.
+/// What one batch norm of a training plan keeps between stages: each lane's share of the sums, and what follows from
+/// all of them.
 @safe final class BatchNormState {
   let operation: BatchNorm
   private let lanes: Int

@@ -2,8 +2,8 @@ public import Network
 
 /// The forward pass of a trained network: running statistics folded into the convolutions, activations fused into them.
 ///
-/// All of it is one stage: every lane takes image after image through the whole network, in scratch memory of one image.
-/// A single image is divided among the threads inside each convolution.
+/// All of it is one stage: every lane takes image after image through the whole network, in scratch memory of one
+/// image. A single image is divided among the threads inside each convolution.
 public final class InferencePlan {
   public let batchSize: Int
   public let imageHeight: Int
@@ -16,7 +16,8 @@ public final class InferencePlan {
   private let headViews: [MapView]
   private let constants: [InferenceConstant]
 
-  /// - Throws: `NetworkError` if the parameters are not the network's or it does not fit the image size, `ComputeError` if
+  /// - Throws: `NetworkError` if the parameters are not the network's or it does not fit the image size, `ComputeError`
+  /// if
   ///   it cannot be planned.
   public init(
     _ network: Network, _ parameters: Parameters, batchSize: Int, imageHeight: Int, imageWidth: Int, runtime: Runtime

@@ -194,8 +194,8 @@ final class ProductKernel: ConvolutionKernel {
     }
   }
 
-  /// Writes input lines `lines` (counted over the images), from every output line whose windows touch them. Output lines
-  /// near a border between two threads are multiplied by both, so that nobody adds to another's lines.
+  /// Writes input lines `lines` (counted over the images), from every output line whose windows touch them. Output
+  /// lines near a border between two threads are multiplied by both, so that nobody adds to another's lines.
   private func backwardLines(
     _ lines: Range<Int>, _ input: UnsafeMutablePointer<Float>, _ weights: UnsafeMutablePointer<Float>,
     _ output: UnsafeMutablePointer<Float>, _ own: UnsafeMutablePointer<Float>

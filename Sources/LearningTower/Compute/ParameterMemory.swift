@@ -4,9 +4,10 @@ public import Network
 /// running statistics beside them. Plans of different batch sizes share one memory.
 ///
 /// Three contiguous groups, as the optimizer's parameter groups: gammas, decayed weights, biases and betas. Within a
-/// group tensors stand in `state_dict` order. How a weight tensor is laid out inside its range, and whether it is padded
-/// (with zeros that stay zero under any element-wise update), is this type's business: `tensors(in:)` and `load(_:into:)`
-/// translate whole buffers (parameters, gradients, momenta, averages) to and from named tensors, bit by bit.
+/// group tensors stand in `state_dict` order. How a weight tensor is laid out inside its range, and whether it is
+/// padded (with zeros that stay zero under any element-wise update), is this type's business: `tensors(in:)` and
+/// `load(_:into:)` translate whole buffers (parameters, gradients, momenta, averages) to and from named tensors, bit by
+/// bit.
 public final class ParameterMemory {
   public let network: Network
   public let runtime: Runtime

@@ -42,9 +42,9 @@ struct Chunk {
 /// What a plan runs: stages of steps over planned memory.
 ///
 /// The batch is divided among *lanes*, one thread each, once and for all. Within a stage a lane takes its images in
-/// chunks that stay in cache, each through all steps of the stage; lanes meet only at the end of a stage, which is where
-/// sums over the whole batch (batch-norm statistics) become known. So a map that lives within one stage is a lane's
-/// scratch of chunk size, and only what a later stage reads is stored for the whole batch.
+/// chunks that stay in cache, each through all steps of the stage; lanes meet only at the end of a stage, which is
+/// where sums over the whole batch (batch-norm statistics) become known. So a map that lives within one stage is a
+/// lane's scratch of chunk size, and only what a later stage reads is stored for the whole batch.
 @safe final class Program {
   struct Stage {
     /// Runs before the chunks, in every lane: work on parameters, divided among the lanes.

@@ -11,10 +11,10 @@ private struct GradientSlot {
 
 /// The second half of a training step, from the heads' gradients to those of the parameters.
 ///
-/// Nodes are taken in reverse, so that a node's gradient is complete when it is its turn. For a batch norm two passes are
-/// needed, with the sums over the batch between them: the first runs in the stage in which its gradient arrives, the second
-/// in the next one, just before the convolution's own backward. Weight gradients read the activated input; their steps wait
-/// until the first pass over that input has recomputed it anyway.
+/// Nodes are taken in reverse, so that a node's gradient is complete when it is its turn. For a batch norm two passes
+/// are needed, with the sums over the batch between them: the first runs in the stage in which its gradient arrives,
+/// the second in the next one, just before the convolution's own backward. Weight gradients read the activated input;
+/// their steps wait until the first pass over that input has recomputed it anyway.
 final class BackwardCompiler {
   private let forward: TrainingCompiler
   private let firstStage: Int

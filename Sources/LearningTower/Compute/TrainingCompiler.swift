@@ -3,9 +3,9 @@ import Network
 
 /// Turns a network into the stages of a training step.
 ///
-/// Batch norm and its activation are not steps of their own: the convolution's output z is kept, its statistics are summed
-/// while an image of it is in cache, and whoever reads the activated map recomputes it into scratch just before (and again
-/// in backward). Cheap rearrangements are recomputed likewise. So a value is known by its `Form`.
+/// Batch norm and its activation are not steps of their own: the convolution's output z is kept, its statistics are
+/// summed while an image of it is in cache, and whoever reads the activated map recomputes it into scratch just before
+/// (and again in backward). Cheap rearrangements are recomputed likewise. So a value is known by its `Form`.
 final class TrainingCompiler {
   enum Form {
     case stored(MapView)
@@ -234,7 +234,8 @@ final class TrainingCompiler {
     builder.epilogue(stage) { _ in state.finishForward(memory) }
   }
 
-  /// Whether nobody else needs a value that is not stored, so that it can be computed straight into its reader's memory.
+  /// Whether nobody else needs a value that is not stored, so that it can be computed straight into its reader's
+  /// memory.
   private func isOnlyRead(_ node: Int, by reader: Int) -> Bool {
     if case .stored = forms[node] { return false }
     if case .sliced = forms[node] { return false }
@@ -284,8 +285,8 @@ extension Node {
 }
 
 extension TrainingCompiler {
-  /// Converts the weights that some kernel wants in a layout of its own, before the first step: largest first, each by the
-  /// lane that has least to do.
+  /// Converts the weights that some kernel wants in a layout of its own, before the first step: largest first, each by
+  /// the lane that has least to do.
   func convertWeights() {
     var load = Array(repeating: 0, count: builder.lanes)
     let operands = weights.sorted { $0.key < $1.key }.flatMap(\.value.operands).filter(\.isCopy)

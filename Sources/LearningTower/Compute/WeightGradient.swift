@@ -1,8 +1,8 @@
 internal import CKernels
 import Network
 
-/// Sums one convolution's weight (and bias) gradient: over a lane's chunks into the lane's own memory, then over the lanes,
-/// in their order, into the parameter memory.
+/// Sums one convolution's weight (and bias) gradient: over a lane's chunks into the lane's own memory, then over the
+/// lanes, in their order, into the parameter memory.
 final class WeightGradient {
   private let weights: PlanWeights
   private let layout: any WeightLayout

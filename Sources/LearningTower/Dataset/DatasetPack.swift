@@ -4,8 +4,9 @@ import YAML
 /// A data set in one file, to be sent to another machine: a plain `ustar` archive that `tar` can list.
 ///
 /// It holds `data.yaml`, `images/`, `labels/` (rows as they were read: duplicates dropped, outlines as boxes) and a
-/// list file for each split; an image of several splits is there once. Names are numbered in the order of the images, times
-/// and owners are zero: the same data set gives the same bytes wherever it lies, and the unpacked one trains alike.
+/// list file for each split; an image of several splits is there once. Names are numbered in the order of the images,
+/// times and owners are zero: the same data set gives the same bytes wherever it lies, and the unpacked one trains
+/// alike.
 public enum DatasetPack {
   /// - Parameter path: written under a passing name first, so that it is whole once it is there.
   /// - Throws: `DatasetError` if the data set or one of its images cannot be read, or the file cannot be written.

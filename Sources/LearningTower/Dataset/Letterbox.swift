@@ -80,8 +80,8 @@ extension [UInt8] {
 }
 
 extension Image {
-  /// The image in the smallest rectangle of whole strides whose longer side is `longSide` (rounded up to a stride), with
-  /// a grey border where it does not fill it: what YOLOv5's `detect.py` shows a network.
+  /// The image in the smallest rectangle of whole strides whose longer side is `longSide` (rounded up to a stride),
+  /// with a grey border where it does not fill it: what YOLOv5's `detect.py` shows a network.
   public func letterboxed(longSide: Int, stride: Int) -> (image: Image, placement: Placement) {
     precondition(longSide > 0 && stride > 0, "sizes are positive")
     let side = (longSide + stride - 1) / stride * stride

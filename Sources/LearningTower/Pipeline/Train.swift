@@ -58,8 +58,8 @@ public func train(
 }
 
 extension TrainRequest {
-  /// One loader thread per two computing threads: it mostly waits, because an epoch's images are decoded once and stay in
-  /// memory.
+  /// One loader thread per two computing threads: it mostly waits, because an epoch's images are decoded once and stay
+  /// in memory.
   var loaderWorkers: Int { max(1, machine.threads / 2) }
 
   /// - Throws: `PipelineError` if the checkpoint is of another run.

@@ -21,8 +21,8 @@ public final class MovingAverage {
     statistics.copy(from: memory.statistics)
   }
 
-  /// The weight of the past at the `update`-th update, counted from 1: `0.9999 · (1 − exp(−update / 2000))`. It is small
-  /// at first, so that the average soon forgets where the run began.
+  /// The weight of the past at the `update`-th update, counted from 1: `0.9999 · (1 − exp(−update / 2000))`. It is
+  /// small at first, so that the average soon forgets where the run began.
   public static func decay(update: Int) -> Double { 0.9999 * (1 - exp(-Double(update) / 2000)) }
 
   /// Takes in the memory's present values.

@@ -3,8 +3,8 @@ import Network
 
 extension Network {
   /// This network with anchors that fit the images' boxes: its own if they do (YOLOv5's `check_anchors`: the best
-  /// possible recall, with every image scaled by a random factor, is above 0.98), else new ones by k-means and evolution,
-  /// if these are better.
+  /// possible recall, with every image scaled by a random factor, is above 0.98), else new ones by k-means and
+  /// evolution, if these are better.
   public func fittingAnchors(
     to images: [LabelledImage], imageSize: Int, ratioLimit: Double, seed: UInt64
   ) -> Network {

@@ -8,7 +8,8 @@ public enum OptimizerKind: String, Sendable, Hashable, Codable, CaseIterable {
   case adamW = "AdamW"
 }
 
-/// Updates the parameters of a `ParameterMemory` from its gradients, exactly as PyTorch's SGD (Nesterov), Adam and AdamW.
+/// Updates the parameters of a `ParameterMemory` from its gradients, exactly as PyTorch's SGD (Nesterov), Adam and
+/// AdamW.
 public final class Optimizer {
   public let kind: OptimizerKind
   /// Weight decay; YOLOv5 decays weights only. Adam adds it to the gradient, AdamW to the step.

@@ -48,9 +48,9 @@ public struct StepSettings: Sendable, Hashable {
 
 /// Learning rates, momentum and accumulation of a whole run as a function of the batch, as YOLOv5 computes them.
 ///
-/// During the warm-up (up to and including iteration `warmupIterations`) everything is interpolated linearly towards the
-/// current epoch's rate. Afterwards an epoch runs at the rate of the epoch before it, because YOLOv5 sets its scheduler
-/// back by one before it starts; the epoch in which the warm-up ends keeps the rate the warm-up ended with.
+/// During the warm-up (up to and including iteration `warmupIterations`) everything is interpolated linearly towards
+/// the current epoch's rate. Afterwards an epoch runs at the rate of the epoch before it, because YOLOv5 sets its
+/// scheduler back by one before it starts; the epoch in which the warm-up ends keeps the rate the warm-up ended with.
 public struct Schedule: Sendable, Hashable {
   public var epochs: Int
   public var batchesPerEpoch: Int

@@ -4,7 +4,8 @@ import Detection
 import Evaluation
 import Network
 
-/// Trains a network on a data set, epoch by epoch, as YOLOv5 v7.0 does; with a sparsity rate, as the pruning study does.
+/// Trains a network on a data set, epoch by epoch, as YOLOv5 v7.0 does; with a sparsity rate, as the pruning study
+/// does.
 ///
 /// Different from both: gradients left over at an epoch's end are applied, so that every image counts and nothing is
 /// pending between epochs, where checkpoints are taken.

@@ -24,9 +24,8 @@ extension Command {
       guard !isJSON else { return }
       let counts = Dictionary(grouping: image.detections, by: \.class).sorted { $0.key < $1.key }
       let words = counts.map { "\($0.value.count) \($0.key)" }
-      print(
-        "\(image.image): \(words.isEmpty ? "nothing" : words.joined(separator: ", "))\(image.output.map { " → \($0)" } ?? "")"
-      )
+      let summary = words.isEmpty ? "nothing" : words.joined(separator: ", ")
+      print("\(image.image): \(summary)\(image.output.map { " → \($0)" } ?? "")")
     }
     if isJSON { try printJSON(found) }
   }

@@ -7,12 +7,12 @@ import TestSupport
 import Testing
 import Training
 
-/// `train_steps`: five whole steps (forward, loss, backward, sparsity, update, average) on networks with the weights that
-/// follow from their tensors' names. The fixtures are float64; each tensor states how far
-/// two float32 runs of the reference were from it, and five times that is allowed.
+/// `train_steps`: five whole steps (forward, loss, backward, sparsity, update, average) on networks with the weights
+/// that follow from their tensors' names. The fixtures are float64; each tensor states how far two float32 runs of the
+/// reference were from it, and five times that is allowed.
 ///
-/// MobileNetv2 is not among the cases: on both backends a few of its comparisons (0 to 9 a run) lie outside, by up to 4.6
-/// times the tolerance, as do some of its first gradients (see `GradientTests`).
+/// MobileNetv2 is not among the cases: on both backends a few of its comparisons (0 to 9 a run) lie outside, by up to
+/// 4.6 times the tolerance, as do some of its first gradients (see `GradientTests`).
 @Suite("Golden: training steps")
 struct TrainStepsTests {
   static let runCases = Runtime.availableBackends.flatMap { backend in

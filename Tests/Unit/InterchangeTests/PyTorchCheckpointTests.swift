@@ -5,7 +5,8 @@ import TestSupport
 import Testing
 import Zoo
 
-/// Files assembled by hand as `torch.save` lays them out: a stored zip of a protocol 2 pickle and one member per storage.
+/// Files assembled by hand as `torch.save` lays them out: a stored zip of a protocol 2 pickle and one member per
+/// storage.
 @Suite struct PyTorchCheckpointTests {
   // MARK: - What is read
 

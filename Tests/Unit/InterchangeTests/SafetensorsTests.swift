@@ -42,7 +42,8 @@ import Testing
       metadata: ["y": "2", "x": "1"])
     let header =
       #"{"__metadata__":{"x":"1","y":"2"},"c":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"#
-      + #""b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"a":{"dtype":"F16","shape":[1],"data_offsets":[12,14]}}"#
+      + #""b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"#
+      + #""a":{"dtype":"F16","shape":[1],"data_offsets":[12,14]}}"#
     let bytes = Safetensors.encode(content)
     let padded = header + String(repeating: " ", count: (8 - header.utf8.count % 8) % 8)
     #expect(String(decoding: bytes[8..<(8 + padded.utf8.count)], as: UTF8.self) == padded)

@@ -63,9 +63,9 @@ struct StageTreeTests {
   @Test func keysDoNotChange() {
     #expect(JobKey(hashing: "").description == "6c62272e07bb014262b821756295c58d")
     #expect(JobKey(hashing: "a").description == "d228cb696f1a8caf78912b704e4a8964")
-    #expect(tree().nodes[0].key.description == "969357c69d1242b3913386092751223a")
+    #expect(tree().nodes[0].key.description == "aa7bf6044d58d6aaad11d5e421e3e13b")
     #expect(tree().trialIDs[0].name == "f6167314")
-    #expect(tree().sweep.name == "t-a547f5dd")
+    #expect(tree().sweep.name == "t-a684c349")
   }
 
   @Test func stagesGetWhatTheyNeedAndNoMore() {
@@ -76,8 +76,8 @@ struct StageTreeTests {
     #expect(tree.nodes.map(\.stage) == [.train, .sparsify, .prune, .finetune, .evaluate])
     #expect(
       tree.configuration(of: 0) == [
-        "backbone": "yolov5s", "optimizer": "SGD", "seed": 0, "image_size": 640, "batch_size": 16, "epochs": 100,
-        "patience": 0, "hyp": "scratch-low",
+        "backbone": "yolov5s", "optimizer": "SGD", "seed": 0, "image_size": 640, "batch_size": 16,
+        "nominal_batch_size": 64, "epochs": 100, "patience": 0, "hyp": "scratch-low",
       ])
     #expect(tree.configuration(of: 2) == ["backbone": "yolov5s", "prune_ratio": 0.3])
     #expect(tree.inputs(of: 2).isEmpty)

@@ -81,7 +81,8 @@ struct SweepFileTests {
     expectProblems(
       "dataset: data.yaml\nobjectives: [maximise map50, minimize size]\n",
       "campus.yaml:2: unknown direction ‘maximise’; did you mean ‘maximize’?",
-      "campus.yaml:2: unknown metric ‘size’; there are map50, map50_95, size_mb, parameters, gflops, latency_ms, energy_j"
+      "campus.yaml:2: unknown metric ‘size’; there are map50, map50_95, size_mb, parameters, gflops, latency_ms, "
+        + "energy_j"
     )
     expectProblems(
       "dataset: data.yaml\nstages: {train: {epoch: 3}}\n",
