@@ -11,7 +11,47 @@ struct DNNLBackend: Backend {
   func convolution(
     _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
   ) throws(ComputeError) -> any ConvolutionKernel {
-    try DNNLConvolution(pass, shape, threads: threads)
+    if pass == .backwardWeights, threads == 1, shape.suitsBlockedWeightGradient,
+      ck_prefers_blocked_weight_gradient()
+    {
+      let layout = try DNNLConvolution(.forward(bias: false, activation: nil), shape, threads: 1).weightLayout
+      if layout.identity == shape.blockedLayoutIdentity { return BlockedWeightGradient(shape, layout) }
+    }
+    return try DNNLConvolution(pass, shape, threads: threads)
+  }
+}
+
+/// The project's own kernel for the weight gradient, on processors where it beats oneDNN's by up to two times.
+private final class BlockedWeightGradient: ConvolutionKernel {
+  let weightLayout: any WeightLayout
+  private let shape: ConvolutionShape
+
+  init(_ shape: ConvolutionShape, _ layout: any WeightLayout) {
+    self.shape = shape
+    weightLayout = layout
+  }
+
+  func run(
+    input: UnsafeMutablePointer<Float>, weights: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>?,
+    output: UnsafeMutablePointer<Float>
+  ) {
+    unsafe ck_blocked_weight_gradient(
+      weights, input, output, shape.window(channels: shape.inputChannels), shape.outputChannels)
+  }
+}
+
+extension ConvolutionShape {
+  /// The kernel first copies both maps into blocks: that must be little beside the products. (Measured: with fewer
+  /// products per value than this, oneDNN's kernel for 1×1 convolutions is faster.)
+  fileprivate var suitsBlockedWeightGradient: Bool {
+    groups == 1 && inputChannels >= 8
+      && kernel * kernel * inputChannels * outputChannels >= 48 * (inputChannels + outputChannels)
+  }
+
+  /// How `cdnnl_layout_describe` names `OIhw8i8o`.
+  fileprivate var blockedLayoutIdentity: String {
+    let inputBlocks = (inputChannels + 7) / 8
+    return "\(inputBlocks * kernel * kernel * 64),\(kernel * kernel * 64),\(kernel * 64),64:8@1:8@0"
   }
 }
 

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Golden: gradients of the first step")
 struct GradientTests {
-  @Test("Loss and every parameter's gradient", arguments: ForwardTests.cases.filter { $0.1 != "MobileNetv2" })
+  @Test("Loss and every parameter's gradient", arguments: ForwardTests.cases)
   func firstStep(backend: Runtime.Backend, fixture: String) throws {
     let expected = try Fixtures.json("train_steps/grad1_\(fixture).json")
     let (network, parameters) = try goldenNetwork(fixture)
@@ -42,18 +42,28 @@ struct GradientTests {
     for (name, reference) in expected["gradients"].object.sorted(by: { $0.key < $1.key }) where name != "(input image)"
     {
       let values = try #require(gradients[name]).values
-      let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
-      let l2 = reference["l2"].double
-      expectClose(norm, l2, absolute: 5 * reference["noise_l2"].double + 1e-6 * l2, "norm of \(name)")
-      let first = reference["first8"].floats
-      expectClose(
-        Array(values.prefix(first.count)), first, absolute: 5 * reference["noise_max"].double, "start of \(name)")
+      compare(values, reference, name, slack: 10)
+      // MobileNetv2's gradients leave the tolerance by up to 7 times, on both backends; the cause is not found yet.
+      withKnownIssue("outside the reference's tolerance", isIntermittent: true) {
+        compare(values, reference, name)
+      } when: {
+        fixture == "MobileNetv2"
+      }
     }
 
     // Accumulating the same again doubles every gradient, exactly.
     _ = step(accumulate: true)
     let doubled = memory.tensors(in: memory.gradients)
     for (name, tensor) in gradients { #expect(doubled[name]?.values == tensor.values.map { 2 * $0 }, "\(name)") }
+  }
+
+  private func compare(_ values: [Float], _ reference: JSON, _ name: String, slack: Double = 1) {
+    let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+    let l2 = reference["l2"].double
+    expectClose(norm, l2, absolute: slack * (5 * reference["noise_l2"].double + 1e-6 * l2), "norm of \(name)")
+    let first = reference["first8"].floats
+    let noise = slack * 5 * reference["noise_max"].double
+    expectClose(Array(values.prefix(first.count)), first, absolute: noise, "start of \(name)")
   }
 
   private func targets(step: Int) throws -> [Target] {

@@ -224,6 +224,15 @@ double ck_sum_of_squares(const float *values, long count);
 /// `gradients += rate·sign(parameters)`, sign(0) = 0: the subgradient of rate·|p|.
 void ck_add_sign(float *gradients, const float *parameters, long count, float rate);
 
+/// Whether this processor does better with the following than with oneDNN's weight gradient.
+bool ck_prefers_blocked_weight_gradient(void);
+
+/// The weight gradient of a convolution of one group, in oneDNN's blocked layout `OIhw8i8o`: output channels / 8 × input
+/// channels / 8 × kernel × kernel × 8 input × 8 output channels, zero where channels do not fill the last block. `input`
+/// and `gradient` are dense. Overwrites `dst`, which is aligned to 32 bytes. Runs on the calling thread.
+void ck_blocked_weight_gradient(
+  float *dst, const float *input, const float *gradient, ck_window window, long out_channels);
+
 #ifdef __cplusplus
 }
 #endif
