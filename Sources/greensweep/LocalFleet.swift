@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import Synchronization
 
@@ -22,8 +23,25 @@ final class LocalFleet: Sendable {
   let address: String
   var tokenFile: String { settings.folder.appending(path: "coordinator/operator.token").path }
 
+  /// A process and its end. (`Process.waitUntilExit` spins a run loop; a semaphore sleeps.)
+  private struct Daemon {
+    let process: Process
+    private let ended = DispatchSemaphore(value: 0)
+
+    init(_ process: Process) {
+      self.process = process
+      process.terminationHandler = { [ended] _ in ended.signal() }
+    }
+
+    /// Any number of threads may wait.
+    func waitUntilEnded() {
+      ended.wait()
+      ended.signal()
+    }
+  }
+
   private struct State {
-    var daemons: [String: Process] = [:]
+    var daemons: [String: Daemon] = [:]
     var restarts = 0
     var isStopping = false
   }
@@ -37,13 +55,15 @@ final class LocalFleet: Sendable {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
 
     let output = Pipe()
-    let coordinator = try Self.daemon(
-      program, Self.coordinatorArguments(folder, listen: "127.0.0.1:0"),
-      log: Self.log("coordinator", in: settings.folder))
-    coordinator.standardOutput = output
-    try coordinator.run()
+    let coordinator = Daemon(
+      try Self.process(
+        program, Self.coordinatorArguments(folder, listen: "127.0.0.1:0"),
+        log: Self.log("coordinator", in: settings.folder)
+      ))
+    coordinator.process.standardOutput = output
+    try coordinator.process.run()
     guard let address = Self.address(in: output) else {
-      coordinator.waitUntilExit()
+      coordinator.waitUntilEnded()
       throw WorkError(
         "the coordinator did not start: \(Self.lastLines(of: Self.log("coordinator", in: settings.folder)))")
     }
@@ -59,10 +79,10 @@ final class LocalFleet: Sendable {
       return state.daemons
     }
     let workers = daemons.filter { $0.key != "coordinator" }.map(\.value)
-    for process in workers { process.terminate() }
-    for process in workers { process.waitUntilExit() }
-    daemons["coordinator"]?.terminate()
-    daemons["coordinator"]?.waitUntilExit()
+    for daemon in workers { daemon.process.terminate() }
+    for daemon in workers { daemon.waitUntilEnded() }
+    daemons["coordinator"]?.process.terminate()
+    daemons["coordinator"]?.waitUntilEnded()
   }
 
   private static func coordinatorArguments(_ folder: URL, listen: String) -> [String] {
@@ -79,15 +99,15 @@ final class LocalFleet: Sendable {
   }
 
   private func start(_ name: String, arguments: [String]) throws {
-    let process = try Self.daemon(program, arguments, log: Self.log(name, in: settings.folder))
-    try process.run()
-    supervise(name, process, arguments: arguments)
+    let daemon = Daemon(try Self.process(program, arguments, log: Self.log(name, in: settings.folder)))
+    try daemon.process.run()
+    supervise(name, daemon, arguments: arguments)
   }
 
-  private func supervise(_ name: String, _ process: Process, arguments: [String]) {
-    state.withLock { $0.daemons[name] = process }
+  private func supervise(_ name: String, _ daemon: Daemon, arguments: [String]) {
+    state.withLock { $0.daemons[name] = daemon }
     Thread.detachNewThread { [self] in
-      process.waitUntilExit()
+      daemon.waitUntilEnded()
       let startsAgain = state.withLock { state in
         guard !state.isStopping, state.restarts < Self.restartLimit else { return false }
         state.restarts += 1
@@ -100,7 +120,7 @@ final class LocalFleet: Sendable {
     }
   }
 
-  private static func daemon(_ program: URL, _ arguments: [String], log: URL) throws -> Process {
+  private static func process(_ program: URL, _ arguments: [String], log: URL) throws -> Process {
     if !FileManager.default.fileExists(atPath: log.path) {
       _ = FileManager.default.createFile(atPath: log.path, contents: nil, attributes: [.posixPermissions: 0o600])
     }

@@ -19,7 +19,7 @@ enum StatusText {
     let rows = status.jobs.map { job in
       [
         job.job.short, job.stage.rawValue, job.title, job.state, job.worker ?? "", "\(job.attempts)",
-        job.reason ?? (job.state == "leased" ? job.epochs.map(progress) : nil) ?? "",
+        job.reason ?? (job.state == "running" ? job.epochs.map(progress) : nil) ?? "",
       ]
     }
     return overview([status.summary]) + "\n\n" + textTable([header] + rows, rightAligned: [5])
@@ -42,7 +42,7 @@ enum StatusText {
     let failed = jobs.failed > 0 ? ", \(jobs.failed) failed" : ""
     let done = "\(jobs.succeeded) of \(jobs.total) jobs done"
     let head = "\(status.summary.sweep): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
-    let running = status.jobs.filter { $0.state == "leased" }
+    let running = status.jobs.filter { $0.state == "running" }
     return [head]
       + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }
   }

@@ -55,7 +55,7 @@ struct SweepProgress {
     for job in status.jobs {
       let now = (state: job.state, epoch: job.epochs?.epoch ?? 0)
       let before = last.updateValue(now, forKey: job.job)
-      if let epochs = job.epochs, job.state == "leased", epochs.epoch != before?.epoch {
+      if let epochs = job.epochs, job.state == "running", epochs.epoch != before?.epoch {
         lines.append("\(StatusText.title(job)): \(StatusText.progress(epochs))")
       }
       guard before?.state != job.state, ["succeeded", "failed", "cancelled"].contains(job.state) else { continue }

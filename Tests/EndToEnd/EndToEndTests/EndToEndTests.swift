@@ -1,1 +1,173 @@
+import Foundation
 import Testing
+
+/// The real binary, as a user would call it.
+@Suite(.serialized) struct EndToEndTests {
+  @Test func wrongCallsAreRefusedWithTheNearestWord() throws {
+    let unknown = try greensweep(["statsu"])
+    #expect(unknown.status == 2)
+    #expect(unknown.errors.contains("did you mean 'status'?"))
+    let option = try greensweep(["train", "data.yaml", "--epoch", "3"])
+    #expect(option.status == 2)
+    #expect(option.errors.contains("did you mean '--epochs'?"))
+    #expect(try greensweep(["bench", "train", "--help"]).output.contains("--image-size"))
+  }
+
+  @Test func modelInfoTellsThePublishedFigures() throws {
+    let result = try greensweep(["model", "info", "mobilenetv2", "--nc", "14", "--json"])
+    let info = try JSONDecoder().decode(ModelInfo.self, from: Data(result.output.utf8))
+    #expect(info.parameters == 2_939_003)
+    #expect(info.parameters_fused == 2_936_331)
+    #expect(abs(info.gflops - 7.14) < 0.005)
+    #expect(info.layers == 325)
+  }
+
+  @Test func mistakesInASweepFileAreRefusedBeforeAnythingRuns() throws {
+    let folder = try TemporaryFolder()
+    try "name: x\ndataset: data.yaml\ngird: {backbone: yolov5n}\n".write(
+      to: folder.url("sweep.yaml"), atomically: true, encoding: .utf8)
+    let result = try greensweep(["run", folder.path("sweep.yaml"), "--data", folder.path("run")])
+    #expect(result.status == 2)
+    #expect(result.errors.contains("sweep.yaml:3"))
+    #expect(result.errors.contains("grid"))
+    #expect(!FileManager.default.fileExists(atPath: folder.path("run")))
+  }
+
+  /// A worker and the coordinator are killed in mid-stage; the table and the best model's bytes are those of an
+  /// undisturbed run, and a second run has nothing left to do.
+  @Test(.timeLimit(.minutes(10))) func aSweepSurvivesKills() throws {
+    let folder = try TemporaryFolder()
+    let sample = [
+      "dataset", "sample", folder.path("data"), "--images", "32", "--val-images", "8", "--image-size", "96",
+    ]
+    #expect(try greensweep(sample).status == 0)
+    try """
+    name: kills
+    dataset: data/data.yaml
+    image_size: 64
+    batch_size: 8
+    nominal_batch_size: 8
+    grid:
+      backbone: yolov5n
+      sparsity_rate: 0.001
+      prune_ratio: [0, 0.3]
+    stages:
+      train: {epochs: 6}
+      sparsify: {epochs: 2}
+      finetune: {epochs: 2}
+    objectives: [maximize map50_95, minimize size_mb]
+    """.write(to: folder.url("sweep.yaml"), atomically: true, encoding: .utf8)
+
+    let calm = try greensweep(run(folder, "calm"))
+    #expect(calm.status == 0, "\(calm.errors)")
+    let again = try greensweep(run(folder, "calm"))
+    #expect(again.status == 0)
+    #expect(again.output == calm.output)
+
+    let disturbed = try start(run(folder, "disturbed"))
+    waitUntil("a checkpoint is stored") {
+      (try? String(contentsOf: folder.url("disturbed/worker-1.log"), encoding: .utf8))?.contains("attempt") == true
+        || (try? String(contentsOf: folder.url("disturbed/worker-2.log"), encoding: .utf8))?.contains("attempt") == true
+    }
+    Thread.sleep(forTimeInterval: 1)
+    for name in ["worker-1", "worker-2"] { killDaemon { $0.contains(folder.path("disturbed/\(name)")) } }
+    Thread.sleep(forTimeInterval: 1)
+    killDaemon { $0.contains("coordinator\0--data\0" + folder.path("disturbed/coordinator")) }
+    let result = disturbed.finish()
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.errors.contains("starting it again"))
+    #expect(try table(folder, "disturbed") == table(folder, "calm"))
+    let models = try FileManager.default.contentsOfDirectory(atPath: folder.path("calm/models")).sorted()
+    #expect(!models.isEmpty)
+    for model in models {
+      let bytes = FileManager.default.contents(atPath: folder.path("calm/models/\(model)"))
+      #expect(FileManager.default.contents(atPath: folder.path("disturbed/models/\(model)")) == bytes)
+    }
+  }
+
+  private struct ModelInfo: Decodable {
+    var parameters: Int
+    var parameters_fused: Int
+    var gflops: Double
+    var layers: Int
+  }
+
+  private func run(_ folder: TemporaryFolder, _ name: String) -> [String] {
+    ["run", folder.path("sweep.yaml"), "--data", folder.path(name), "--workers", "2", "--threads", "1"]
+  }
+
+  private func table(_ folder: TemporaryFolder, _ name: String) throws -> String {
+    try String(contentsOf: folder.url("\(name)/results.csv"), encoding: .utf8)
+  }
+}
+
+/// A folder that goes with the test.
+private final class TemporaryFolder {
+  private let root: URL
+
+  init() throws {
+    root = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(at: root) }
+
+  func url(_ name: String) -> URL { root.appending(path: name) }
+  func path(_ name: String) -> String { url(name).path }
+}
+
+private struct CallResult {
+  var status: Int32
+  var output: String
+  var errors: String
+}
+
+/// A running call whose output goes to files, so that no full pipe can stall it.
+private final class Call {
+  private let process = Process()
+  private let output: URL
+  private let errors: URL
+
+  init(_ arguments: [String]) throws {
+    let name = FileManager.default.temporaryDirectory.appending(path: "greensweep-call-\(UUID().uuidString)").path
+    output = URL(filePath: name + ".out")
+    errors = URL(filePath: name + ".err")
+    for file in [output, errors] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
+    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    process.executableURL = URL(filePath: tests).deletingLastPathComponent().appending(path: "greensweep")
+    process.arguments = arguments
+    process.standardOutput = try FileHandle(forWritingTo: output)
+    process.standardError = try FileHandle(forWritingTo: errors)
+    try process.run()
+  }
+
+  func finish() -> CallResult {
+    process.waitUntilExit()
+    defer { for file in [output, errors] { try? FileManager.default.removeItem(at: file) } }
+    return CallResult(
+      status: process.terminationStatus, output: (try? String(contentsOf: output, encoding: .utf8)) ?? "",
+      errors: (try? String(contentsOf: errors, encoding: .utf8)) ?? "")
+  }
+}
+
+private func start(_ arguments: [String]) throws -> Call { try Call(arguments) }
+private func greensweep(_ arguments: [String]) throws -> CallResult { try Call(arguments).finish() }
+
+private func waitUntil(_ what: String, _ condition: () -> Bool) {
+  for _ in 0..<600 {
+    if condition() { return }
+    Thread.sleep(forTimeInterval: 0.1)
+  }
+  Issue.record("waited a minute until \(what)")
+}
+
+/// SIGKILL to the processes whose arguments (separated by zero bytes) fit.
+private func killDaemon(_ fits: (String) -> Bool) {
+  for entry in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [] {
+    guard let pid = Int32(entry), pid != getpid(),
+      let bytes = FileManager.default.contents(atPath: "/proc/\(entry)/cmdline")
+    else { continue }
+    let arguments = String(decoding: bytes, as: UTF8.self)
+    if arguments.contains("--attached"), fits(arguments) { kill(pid, SIGKILL) }
+  }
+}
