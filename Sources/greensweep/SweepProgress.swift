@@ -1,7 +1,7 @@
+import Client
 import Fleet
 import Foundation
 import Sweep
-import Transport
 
 /// Shows a sweep until it ends: on a terminal one live line per running job, in a pipe a line per epoch and per job
 /// that has ended.
@@ -15,12 +15,15 @@ struct SweepProgress {
     self.sweep = sweep
   }
 
-  /// A coordinator that is away for a while is waited for.
+  /// A coordinator that is away, because it is being restarted, is waited for a minute.
   func followToTheEnd() async throws {
     var shownLines = 0
+    var lastHeard = ContinuousClock.now
     var last: [JobKey: (state: String, epoch: Int)] = [:]
     while true {
-      if let status = try await reachableStatus() {
+      let isPatient = ContinuousClock.now - lastHeard < .seconds(60)
+      if let status = try await reachableStatus(isPatient: isPatient) {
+        lastHeard = ContinuousClock.now
         if LiveLine.isTerminal {
           shownLines = redraw(StatusText.live(status, elapsedSeconds: elapsedSeconds), over: shownLines)
         } else {
@@ -34,10 +37,13 @@ struct SweepProgress {
 
   private var elapsedSeconds: Double { (ContinuousClock.now - start) / .seconds(1) }
 
-  private func reachableStatus() async throws -> SweepStatus? {
+  /// nil where the coordinator could not be asked; its own refusals are thrown.
+  private func reachableStatus(isPatient: Bool) async throws -> SweepStatus? {
     do {
       return try await connection.status(sweep)
-    } catch TransportError.closed {
+    } catch let error as ClientError {
+      throw error
+    } catch  where isPatient {
       return nil
     }
   }
