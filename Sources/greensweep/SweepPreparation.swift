@@ -49,7 +49,7 @@ struct SweepPreparation {
 
   private func path(_ file: String) -> String { URL(filePath: file, relativeTo: folder).path }
 
-  /// Packs the data set into `pack` unless it is there already for the same contents, and names all artifacts.
+  /// Packs the data set into `pack` and names all artifacts.
   func submission(packedAt pack: String, by client: OperatorClient) throws -> (
     SweepSubmission, [ArtifactDigest: String]
   ) {
