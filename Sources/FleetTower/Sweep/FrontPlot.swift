@@ -31,13 +31,15 @@ public struct FrontPlot: Sendable {
   private static let palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6a00", "#555555"]
 
   // Pixels.
-  private static let width = 960.0
+  private static let width = 1120.0
   private static let height = 540.0
   private static let left = 76.0
   private static let right = 610.0
   private static let top = 48.0
   private static let bottom = 476.0
   private static let legendLimit = 18
+  /// Letters of a name that the legend has room for.
+  private static let nameLimit = 37
 
   public var svg: String {
     let xScale = Scale(points.map(\.x), from: FrontPlot.left, to: FrontPlot.right)
@@ -112,22 +114,28 @@ public struct FrontPlot: Sendable {
     for (index, point) in front.enumerated() {
       let (cx, cy) = (xScale.pixel(point.x), yScale.pixel(point.y))
       let width = index < 9 ? 9.0 : 18.0
-      let candidates = FrontPlot.directions.map { dx, dy in
+      let candidates = FrontPlot.places.map { dx, dy in
         Box(around: cx + dx * (9 + width / 2), cy + dy * 15, width: width, height: 13)
       }
-      let box = candidates.first { candidate in !taken.contains { $0.overlaps(candidate) } } ?? candidates[0]
+      let free = candidates.firstIndex { candidate in !taken.contains { $0.overlaps(candidate) } } ?? 0
+      let box = candidates[free]
       taken.append(box)
-      lines.append(
-        text("\(index + 1)", box.x + width / 2, box.y + 11, "text-anchor=\"middle\" font-weight=\"bold\""))
+      let (x, y) = (box.x + width / 2, box.y + box.height / 2)
+      if free >= FrontPlot.directions.count { lines.append(line(cx, cy, x, y, "stroke=\"#999999\"")) }
+      lines.append(text("\(index + 1)", x, y + 4.5, "text-anchor=\"middle\" font-weight=\"bold\""))
     }
     return lines
   }
 
   /// Where a label may stand, as seen from its point; y grows downwards.
   private static let directions: [(Double, Double)] = [
-    (0.8, -0.8), (-0.8, -0.8), (0.8, 0.8), (-0.8, 0.8), (0, -1.1), (0, 1.1), (1.2, 0), (-1.2, 0), (1.8, -1.4),
-    (-1.8, 1.4),
+    (0.8, -0.8), (-0.8, -0.8), (0.8, 0.8), (-0.8, 0.8), (0, -1.1), (0, 1.1), (1.2, 0), (-1.2, 0),
   ]
+
+  /// The nearest first; the farther ones are joined to their point by a thin line.
+  private static let places: [(Double, Double)] = [1.0, 2, 3, 4].flatMap { reach in
+    directions.map { ($0.0 * reach, $0.1 * reach) }
+  }
 
   private func circle(_ point: Point, _ xScale: Scale, _ yScale: Scale, _ style: String) -> String {
     "<circle cx=\"\(px(xScale.pixel(point.x)))\" cy=\"\(px(yScale.pixel(point.y)))\" fill=\"\(point.color)\" \(style)>"
@@ -139,15 +147,23 @@ public struct FrontPlot: Sendable {
 
   private func legend(_ front: [Point]) -> [String] {
     let left = FrontPlot.right + 30
-    var lines = [text("On the front", left, FrontPlot.top + 4, "font-weight=\"bold\"")]
+    let heading = "text-anchor=\"end\" fill=\"#555\" font-size=\"12\""
+    let columns = (FrontPlot.width - 110, FrontPlot.width - 14)
+    var lines = [
+      text("On the front", left, FrontPlot.top + 4, "font-weight=\"bold\""),
+      text(self.y.metric.title, columns.0, FrontPlot.top + 4, heading),
+      text(x.metric.title, columns.1, FrontPlot.top + 4, heading),
+    ]
     for (index, point) in front.prefix(FrontPlot.legendLimit).enumerated() {
       let y = FrontPlot.top + 28 + Double(index) * 23
       lines.append(text("\(index + 1)", left + 16, y, "text-anchor=\"end\" font-weight=\"bold\""))
       lines.append(
         "<circle cx=\"\(px(left + 27))\" cy=\"\(px(y - 4.5))\" r=\"5\" fill=\"\(point.color)\"/>")
-      lines.append(text(name(of: point.row), left + 38, y, ""))
-      let values = "\(self.y.metric.format(point.y)) · \(x.metric.format(point.x))"
-      lines.append(text(values, FrontPlot.width - 14, y, "text-anchor=\"end\" fill=\"#555\" font-size=\"12\""))
+      let name = name(of: point.row)
+      let isLong = name.count > FrontPlot.nameLimit
+      lines.append(text(isLong ? String(name.prefix(FrontPlot.nameLimit - 1)) + "…" : name, left + 38, y, ""))
+      lines.append(text(self.y.metric.format(point.y), columns.0, y, heading))
+      lines.append(text(x.metric.format(point.x), columns.1, y, heading))
     }
     if front.count > FrontPlot.legendLimit {
       let y = FrontPlot.top + 28 + Double(FrontPlot.legendLimit) * 23
@@ -187,7 +203,7 @@ private struct Scale {
     }
     let air = (high - low) * 0.06
     let bounds = (low - air, high + air)
-    let step = Scale.roundStep((bounds.1 - bounds.0) / 6)
+    let step = Scale.roundStep((bounds.1 - bounds.0) / 8)
     let first = (bounds.0 / step.size).rounded(.up)
     let last = (bounds.1 / step.size).rounded(.down)
     ticks = stride(from: first, through: last, by: 1).map { $0 * step.size }
