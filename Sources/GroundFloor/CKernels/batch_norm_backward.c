@@ -114,44 +114,45 @@ void ck_batch_norm_backward_reduce(
 }
 
 CK_CLONES static void apply_rows(
-  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *by_du,
-  const float *by_z, const float *constant, long rows, long channels) {
+  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *mean,
+  const float *by_du, const float *by_z, const float *constant, long rows, long channels) {
   for (long r = 0; r < rows; r++) {
     float *d = dst + r * dst_stride;
     const float *g = du + r * du_stride, *x = z + r * z_stride;
-    CK_SIMD for (long c = 0; c < channels; c++) d[c] = g[c] * by_du[c] + (x[c] * by_z[c] + constant[c]);
+    CK_SIMD for (long c = 0; c < channels; c++) d[c] = g[c] * by_du[c] + ((x[c] - mean[c]) * by_z[c] + constant[c]);
   }
 }
 
 void ck_batch_norm_backward_apply(
-  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *by_du,
-  const float *by_z, const float *constant, long rows, long channels) {
+  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *mean,
+  const float *by_du, const float *by_z, const float *constant, long rows, long channels) {
   if (rows <= 0 || channels <= 0) return;
   const bool dense = dst_stride == channels && du_stride == channels && z_stride == channels;
   const long pixels = ck_pixels_per_row(rows, channels, dense);
   const long wide_rows = rows / pixels, width = channels * pixels, done = wide_rows * pixels;
-  float *wide = ck_scratch((size_t)(3 * width) * sizeof(float));
-  ck_repeat(wide, by_du, channels, pixels, 0);
-  ck_repeat(wide + width, by_z, channels, pixels, 0);
-  ck_repeat(wide + 2 * width, constant, channels, pixels, 0);
+  float *wide = ck_scratch((size_t)(4 * width) * sizeof(float));
+  ck_repeat(wide, mean, channels, pixels, 0);
+  ck_repeat(wide + width, by_du, channels, pixels, 0);
+  ck_repeat(wide + 2 * width, by_z, channels, pixels, 0);
+  ck_repeat(wide + 3 * width, constant, channels, pixels, 0);
   apply_rows(
     dst, dst_stride * pixels, du, du_stride * pixels, z, z_stride * pixels, wide, wide + width, wide + 2 * width,
-    wide_rows, width);
+    wide + 3 * width, wide_rows, width);
   apply_rows(
-    dst + done * dst_stride, dst_stride, du + done * du_stride, du_stride, z + done * z_stride, z_stride, by_du, by_z,
-    constant, rows - done, channels);
+    dst + done * dst_stride, dst_stride, du + done * du_stride, du_stride, z + done * z_stride, z_stride, mean, by_du,
+    by_z, constant, rows - done, channels);
 }
 
 void ck_batch_norm_backward_finish(
   float *gamma_gradient, float *beta_gradient, float *by_du, float *by_z, float *constant, const double *sum_du,
-  const double *sum_du_centred, long count, const float *gamma, const float *mean, const float *inverse_deviation,
-  long channels, bool accumulate) {
+  const double *sum_du_centred, long count, const float *gamma, const float *inverse_deviation, long channels,
+  bool accumulate) {
   for (long c = 0; c < channels; c++) {
     const double inverse = inverse_deviation[c], slope = gamma[c] * inverse;
     const double along = -slope * inverse * inverse * sum_du_centred[c] / (double)count;
     by_du[c] = (float)slope;
     by_z[c] = (float)along;
-    constant[c] = (float)(-slope * sum_du[c] / (double)count - along * mean[c]);
+    constant[c] = (float)(-slope * sum_du[c] / (double)count);
     gamma_gradient[c] = (accumulate ? gamma_gradient[c] : 0) + (float)(sum_du_centred[c] * inverse);
     beta_gradient[c] = (accumulate ? beta_gradient[c] : 0) + (float)sum_du[c];
   }

@@ -89,6 +89,6 @@ import Network
     }
     unsafe ck_batch_norm_backward_finish(
       memory.gradients.pointer + gamma, memory.gradients.pointer + beta, byGradient, byValue, constant, first(0),
-      second(0), rows, memory.values.pointer + gamma, mean, inverseDeviation, channels, accumulate)
+      second(0), rows, memory.values.pointer + gamma, inverseDeviation, channels, accumulate)
   }
 }

@@ -201,8 +201,8 @@ final class BackwardCompiler {
       builder.step(stage, reads: [du, z], writes: [target]) { program, chunk in
         unsafe ck_batch_norm_backward_apply(
           program.pointer(target, chunk), target.stride, program.pointer(du, chunk), du.stride,
-          program.pointer(z, chunk), z.stride, state.byGradient, state.byValue, state.constant, chunk.rows(z),
-          z.shape.channels)
+          program.pointer(z, chunk), z.stride, state.mean, state.byGradient, state.byValue, state.constant,
+          chunk.rows(z), z.shape.channels)
       }
     }
   }

@@ -11,9 +11,12 @@ import Training
 /// that follow from their tensors' names. The fixtures are float64; each tensor states how far two float32 runs of the
 /// reference were from it, and five times that is allowed.
 ///
-/// Known issue: a few tensors lie outside that, by up to 2.5 times for yolov5n with oneDNN on AVX2 and 5 times for
-/// MobileNetv2 on both backends. Until the cause is found every tensor has to lie within ten times the tolerance, and
-/// what lies beyond the tolerance itself is reported as known.
+/// Known issue: in some runs a few tensors lie outside that, because five steps are not a continuous function of their
+/// rounding. Two places were traced, both with yolov5n. Adam's first step has the sign of the gradient: that of
+/// `model.3.conv.weight[7389]` is 5e-7 of the tensor's root mean square, so its sign is rounding. And in the fifth step
+/// of plain SGD two values of an SPPF window tie to rounding, so the gradient goes to one pixel or the other. Which runs
+/// meet this depends on the order of sums: processor, threads and backend. Therefore nineteen of twenty tensors have to
+/// be within the tolerance in every run, all within ten times of it, and what lies beyond it is reported as known.
 @Suite("Golden: training steps")
 struct TrainStepsTests {
   static let runCases = Runtime.availableBackends.flatMap { backend in
@@ -53,40 +56,44 @@ struct TrainStepsTests {
       let items = try run.gradients(step: step)
       let expected = json["losses"]["f64"][step].doubles
       let losses = [2 * items.sum, items.box, items.objectness, items.classification]
-      let noise = 5 * json["losses"]["noise_per_step"][step].double + 1e-6
-      expectClose(losses, expected, absolute: 10 * noise, "losses of step \(step)")
-      withKnownIssue("outside the reference's tolerance", isIntermittent: true) {
-        expectClose(losses, expected, absolute: noise, "losses of step \(step)")
-      } when: {
-        model == "MobileNetv2"
-      }
+      let tolerance = 5 * json["losses"]["noise_per_step"][step].double + 1e-6
+      let excess = zip(losses, expected).map { abs($0 - $1) / tolerance }.worst
+      if step == 0 { #expect(excess <= 1, "losses of the first step") }
+      check(excess, "losses of step \(step)")
       update.apply(settings, epoch: isSparse ? setup["epoch"].int : 0)
     }
 
+    var (compared, outside) = (0, 0)
     let skipped = Set(json["parameters_with_zero_true_gradient"].strings)
     for (parameters, key) in [
       (run.memory.parameters(), "after_step5"), (update.average.parameters(), "ema_after_step5"),
     ] where json.has(key) {
       for (name, fingerprint) in json[key].object.sorted(by: { $0.key < $1.key }) {
         guard !skipped.contains(name), fingerprint.has("l2"), let tensor = parameters[name] else { continue }
-        compare(tensor.values, fingerprint, "\(key) \(name)", slack: 10)
-        withKnownIssue("outside the reference's tolerance", isIntermittent: true) {
-          compare(tensor.values, fingerprint, "\(key) \(name)")
-        } when: {
-          model == "MobileNetv2" || backend == .oneDNN
-        }
+        let excess = excess(tensor.values, fingerprint)
+        compared += 1
+        if excess > 1 { outside += 1 }
+        check(excess, "\(key) \(name)")
       }
     }
+    #expect(compared > 0 && outside * 20 <= compared, "\(outside) of \(compared) tensors are outside")
   }
 
-  private func compare(_ values: [Float], _ expected: JSON, _ what: String, slack: Double = 1) {
+  /// How many times the tolerance the worst of a tensor's norm and first values lies from the fixture's.
+  private func excess(_ values: [Float], _ expected: JSON) -> Double {
     let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
-    expectClose(
-      norm, expected["l2"].double, absolute: slack * (5 * expected["noise_l2"].double + 1e-6), relative: 1e-6,
-      "\(what) norm")
-    expectClose(
-      Array(values.prefix(8)), expected["first8"].floats, absolute: slack * (5 * expected["noise_max"].double + 1e-6),
-      what)
+    let l2 = expected["l2"].double
+    let normTolerance = 5 * expected["noise_l2"].double + 1e-6 + 1e-6 * l2
+    let tolerance = 5 * expected["noise_max"].double + 1e-6
+    let off = zip(values, expected["first8"].floats).map { abs(Double($0) - Double($1)) / tolerance }
+    return ([abs(norm - l2) / normTolerance] + off).worst
+  }
+
+  private func check(_ excess: Double, _ what: String) {
+    #expect(excess <= 10, "\(what)")
+    withKnownIssue("outside the reference's tolerance", isIntermittent: true) {
+      #expect(excess <= 1, "\(what)")
+    }
   }
 
   /// A network in training on the fixtures' images.
@@ -115,4 +122,9 @@ struct TrainStepsTests {
       return items
     }
   }
+}
+
+extension [Double] {
+  /// The largest; NaN counts as infinite.
+  fileprivate var worst: Double { lazy.map { $0.isNaN ? .infinity : $0 }.max() ?? 0 }
 }

@@ -183,8 +183,8 @@ private struct Layer {
     var (byDu, byZ, constant) = (dGamma, dGamma, dGamma)
     for accumulate in [false, true] {
       unsafe ck_batch_norm_backward_finish(
-        &dGamma, &dBeta, &byDu, &byZ, &constant, sum, sumCentred, z.rows, layer.gamma, layer.batchMean, layer.inverse,
-        channels, accumulate)
+        &dGamma, &dBeta, &byDu, &byZ, &constant, sum, sumCentred, z.rows, layer.gamma, layer.inverse, channels,
+        accumulate)
     }
     var expected = Map(z.values, channels: channels)
     unsafe ck_normalize_activate(
@@ -193,7 +193,8 @@ private struct Layer {
     expectClose(Array(activated.values[..<half]), Array(expected.values[..<half]), absolute: 1e-6)
     var dz = Map("dz", rows: z.rows, channels: channels, slack: 1)
     unsafe ck_batch_norm_backward_apply(
-      &dz.memory, dz.stride, du.memory, du.stride, z.memory, z.stride, byDu, byZ, constant, z.rows, channels)
+      &dz.memory, dz.stride, du.memory, du.stride, z.memory, z.stride, layer.batchMean, byDu, byZ, constant, z.rows,
+      channels)
     #expect(dz.isSlackUntouched && du.isSlackUntouched && activated.isSlackUntouched)
     return (dz.values, dGamma.map { Double($0) / 2 }, dBeta.map { Double($0) / 2 })
   }

@@ -101,7 +101,8 @@ import TestSupport
     for times in 1...2 {
       unsafe layout.unpack(dw.pointer, into: unpacked.pointer, accumulate: times == 2)
       expectClose(
-        unpacked.values().doubles, gradients.weights.map { $0 * Double(times) }, absolute: 4e-6 * weightScale,
+        unpacked.values().doubles, gradients.weights.map { $0 * Double(times) },
+        absolute: 2e-6 * weightScale * Double(times),
         "backward weights")
     }
   }

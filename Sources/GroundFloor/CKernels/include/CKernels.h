@@ -89,16 +89,17 @@ void ck_batch_norm_backward_reduce(
   const float *shift, long rows, long channels, ck_activation activation);
 
 /// From the sums over all `count` rows: the gradients of γ and β (added when `accumulate`), and the factors with which
-/// dL/dz = du·by_du + z·by_z + constant, that is γ·inverse_deviation·(du − Σdu/count − x̂·Σ(du·x̂)/count).
+/// dL/dz = du·by_du + (z − mean)·by_z + constant, that is γ·inverse_deviation·(du − Σdu/count − x̂·Σ(du·x̂)/count).
 void ck_batch_norm_backward_finish(
   float *gamma_gradient, float *beta_gradient, float *by_du, float *by_z, float *constant, const double *sum_du,
-  const double *sum_du_centred, long count, const float *gamma, const float *mean, const float *inverse_deviation,
-  long channels, bool accumulate);
+  const double *sum_du_centred, long count, const float *gamma, const float *inverse_deviation, long channels,
+  bool accumulate);
 
-/// `dst = du·by_du[c] + z·by_z[c] + constant[c]`. `dst` may be `du`.
+/// `dst = du·by_du[c] + (z − mean[c])·by_z[c] + constant[c]`. `dst` may be `du`. (With the mean's part inside the constant,
+/// two large terms would cancel where a channel's mean is far from zero.)
 void ck_batch_norm_backward_apply(
-  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *by_du,
-  const float *by_z, const float *constant, long rows, long channels);
+  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *mean,
+  const float *by_du, const float *by_z, const float *constant, long rows, long channels);
 
 // -------------------------------------------------------------------------------------------------- Moving and adding
 
