@@ -14,9 +14,9 @@ import Training
 /// Known issue: in some runs a few tensors lie outside that, because five steps are not a continuous function of their
 /// rounding. Two places were traced, both with yolov5n. Adam's first step has the sign of the gradient: that of
 /// `model.3.conv.weight[7389]` is 5e-7 of the tensor's root mean square, so its sign is rounding. And in the fifth step
-/// of plain SGD two values of an SPPF window tie to rounding, so the gradient goes to one pixel or the other. Which runs
-/// meet this depends on the order of sums: processor, threads and backend. Therefore nineteen of twenty tensors have to
-/// be within the tolerance in every run, all within ten times of it, and what lies beyond it is reported as known.
+/// of plain SGD two values of an SPPF window tie to rounding, so the gradient goes to one pixel or the other. Which
+/// runs meet this depends on the order of sums: processor, threads and backend. Therefore nineteen of twenty tensors
+/// have to be within the tolerance in every run, all within ten times of it, and what lies beyond is reported as known.
 @Suite("Golden: training steps")
 struct TrainStepsTests {
   static let runCases = Runtime.availableBackends.flatMap { backend in
