@@ -114,7 +114,10 @@ public struct ReferenceExecutor {
       return map
     case .linear(let l): return multiply(node.name, l, inputs[0])
     case .maxPool(let p):
-      return pooled(inputs[0], kernel: p.kernel, stride: p.stride, padding: p.padding)
+      return pooled(inputs[0], kernel: p.kernel, stride: p.stride, padding: p.padding) { $0.max()! }
+    case .averagePool(let p):
+      let area = Double(p.kernel * p.kernel)
+      return pooled(inputs[0], kernel: p.kernel, stride: p.stride, padding: p.padding) { $0.reduce(0, +) / area }
     case .globalAveragePool:
       let s = inputs[0].shape
       var map = Map(shape: [s[0], s[1], 1, 1])
@@ -228,7 +231,10 @@ public struct ReferenceExecutor {
     return output
   }
 
-  private func pooled(_ input: Map, kernel: Int, stride: Int, padding: Int) -> Map {
+  /// - Parameter reduce: of the values in a window that lie inside the map.
+  private func pooled(
+    _ input: Map, kernel: Int, stride: Int, padding: Int, _ reduce: ([Double]) -> Double
+  ) -> Map {
     let (n, c, h, w) = (input.shape[0], input.shape[1], input.shape[2], input.shape[3])
     let (outH, outW) = ((h + 2 * padding - kernel) / stride + 1, (w + 2 * padding - kernel) / stride + 1)
     var output = Map(shape: [n, c, outH, outW])
@@ -237,8 +243,8 @@ public struct ReferenceExecutor {
         for x in 0..<outW {
           let rows = max(y * stride - padding, 0)..<min(y * stride - padding + kernel, h)
           let columns = max(x * stride - padding, 0)..<min(x * stride - padding + kernel, w)
-          output.values[(plane * outH + y) * outW + x] =
-            rows.lazy.flatMap { row in columns.lazy.map { input.values[(plane * h + row) * w + $0] } }.max()!
+          output.values[(plane * outH + y) * outW + x] = reduce(
+            rows.flatMap { row in columns.map { input.values[(plane * h + row) * w + $0] } })
         }
       }
     }

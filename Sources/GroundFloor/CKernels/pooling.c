@@ -165,6 +165,87 @@ void ck_max_pool_backward(
   ck_run(max_pool_backward_body, &t, images * blocks, height * width * channel_block);
 }
 
+// ---------------------------------------------------------------------------------------------------- Average windows
+
+typedef struct {
+  float *dst;
+  const float *src;
+  long dst_stride, src_stride, channels;
+  axis rows, columns;
+  bool accumulate;
+} window_task;
+
+/// Items are output lines, counted over the images.
+CK_CLONES static void average_windows_body(const void *context, long begin, long end, int part) {
+  const window_task *t = context;
+  const axis rows = t->rows, columns = t->columns;
+  const float share = 1.0f / (float)(rows.kernel * columns.kernel);
+  (void)part;
+  for (long line = begin; line < end; line++) {
+    const long image = line / rows.out_size, top = line % rows.out_size * rows.stride - rows.padding;
+    for (long ow = 0; ow < columns.out_size; ow++) {
+      const long left = ow * columns.stride - columns.padding;
+      float *restrict dst = t->dst + (line * columns.out_size + ow) * t->dst_stride;
+      memset(dst, 0, (size_t)t->channels * sizeof(float));
+      for (long h = ck_max(0, top); h < ck_min(rows.size, top + rows.kernel); h++) {
+        for (long w = ck_max(0, left); w < ck_min(columns.size, left + columns.kernel); w++) {
+          const float *restrict src = t->src + ((image * rows.size + h) * columns.size + w) * t->src_stride;
+          for (long c = 0; c < t->channels; c++) dst[c] += src[c];
+        }
+      }
+      for (long c = 0; c < t->channels; c++) dst[c] *= share;
+    }
+  }
+}
+
+void ck_average_windows(
+  float *dst, long dst_stride, const float *src, long src_stride, long images, long height, long width,
+  long channels, long kernel, long stride, long padding) {
+  window_task t = {
+    .dst = dst, .src = src, .dst_stride = dst_stride, .src_stride = src_stride, .channels = channels,
+    .rows = make_axis(height, kernel, stride, padding), .columns = make_axis(width, kernel, stride, padding)};
+  ck_run(
+    average_windows_body, &t, images * t.rows.out_size, t.columns.out_size * channels * kernel * kernel);
+}
+
+/// The windows along one axis that hold `position`, from here to there.
+CK_INLINE long first_window(axis a, long position) {
+  return (ck_max(0, position + a.padding - a.kernel + 1) + a.stride - 1) / a.stride;
+}
+CK_INLINE long end_window(axis a, long position) { return ck_min(a.out_size, (position + a.padding) / a.stride + 1); }
+
+/// Items are lines of the destination, counted over the images: each gathers from the windows that hold it.
+CK_CLONES static void average_windows_backward_body(const void *context, long begin, long end, int part) {
+  const window_task *t = context;
+  const axis rows = t->rows, columns = t->columns;
+  const float share = 1.0f / (float)(rows.kernel * columns.kernel);
+  (void)part;
+  for (long line = begin; line < end; line++) {
+    const long image = line / rows.size, h = line % rows.size;
+    for (long w = 0; w < columns.size; w++) {
+      float *restrict dst = t->dst + (line * columns.size + w) * t->dst_stride;
+      if (!t->accumulate) memset(dst, 0, (size_t)t->channels * sizeof(float));
+      for (long oh = first_window(rows, h); oh < end_window(rows, h); oh++) {
+        for (long ow = first_window(columns, w); ow < end_window(columns, w); ow++) {
+          const float *restrict gradient =
+            t->src + ((image * rows.out_size + oh) * columns.out_size + ow) * t->src_stride;
+          for (long c = 0; c < t->channels; c++) dst[c] += gradient[c] * share;
+        }
+      }
+    }
+  }
+}
+
+void ck_average_windows_backward(
+  float *dst, long dst_stride, const float *gradient, long gradient_stride, long images, long height, long width,
+  long channels, long kernel, long stride, long padding, bool accumulate) {
+  window_task t = {
+    .dst = dst, .src = gradient, .dst_stride = dst_stride, .src_stride = gradient_stride, .channels = channels,
+    .rows = make_axis(height, kernel, stride, padding), .columns = make_axis(width, kernel, stride, padding),
+    .accumulate = accumulate};
+  ck_run(average_windows_backward_body, &t, images * height, width * channels * kernel * kernel);
+}
+
 // --------------------------------------------------------------------------------- Averages, factors, sums of channels
 
 typedef struct {

@@ -59,7 +59,8 @@ final class InferenceCompiler {
       }
     case .upsample(let factor): builder.upsample(inputs[0], into: output, factor: factor, stage: 0)
     case .maxPool(let p): builder.maxPool(inputs[0], into: output, winner: nil, p, stage: 0)
-    case .globalAveragePool: builder.averagePool(inputs[0], into: output, stage: 0)
+    case .averagePool(let p): builder.averagePool(inputs[0], into: output, p, stage: 0)
+    case .globalAveragePool: builder.globalAveragePool(inputs[0], into: output, stage: 0)
     case .scale: builder.scale(inputs[0], by: inputs[1], into: output, stage: 0)
     case .slice(let start, let count):
       builder.copy(inputs[0].channels(start..<start + count), into: output, stage: 0)

@@ -88,7 +88,16 @@ extension ProgramBuilder {
     }
   }
 
-  func averagePool(_ source: MapView, into destination: MapView, stage: Int) {
+  func averagePool(_ source: MapView, into destination: MapView, _ pool: AveragePool, stage: Int) {
+    step(stage, reads: [source], writes: [destination]) { program, chunk in
+      unsafe ck_average_windows(
+        program.pointer(destination, chunk), destination.stride, program.pointer(source, chunk), source.stride,
+        chunk.count, source.shape.height, source.shape.width, source.shape.channels, pool.kernel, pool.stride,
+        pool.padding)
+    }
+  }
+
+  func globalAveragePool(_ source: MapView, into destination: MapView, stage: Int) {
     step(stage, reads: [source], writes: [destination]) { program, chunk in
       unsafe ck_average_pool(
         program.pointer(destination, chunk), program.pointer(source, chunk), source.stride, chunk.count,

@@ -138,6 +138,15 @@ final class BackwardCompiler {
         }
       }
     case .maxPool(let p): maxPool(index, p, gradient)
+    case .averagePool(let p):
+      contribute(to: node.inputs[0], stage: stage, accumulates: true) { stage, target, adds in
+        builder.step(stage, reads: [gradient] + (adds ? [target] : []), writes: [target]) { program, chunk in
+          unsafe ck_average_windows_backward(
+            program.pointer(target, chunk), target.stride, program.pointer(gradient, chunk), gradient.stride,
+            chunk.count, target.shape.height, target.shape.width, target.shape.channels, p.kernel, p.stride, p.padding,
+            adds)
+        }
+      }
     case .globalAveragePool:
       let dense = forward.dense(gradient, stage: stage)
       contribute(to: node.inputs[0], stage: stage, accumulates: true) { stage, target, adds in

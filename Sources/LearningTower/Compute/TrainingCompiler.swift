@@ -176,9 +176,13 @@ final class TrainingCompiler {
       winners[index] = winner
       builder.maxPool(realize(node.inputs[0], stage: stage), into: view, winner: winner, p, stage: stage)
       return .stored(view)
+    case .averagePool(let p):
+      let view = output()
+      builder.averagePool(realize(node.inputs[0], stage: stage), into: view, p, stage: stage)
+      return .stored(view)
     case .globalAveragePool:
       let view = output()
-      builder.averagePool(realize(node.inputs[0], stage: stage), into: view, stage: stage)
+      builder.globalAveragePool(realize(node.inputs[0], stage: stage), into: view, stage: stage)
       return .stored(view)
     case .scale:
       let view = output()

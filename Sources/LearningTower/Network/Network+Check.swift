@@ -68,6 +68,7 @@ extension Operation {
     case .linear(let l): return channels ~= l.inputCount && channels ~= l.outputCount
     case .upsample(let factor): return 1...64 ~= factor
     case .maxPool(let p): return side ~= p.kernel && side ~= p.stride && 0...1024 ~= p.padding
+    case .averagePool(let p): return side ~= p.kernel && side ~= p.stride && 0...1024 ~= p.padding
     case .slice(let start, let count): return 0...1_000_000 ~= start && channels ~= count
     case .shuffle(let groups): return channels ~= groups
     case .activation, .add, .concat, .globalAveragePool, .scale: return true

@@ -6,8 +6,9 @@ extension Network {
   /// 0.1.1: counted on a map of one largest stride (32 pixels) and scaled by area, so that squeeze-excite's linear
   /// layers count as often as there are such squares in the image.
   ///
-  /// Counted, twice each: convolution = output values × inputs per value (bias free); batch norm 4 and nearest upsample
-  /// 1 per value; linear = inputs × outputs; global average pool = (area + 1) per channel. The rest is free.
+  /// Counted, twice each: convolution = output values × inputs per value (bias free); batch norm 4, nearest upsample
+  /// and average pool 1 per value; linear = inputs × outputs; global average pool = (area + 1) per channel. The rest is
+  /// free.
   public func gflops(imageSize: Int) throws(NetworkError) -> Double {
     let side = detect.strides.max() ?? 32
     let shapes = try shapes(height: side, width: side)
@@ -16,7 +17,7 @@ extension Network {
       switch node.operation {
       case .convolution(let c): operations += shape.count * (c.inputChannels / c.groups) * c.kernel * c.kernel
       case .batchNorm: operations += 4 * shape.count
-      case .upsample: operations += shape.count
+      case .upsample, .averagePool: operations += shape.count
       case .linear(let l): operations += l.inputCount * l.outputCount
       case .globalAveragePool:
         let input = shapes[node.inputs[0]]

@@ -84,7 +84,8 @@ extension Operation {
         spec("running_mean", [b.channels], .runningMean), spec("running_var", [b.channels], .runningVariance),
         spec("num_batches_tracked", [], .batchCount),
       ]
-    case .image, .activation, .add, .concat, .upsample, .maxPool, .globalAveragePool, .scale, .slice, .shuffle:
+    case .image, .activation, .add, .concat, .upsample, .maxPool, .averagePool, .globalAveragePool, .scale, .slice,
+      .shuffle:
       return []
     }
   }

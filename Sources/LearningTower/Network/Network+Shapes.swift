@@ -70,6 +70,8 @@ extension Node {
       return MapShape(channels: first.channels, height: first.height * factor, width: first.width * factor)
     case .maxPool(let p):
       return try resized(first, kernel: p.kernel, stride: p.stride, padding: p.padding, channels: first.channels)
+    case .averagePool(let p):
+      return try resized(first, kernel: p.kernel, stride: p.stride, padding: p.padding, channels: first.channels)
     case .globalAveragePool: return MapShape(channels: first.channels, height: 1, width: 1)
     case .linear(let l):
       guard l.inputCount == first.count else { throw fail("expects \(l.inputCount) values and gets \(first.count)") }

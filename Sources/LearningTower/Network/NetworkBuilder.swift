@@ -79,6 +79,13 @@ public struct NetworkBuilder {
     return append(path, .globalAveragePool, of: [input], channels: channels(input))
   }
 
+  /// Padding is `kernel / 2`.
+  public mutating func averagePool(_ path: String, of input: Int, kernel: Int, stride: Int) -> Int {
+    module(path, "AvgPool2d")
+    let pool = AveragePool(kernel: kernel, stride: stride, padding: kernel / 2)
+    return append(path, .averagePool(pool), of: [input], channels: channels(input))
+  }
+
   public mutating func upsample(_ path: String, of input: Int, factor: Int = 2) -> Int {
     module(path, "Upsample")
     return append(path, .upsample(factor: factor), of: [input], channels: channels(input))

@@ -12,6 +12,7 @@ public enum Operation: Sendable, Hashable, Codable {
   /// Nearest-neighbour enlargement.
   case upsample(factor: Int)
   case maxPool(MaxPool)
+  case averagePool(AveragePool)
   /// Mean over `H × W`; output `C × 1 × 1`.
   case globalAveragePool
   /// A matrix product on a `C × 1 × 1` map.
@@ -69,6 +70,19 @@ public enum Activation: String, Sendable, Hashable, Codable, CaseIterable {
 }
 
 public struct MaxPool: Sendable, Hashable, Codable {
+  public var kernel: Int
+  public var stride: Int
+  public var padding: Int
+
+  public init(kernel: Int, stride: Int, padding: Int) {
+    self.kernel = kernel
+    self.stride = stride
+    self.padding = padding
+  }
+}
+
+/// Mean over a window, whose padding counts as zeros (PyTorch's `AvgPool2d`).
+public struct AveragePool: Sendable, Hashable, Codable {
   public var kernel: Int
   public var stride: Int
   public var padding: Int

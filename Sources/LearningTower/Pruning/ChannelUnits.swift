@@ -47,7 +47,7 @@ struct ChannelUnits {
       case .linear(let l):
         let channels = shapes[node.inputs[0]].channels
         if l.inputCount != channels { fixed.append((node.inputs[0], 0..<channels, .grouped)) }
-      case .batchNorm, .activation, .add, .upsample, .maxPool, .globalAveragePool, .scale:
+      case .batchNorm, .activation, .add, .upsample, .maxPool, .averagePool, .globalAveragePool, .scale:
         for input in node.inputs { for k in all { ties.tie((index, k), (input, k)) } }
       case .concat:
         var first = 0
@@ -99,7 +99,7 @@ struct ChannelUnits {
         case .add: isZero.append(none.indices.map { k in inputs.allSatisfy { $0[k] } })
         case .scale: isZero.append(none.indices.map { k in inputs.contains { $0[k] } })
         case .concat: isZero.append(inputs.flatMap { $0 })
-        case .upsample, .maxPool, .globalAveragePool: isZero.append(inputs[0])
+        case .upsample, .maxPool, .averagePool, .globalAveragePool: isZero.append(inputs[0])
         case .slice(let start, let count): isZero.append(Array(inputs[0][start..<(start + count)]))
         case .shuffle(let groups):
           isZero.append(none.indices.map { k in inputs[0][k % groups * (none.count / groups) + k / groups] })

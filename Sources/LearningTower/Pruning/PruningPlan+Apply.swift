@@ -80,7 +80,8 @@ extension ChannelUnits {
       case .slice(let start, _):
         let before = unitOf[node.inputs[0]][..<start].count { !isCut[$0] }
         result.nodes[index].operation = .slice(start: before, count: outputs)
-      case .image, .activation, .add, .concat, .upsample, .maxPool, .globalAveragePool, .scale, .shuffle: break
+      case .image, .activation, .add, .concat, .upsample, .maxPool, .averagePool, .globalAveragePool, .scale, .shuffle:
+        break
       }
     }
     return result
@@ -106,7 +107,9 @@ extension ChannelUnits {
         for tensor in ["weight", "bias", "running_mean", "running_var"] {
           result["\(node.name).\(tensor)"]?.keep(rows: rows)
         }
-      case .image, .activation, .add, .concat, .upsample, .maxPool, .globalAveragePool, .scale, .slice, .shuffle: break
+      case .image, .activation, .add, .concat, .upsample, .maxPool, .averagePool, .globalAveragePool, .scale, .slice,
+        .shuffle:
+        break
       }
     }
     return result

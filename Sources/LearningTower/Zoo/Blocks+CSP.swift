@@ -5,9 +5,9 @@ extension NetworkBuilder {
   /// Convolution, batch norm, activation (none: `nil`).
   mutating func conv(
     _ path: String, of input: Int, to channels: Int, kernel: Int = 1, stride: Int = 1, padding: Int? = nil,
-    groups: Int = 1, activation: Activation? = .silu
+    groups: Int = 1, activation: Activation? = .silu, type: String = "Conv"
   ) -> Int {
-    module(path, "Conv")
+    module(path, type)
     let map = convolution(
       "\(path).conv", of: input, to: channels, kernel: kernel, stride: stride, padding: padding, groups: groups)
     return self.activation("\(path).act", activation, of: batchNorm("\(path).bn", of: map))

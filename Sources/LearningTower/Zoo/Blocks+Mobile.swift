@@ -1,6 +1,6 @@
 import Network
 
-// The blocks of the study's other backbones.
+// The blocks of the other backbones.
 extension NetworkBuilder {
   /// Convolution and batch norm as neighbours `first` and `first + 1` of a `Sequential`.
   private mutating func convolutionNorm(
@@ -9,6 +9,17 @@ extension NetworkBuilder {
     let map = convolution(
       "\(path).\(first)", of: input, to: channels, kernel: kernel, stride: stride, groups: groups)
     return batchNorm("\(path).\(first + 1)", of: map)
+  }
+
+  // MARK: - MobileNet
+
+  /// 3×3 depthwise and 1×1 convolution, each with batch norm and ReLU (Howard et al. 2017, figure 3).
+  mutating func depthwiseSeparable(_ path: String, of input: Int, to channels: Int, stride: Int) -> Int {
+    module(path, "DepthwiseSeparable")
+    let map = conv(
+      "\(path).depthwise", of: input, to: self.channels(input), kernel: 3, stride: stride,
+      groups: self.channels(input), activation: .relu, type: "DWConv")
+    return conv("\(path).pointwise", of: map, to: channels, activation: .relu)
   }
 
   // MARK: - MobileNetV2
@@ -84,6 +95,32 @@ extension NetworkBuilder {
     let hidden = activation("\(path).fc.1", .relu, of: squeezed)
     let excited = linear("\(path).fc.2", of: hidden, to: channels(input))
     return scale("\(path).scale", input, by: activation("\(path).fc.3", .hardSigmoid, of: excited))
+  }
+
+  // MARK: - ShuffleNet
+
+  /// Grouped 1×1 convolution to a quarter of the channels, shuffle, 3×3 depthwise and grouped 1×1 convolution (Zhang et
+  /// al. 2018, figure 2 b and c). At stride 1 the input is added; at stride 2 its 3×3 average pool is concatenated, so
+  /// that the branch makes only the channels which are new.
+  mutating func shuffleUnit(
+    _ path: String, of input: Int, to channels: Int, stride: Int, groups: Int, entryGroups: Int
+  ) -> Int {
+    module(path, "ShuffleUnit")
+    let branch = "\(path).branch"
+    module(branch, "Sequential")
+    let (inputChannels, hidden) = (self.channels(input), channels / 4)
+    var map = convolutionNorm(branch, 0, of: input, to: hidden, groups: entryGroups)
+    map = shuffle("\(branch).shuffle", of: activation("\(branch).2", .relu, of: map), groups: groups)
+    map = convolutionNorm(branch, 3, of: map, to: hidden, kernel: 3, stride: stride, groups: hidden)
+    let own = stride == 1 ? channels : channels - inputChannels
+    map = convolutionNorm(branch, 5, of: map, to: own, groups: groups)
+    if stride == 1 {
+      map = add("\(path).add", of: [input, map])
+    } else {
+      let pooled = averagePool("\(path).pool", of: input, kernel: 3, stride: stride)
+      map = concat("\(path).concat", of: [pooled, map])
+    }
+    return activation("\(path).relu", .relu, of: map)
   }
 
   // MARK: - ShuffleNetV2

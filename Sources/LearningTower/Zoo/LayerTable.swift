@@ -27,18 +27,22 @@ struct LayerTable: Sendable {
 
 /// One row's block. Channel counts are before scaling.
 enum Block: Sendable {
-  case conv(Int, kernel: Int = 1, stride: Int = 1, padding: Int? = nil)
+  case conv(Int, kernel: Int = 1, stride: Int = 1, padding: Int? = nil, activation: Activation? = .silu)
   case c3(Int, shortcut: Bool = true)
   case sppf(Int)
   case upsample
   case concat
   case ghostConv(Int, kernel: Int = 1, stride: Int = 1)
   case c3Ghost(Int)
+  case depthwiseSeparable(Int, stride: Int)
   case invertedResidual(Int, stride: Int, expansion: Int)
   case hardSwishConv(Int, stride: Int)
   /// `hidden` is not scaled.
   case mobileNetV3(Int, hidden: Int, kernel: Int, stride: Int, squeezeExcite: Bool, activation: Activation)
-  case maxPoolStem(Int)
+  /// Channels become a multiple of `multiple`, for the groups that follow.
+  case maxPoolStem(Int, multiple: Int = 8)
+  /// Channels become a multiple of `8 · groups`.
+  case shuffleUnit(Int, stride: Int, groups: Int, entryGroups: Int? = nil)
   case shuffleBlock(Int, stride: Int)
 }
 
@@ -60,7 +64,9 @@ extension LayerTable {
       anchors: Self.anchors, strides: [8, 16, 32])
   }
 
-  private func scaled(_ channels: Int) -> Int { Int((Double(channels) * widthMultiple / 8).rounded(.up)) * 8 }
+  private func scaled(_ channels: Int, multiple: Int = 8) -> Int {
+    Int((Double(channels) * widthMultiple / Double(multiple)).rounded(.up)) * multiple
+  }
 
   /// C3 and its kind repeat inside; other blocks are repeated as a whole, in a `Sequential`.
   private func add(
@@ -81,8 +87,9 @@ extension LayerTable {
   private func add(_ block: Block, _ path: String, of inputs: [Int], to builder: inout NetworkBuilder) -> Int {
     let input = inputs[0]
     switch block {
-    case .conv(let channels, let kernel, let stride, let padding):
-      return builder.conv(path, of: input, to: scaled(channels), kernel: kernel, stride: stride, padding: padding)
+    case .conv(let channels, let kernel, let stride, let padding, let activation):
+      return builder.conv(
+        path, of: input, to: scaled(channels), kernel: kernel, stride: stride, padding: padding, activation: activation)
     case .c3, .c3Ghost: preconditionFailure("repeats inside itself")
     case .sppf(let channels): return builder.sppf(path, of: input, to: scaled(channels))
     case .upsample: return builder.upsample(path, of: input)
@@ -91,6 +98,8 @@ extension LayerTable {
       return builder.concat(path, of: inputs)
     case .ghostConv(let channels, let kernel, let stride):
       return builder.ghostConv(path, of: input, to: scaled(channels), kernel: kernel, stride: stride)
+    case .depthwiseSeparable(let channels, let stride):
+      return builder.depthwiseSeparable(path, of: input, to: scaled(channels), stride: stride)
     case .invertedResidual(let channels, let stride, let expansion):
       return builder.invertedResidual(path, of: input, to: scaled(channels), stride: stride, expansion: expansion)
     case .hardSwishConv(let channels, let stride):
@@ -99,7 +108,12 @@ extension LayerTable {
       return builder.mobileNetV3(
         path, of: input, to: scaled(channels), hidden: hidden, kernel: kernel, stride: stride,
         squeezeExcite: squeezeExcite, activation: activation)
-    case .maxPoolStem(let channels): return builder.maxPoolStem(path, of: input, to: scaled(channels))
+    case .maxPoolStem(let channels, let multiple):
+      return builder.maxPoolStem(path, of: input, to: scaled(channels, multiple: multiple))
+    case .shuffleUnit(let channels, let stride, let groups, let entryGroups):
+      return builder.shuffleUnit(
+        path, of: input, to: scaled(channels, multiple: 8 * groups), stride: stride, groups: groups,
+        entryGroups: entryGroups ?? groups)
     case .shuffleBlock(let channels, let stride):
       return builder.shuffleBlock(path, of: input, to: scaled(channels), stride: stride)
     }

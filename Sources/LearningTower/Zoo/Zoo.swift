@@ -43,7 +43,7 @@ public enum Zoo {
     .yolov5("yolov5m", depthMultiple: 0.67, widthMultiple: 0.75),
     .yolov5("yolov5l", depthMultiple: 1.0, widthMultiple: 1.0),
     .yolov5("yolov5x", depthMultiple: 1.33, widthMultiple: 1.25),
-    .mobileNetV2, .mobileNetV3Small, .mobileNetV3Large, .shuffleNetV2, .ghostNet,
+    .mobileNetV1, .mobileNetV2, .mobileNetV3Small, .mobileNetV3Large, .shuffleNetV1, .shuffleNetV2, .ghostNet,
   ]
 }
 

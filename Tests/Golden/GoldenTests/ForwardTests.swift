@@ -81,3 +81,41 @@ struct ForwardTests {
     }
   }
 }
+
+/// The families that have no fixture, against the plain network in double. Tolerances are those of the fixtures, whose
+/// logits reach 0.3 in evaluation; these reach 1.2.
+@Suite("Golden: forward of the families the reference lacks")
+struct PaperFamilyForwardTests {
+  static let names = ZooTests.families.filter { ZooTests.fixtureNames[$0] == nil }
+
+  @Test(arguments: Runtime.availableBackends, names)
+  func heads(backend: Runtime.Backend, name: String) throws {
+    let network = try Zoo.network(named: name, classCount: 14)
+    let parameters = network.goldenParameters
+    let images = DeterministicValues.images()
+    let runtime = try Runtime(backend: backend, threads: 2)
+    var reference = try ReferenceExecutor(network, parameters)
+    let inference = try InferencePlan(
+      network, parameters, batchSize: 2, imageHeight: 64, imageWidth: 64, runtime: runtime)
+    inference.run(nhwc(images).values)
+    for (level, head) in try reference.heads(images).enumerated() {
+      expectClose(
+        inference.withHead(level) { span in span.indices.map { span[$0] } },
+        plansOrder(Tensor(shape: head.shape, values: head.floats)), absolute: 1e-6, relative: 3e-6,
+        "evaluation, head \(level)")
+    }
+    let memory = try ParameterMemory(network, parameters, runtime: runtime)
+    let training = try TrainingPlan(memory, batchSize: 2, imageHeight: 64, imageWidth: 64)
+    training.forward(nhwc(images).values)
+    for (level, head) in try reference.heads(images, mode: .training).enumerated() {
+      let expected = plansOrder(Tensor(shape: head.shape, values: head.floats))
+      let actual = training.withHead(level) { span in span.indices.map { span[$0] } }
+      expectClose(actual, expected, absolute: 5e-4, "training, head \(level)")
+      #expect(relativeL2(actual, expected) <= 5e-4)
+    }
+    let statistics = memory.parameters()
+    for (name, expected) in reference.runningStatistics.sorted(by: { $0.key < $1.key }) {
+      expectClose(try #require(statistics[name]).values, expected.map(Float.init), absolute: 1.5e-5, name)
+    }
+  }
+}

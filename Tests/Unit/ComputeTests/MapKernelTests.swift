@@ -126,6 +126,37 @@ import TestSupport
     #expect(y.indices.allSatisfy { y[$0].isNaN == ($0 % 8 == 3) })
   }
 
+  @Test(arguments: [
+    (3, 2, 1, 8, 7, 24), (3, 2, 1, 1, 1, 3), (2, 2, 0, 6, 6, 5), (5, 1, 2, 7, 9, 70), (3, 3, 1, 10, 4, 13),
+  ])
+  func averagesWindows(kernel: Int, stride: Int, padding: Int, height: Int, width: Int, channels: Int) {
+    let shape = Reference.Shape(images: 2, height: height, width: width, channels: channels)
+    let pool = AveragePool(kernel: kernel, stride: stride, padding: padding)
+    let x = Map("x", rows: shape.rows, channels: channels, slack: 2)
+    let expected = Reference.averagePool(x.values.doubles, shape, pool)
+    let g = Map("g", rows: expected.shape.rows, channels: channels, slack: 3)
+    // Of a linear function: any step is exact.
+    let byInput = finiteDifferences(
+      of: { Reference.averagePool($0, shape, pool).values }, at: x.values.doubles, weights: g.values.doubles, step: 1)
+    for threads in 1...2 {
+      withThreads(threads) {
+        var y = Map("y", rows: expected.shape.rows, channels: channels, slack: 1)
+        unsafe ck_average_windows(
+          &y.memory, y.stride, x.memory, x.stride, 2, height, width, channels, kernel, stride, padding)
+        expectClose(y.values.doubles, expected.values, absolute: 4e-7)
+        var dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
+        let before = dx.values.doubles
+        for accumulate in [true, false] {
+          unsafe ck_average_windows_backward(
+            &dx.memory, dx.stride, g.memory, g.stride, 2, height, width, channels, kernel, stride, padding, accumulate)
+          expectClose(
+            dx.values.doubles, accumulate ? zip(before, byInput).map { $0 + $1 } : byInput, absolute: 1e-6)
+        }
+        #expect(y.isSlackUntouched && dx.isSlackUntouched)
+      }
+    }
+  }
+
   @Test(arguments: [(1, 1, 5), (3, 4, 70), (13, 7, 24), (40, 41, 16)])
   func poolsAveragesAndScales(height: Int, width: Int, channels: Int) {
     let shape = Reference.Shape(images: 3, height: height, width: width, channels: channels)

@@ -48,7 +48,8 @@ import TestSupport
     let biased = b.convolution("model.13.0", of: merged, to: 5, kernel: 3, hasBias: true)
     let fine = b.activation("model.13.1", .silu, of: biased)
     let down = block("14", of: fine, to: 4, kernel: 5, stride: 2, groups: 1, .silu)
-    let coarse = b.concat("model.15.concat", of: [down, mixed])
+    let averaged = b.averagePool("model.14.pool", of: fine, kernel: 3, stride: 2)
+    let coarse = b.concat("model.15.concat", of: [down, mixed, averaged])
     let anchor = [Anchor(width: 3, height: 5)]
     return b.network(
       name: "every operation", detectPath: "model.16", levels: [fine, coarse], classCount: 1,

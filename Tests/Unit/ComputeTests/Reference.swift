@@ -151,6 +151,15 @@ enum Reference {
     return (y, winners, output)
   }
 
+  /// Padding counts as zeros.
+  static func averagePool(_ x: [Double], _ input: Shape, _ p: AveragePool) -> (values: [Double], shape: Shape) {
+    let ones = Array(repeating: 1 / Double(p.kernel * p.kernel), count: input.channels * p.kernel * p.kernel)
+    return convolution(
+      x, input, weights: ones,
+      Convolution(
+        input.channels, input.channels, kernel: p.kernel, stride: p.stride, padding: p.padding, groups: input.channels))
+  }
+
   static func upsample(_ x: [Double], _ input: Shape, factor: Int) -> [Double] {
     var y: [Double] = []
     for n in 0..<input.images {

@@ -63,6 +63,7 @@ struct ReferenceNetwork {
     case .maxPool(let p):
       let (y, _, pooled) = Reference.maxPool(x, shape, p)
       return (y, pooled)
+    case .averagePool(let p): return Reference.averagePool(x, shape, p)
     case .globalAveragePool: return (Reference.averagePool(x, shape), sized(1, 1, shape.channels))
     case .scale: return (Reference.scaled(x, shape, factors: inputs[1].values), shape)
     case .slice(let start, let count):

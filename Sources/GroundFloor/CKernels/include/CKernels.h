@@ -150,6 +150,15 @@ void ck_max_pool_backward(
   float *dst, long dst_stride, const float *gradient, long gradient_stride, const uint8_t *winner, long images,
   long height, long width, long channels, long kernel, long stride, long padding, bool accumulate);
 
+/// Sum over each window / `kernel`²: padding counts as zeros. Sizes as in `ck_max_pool`. Not in place.
+void ck_average_windows(
+  float *dst, long dst_stride, const float *src, long src_stride, long images, long height, long width,
+  long channels, long kernel, long stride, long padding);
+/// `height × width` is that of `dst`.
+void ck_average_windows_backward(
+  float *dst, long dst_stride, const float *gradient, long gradient_stride, long images, long height, long width,
+  long channels, long kernel, long stride, long padding, bool accumulate);
+
 /// Mean over the `pixels` of each image: `dst` is `images × channels`, dense.
 void ck_average_pool(float *dst, const float *src, long src_stride, long images, long pixels, long channels);
 void ck_average_pool_backward(
