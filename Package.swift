@@ -1,5 +1,5 @@
 // swift-tools-version: 6.2
-// One package, one executable. Two towers on one ground floor: the learning tower knows no socket, the fleet tower no
+// One package, one executable to install. Two towers on one ground floor: the learning tower knows no socket, the fleet tower no
 // tensor; they meet only in `greensweep`. A target may import only what is listed for it here (Tests/TidyTests checks).
 
 import Foundation
@@ -116,6 +116,11 @@ let testTargets: [Target] = [
     ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
   tests("Tidy", "TidyTests", []),
+  .executableTarget(name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: common),
+  .executableTarget(
+    name: "fleet-benchmark", dependencies: ["Client", "Transport", "Wire", "Fleet", "Sweep", "greensweep"],
+    path: "Tests/FleetBenchmark", swiftSettings: common),
+  .executableTarget(name: "delay-relay", path: "Tests/DelayRelay", swiftSettings: common),
 ]
 
 let package = Package(

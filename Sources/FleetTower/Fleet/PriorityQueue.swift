@@ -1,14 +1,14 @@
 /// A binary heap: the smallest element first. Inlinable, because the simulator keeps its agenda in one.
-package struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
+public struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
   @usableFromInline var heap: [Element] = []
 
-  @inlinable package init() {}
+  @inlinable public init() {}
 
-  @inlinable package var first: Element? { heap.first }
-  @inlinable package var count: Int { heap.count }
-  @inlinable package var isEmpty: Bool { heap.isEmpty }
+  @inlinable public var first: Element? { heap.first }
+  @inlinable public var count: Int { heap.count }
+  @inlinable public var isEmpty: Bool { heap.isEmpty }
 
-  @inlinable package mutating func insert(_ element: Element) {
+  @inlinable public mutating func insert(_ element: Element) {
     heap.append(element)
     var child = heap.count - 1
     while child > 0 {
@@ -19,8 +19,8 @@ package struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
     }
   }
 
-  @discardableResult @inlinable
-  package mutating func removeFirst() -> Element {
+  @discardableResult
+  @inlinable public mutating func removeFirst() -> Element {
     heap.swapAt(0, heap.count - 1)
     let first = heap.removeLast()
     sink(0)
@@ -28,7 +28,7 @@ package struct PriorityQueue<Element: Comparable & Sendable>: Sendable {
   }
 
   /// Drops what is no longer wanted; costs as much as building the heap anew.
-  @inlinable package mutating func removeAll(where isUnwanted: (Element) -> Bool) {
+  @inlinable public mutating func removeAll(where isUnwanted: (Element) -> Bool) {
     heap.removeAll(where: isUnwanted)
     for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { sink(index) }
   }

@@ -1,21 +1,26 @@
-import Foundation
+import Sweep
 
-/// JSON as the fleet writes it, on the wire and in the journal: sorted keys, and figures that JSON has no word for (a
-/// loss that became NaN) as strings.
+/// JSON as the fleet writes it, on the wire and in the journal: members in the order their types declare them,
+/// dictionaries sorted, and figures that JSON has no word for (a loss that became NaN) as strings.
+///
+/// An encoder and a decoder of its own, because every job costs a coordinator five messages and records. Foundation's
+/// took most of its time, building a tree of boxed values each way; these write into and read from the bytes.
 public enum JSON {
   /// Encodes a value of the fleet, none of which can fail to be encoded.
   public static func encode(_ value: some Encodable) -> [UInt8] {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-    do { return Array(try encoder.encode(value)) } catch { preconditionFailure("a value without JSON: \(error)") }
+    let output = JSONOutput()
+    do {
+      try output.write(value, depth: 0)
+    } catch {
+      preconditionFailure("a value without JSON: \(error)")
+    }
+    output.close(to: 0)
+    return output.bytes
   }
 
+  /// - Throws: `DecodingError`
   public static func decode<Value: Decodable>(_ type: Value.Type, from bytes: some Collection<UInt8>) throws -> Value {
-    let decoder = JSONDecoder()
-    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-    return try decoder.decode(type, from: Data(bytes))
+    let document = try JSONDocument(Array(bytes))
+    return try JSONDecoding(document: document, node: 0).decode(type)
   }
 }

@@ -1,0 +1,212 @@
+import Sweep
+
+/// One value of a document, as the types that are decoded from it see it.
+struct JSONDecoding: Decoder {
+  let document: JSONDocument
+  let node: Int
+  var codingPath: [any CodingKey] { [] }
+  var userInfo: [CodingUserInfoKey: Any] { [:] }
+
+  var kind: JSONDocument.Kind { document.nodes[node].kind }
+
+  func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
+    guard kind == .object else { throw mismatch(type, "an object") }
+    return KeyedDecodingContainer(KeyedInput<Key>(value: self))
+  }
+
+  func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    guard kind == .array else { throw mismatch([Any].self, "a list") }
+    return UnkeyedInput(self)
+  }
+
+  func singleValueContainer() -> any SingleValueDecodingContainer { SingleInput(value: self) }
+
+  func mismatch(_ type: Any.Type, _ what: String) -> DecodingError {
+    .typeMismatch(type, DecodingError.Context(codingPath: [], debugDescription: "expected \(what), found \(kind)"))
+  }
+
+  func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+    if type == PlainValue.self { return try plain(node) as! Value }
+    if type == [String: PlainValue].self, kind == .object { return try members(node) as! Value }
+    return try Value(from: self)
+  }
+
+  func string() throws -> String {
+    guard let value = try document.string(node) else { throw mismatch(String.self, "a string") }
+    return value
+  }
+
+  func bool() throws -> Bool {
+    guard let value = document.bool(node) else { throw mismatch(Bool.self, "true or false") }
+    return value
+  }
+
+  func double() throws -> Double {
+    guard let value = document.double(node) else { throw mismatch(Double.self, "a number") }
+    return value
+  }
+
+  func integer<Value: FixedWidthInteger>(_ type: Value.Type) throws -> Value {
+    guard let value = document.integer(node, type) else { throw mismatch(type, "a whole number that fits") }
+    return value
+  }
+
+  private func plain(_ index: Int) throws -> PlainValue {
+    switch document.nodes[index].kind {
+    case .null: return .null
+    case .yes: return .bool(true)
+    case .no: return .bool(false)
+    case .string: return .string(try document.string(index) ?? "")
+    case .number:
+      if let value = document.integer(index, Int.self) { return .int(value) }
+      guard let value = document.double(index) else { throw JSONDocument.corrupted("no number") }
+      return .double(value)
+    case .object: return .object(try members(index))
+    case .array:
+      var values: [PlainValue] = []
+      var at = index + 1
+      while at < document.nodes[index].next {
+        values.append(try plain(at))
+        at = Int(document.nodes[at].next)
+      }
+      return .array(values)
+    }
+  }
+
+  private func members(_ index: Int) throws -> [String: PlainValue] {
+    var members: [String: PlainValue] = [:]
+    var at = index + 1
+    while at < document.nodes[index].next {
+      members[try document.string(at) ?? ""] = try plain(at + 1)
+      at = Int(document.nodes[at + 1].next)
+    }
+    return members
+  }
+}
+
+private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
+  let value: JSONDecoding
+  var codingPath: [any CodingKey] { [] }
+
+  /// Objects have few members: looking through them is quicker than a table.
+  private func find(_ name: String) -> JSONDecoding? {
+    let document = value.document
+    var at = value.node + 1
+    while at < document.nodes[value.node].next {
+      if document.isString(at, name) { return JSONDecoding(document: document, node: at + 1) }
+      at = Int(document.nodes[at + 1].next)
+    }
+    return nil
+  }
+
+  private func at(_ key: Key) throws -> JSONDecoding {
+    guard let member = find(key.stringValue) else {
+      throw DecodingError.keyNotFound(
+        key, DecodingError.Context(codingPath: [], debugDescription: "\(key.stringValue) is missing"))
+    }
+    return member
+  }
+
+  var allKeys: [Key] {
+    let document = value.document
+    var keys: [Key] = []
+    var at = value.node + 1
+    while at < document.nodes[value.node].next {
+      if let name = (try? document.string(at)) ?? nil, let key = Key(stringValue: name) { keys.append(key) }
+      at = Int(document.nodes[at + 1].next)
+    }
+    return keys
+  }
+
+  func contains(_ key: Key) -> Bool { find(key.stringValue) != nil }
+  func decodeNil(forKey key: Key) throws -> Bool { try at(key).kind == .null }
+  func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try at(key).bool() }
+  func decode(_ type: String.Type, forKey key: Key) throws -> String { try at(key).string() }
+  func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try at(key).double() }
+  func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try at(key).integer(type) }
+  func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try at(key).integer(type) }
+  func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try at(key).integer(type) }
+  func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value { try at(key).decode(type) }
+
+  func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type, forKey key: Key
+  ) throws -> KeyedDecodingContainer<Nested> { try at(key).container(keyedBy: type) }
+
+  func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
+    try at(key).unkeyedContainer()
+  }
+  func superDecoder() -> any Decoder { value }
+  func superDecoder(forKey key: Key) throws -> any Decoder { try at(key) }
+}
+
+private struct UnkeyedInput: UnkeyedDecodingContainer {
+  private let document: JSONDocument
+  private let end: Int
+  private var at: Int
+  private(set) var currentIndex = 0
+  let count: Int?
+  var codingPath: [any CodingKey] { [] }
+
+  init(_ value: JSONDecoding) {
+    document = value.document
+    at = value.node + 1
+    end = Int(document.nodes[value.node].next)
+    var count = 0
+    var element = at
+    while element < end {
+      element = Int(document.nodes[element].next)
+      count += 1
+    }
+    self.count = count
+  }
+
+  var isAtEnd: Bool { at >= end }
+
+  private mutating func next() throws -> JSONDecoding {
+    guard !isAtEnd else {
+      throw DecodingError.valueNotFound(
+        Any.self, DecodingError.Context(codingPath: [], debugDescription: "the list has only \(currentIndex) values"))
+    }
+    defer {
+      at = Int(document.nodes[at].next)
+      currentIndex += 1
+    }
+    return JSONDecoding(document: document, node: at)
+  }
+
+  mutating func decodeNil() -> Bool {
+    guard !isAtEnd, document.nodes[at].kind == .null else { return false }
+    at += 1
+    currentIndex += 1
+    return true
+  }
+
+  mutating func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try next().decode(type) }
+  mutating func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type
+  ) throws -> KeyedDecodingContainer<Nested> { try next().container(keyedBy: type) }
+  mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer { try next().unkeyedContainer() }
+  mutating func superDecoder() throws -> any Decoder { try next() }
+}
+
+private struct SingleInput: SingleValueDecodingContainer {
+  let value: JSONDecoding
+  var codingPath: [any CodingKey] { [] }
+
+  func decodeNil() -> Bool { value.kind == .null }
+  func decode(_ type: Bool.Type) throws -> Bool { try value.bool() }
+  func decode(_ type: String.Type) throws -> String { try value.string() }
+  func decode(_ type: Double.Type) throws -> Double { try value.double() }
+  func decode(_ type: Float.Type) throws -> Float { Float(try value.double()) }
+  func decode(_ type: Int.Type) throws -> Int { try value.integer(type) }
+  func decode(_ type: Int8.Type) throws -> Int8 { try value.integer(type) }
+  func decode(_ type: Int16.Type) throws -> Int16 { try value.integer(type) }
+  func decode(_ type: Int32.Type) throws -> Int32 { try value.integer(type) }
+  func decode(_ type: Int64.Type) throws -> Int64 { try value.integer(type) }
+  func decode(_ type: UInt.Type) throws -> UInt { try value.integer(type) }
+  func decode(_ type: UInt8.Type) throws -> UInt8 { try value.integer(type) }
+  func decode(_ type: UInt16.Type) throws -> UInt16 { try value.integer(type) }
+  func decode(_ type: UInt32.Type) throws -> UInt32 { try value.integer(type) }
+  func decode(_ type: UInt64.Type) throws -> UInt64 { try value.integer(type) }
+  func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try value.decode(type) }
+}

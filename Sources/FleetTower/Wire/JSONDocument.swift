@@ -1,0 +1,240 @@
+/// JSON text with the places of its values: one flat list, each value followed by what is inside it.
+///
+/// Whatever it is given, it takes no more than a few times the text's memory, and refuses what is nested too deep.
+struct JSONDocument {
+  enum Kind: UInt8 { case null, yes, no, number, string, array, object }
+
+  struct Node {
+    let kind: Kind
+    /// Of a string: escapes are in it.
+    var isEscaped = false
+    /// Where the text of a number or a string is, quotes left out.
+    let start: Int32
+    var end: Int32
+    /// The first value that is not inside this one. An object holds its keys (strings) and values in turn.
+    var next: Int32
+  }
+
+  static let depthLimit = 64
+
+  let bytes: [UInt8]
+  private(set) var nodes: [Node] = []
+
+  init(_ bytes: [UInt8]) throws {
+    self.bytes = bytes
+    guard bytes.count < 1 << 30 else { throw JSONDocument.corrupted("over a gigabyte of it") }
+    nodes.reserveCapacity(min(bytes.count / 8 + 1, 1 << 16))
+    var at = 0
+    try value(&at, depth: 0)
+    skipSpace(&at)
+    guard at == bytes.count else { throw JSONDocument.corrupted("something follows its end, at byte \(at)") }
+  }
+
+  static func corrupted(_ reason: String) -> DecodingError {
+    .dataCorrupted(DecodingError.Context(codingPath: [], debugDescription: "not JSON: \(reason)"))
+  }
+
+  private func skipSpace(_ at: inout Int) {
+    while at < bytes.count, [0x20, 0x0A, 0x0D, 0x09].contains(bytes[at]) { at += 1 }
+  }
+
+  private mutating func value(_ at: inout Int, depth: Int) throws {
+    skipSpace(&at)
+    guard at < bytes.count else { throw JSONDocument.corrupted("it ends too early") }
+    switch bytes[at] {
+    case UInt8(ascii: "{"): try container(&at, depth, .object, UInt8(ascii: "}"))
+    case UInt8(ascii: "["): try container(&at, depth, .array, UInt8(ascii: "]"))
+    case UInt8(ascii: "\""): try string(&at)
+    case UInt8(ascii: "t"): try word("true", .yes, &at)
+    case UInt8(ascii: "f"): try word("false", .no, &at)
+    case UInt8(ascii: "n"): try word("null", .null, &at)
+    default: try number(&at)
+    }
+  }
+
+  private mutating func add(_ kind: Kind, _ start: Int, _ end: Int, isEscaped: Bool = false) {
+    nodes.append(
+      Node(kind: kind, isEscaped: isEscaped, start: Int32(start), end: Int32(end), next: Int32(nodes.count + 1)))
+  }
+
+  private mutating func word(_ text: StaticString, _ kind: Kind, _ at: inout Int) throws {
+    let count = text.utf8CodeUnitCount
+    guard at + count <= bytes.count, bytes[at..<at + count].elementsEqual("\(text)".utf8) else {
+      throw JSONDocument.corrupted("an unknown word at byte \(at)")
+    }
+    add(kind, at, at + count)
+    at += count
+  }
+
+  private mutating func number(_ at: inout Int) throws {
+    let start = at
+    while at < bytes.count {
+      switch bytes[at] {
+      case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "."),
+        UInt8(ascii: "e"), UInt8(ascii: "E"):
+        at += 1
+        continue
+      default: break
+      }
+      break
+    }
+    guard at > start, at - start <= 400 else { throw JSONDocument.corrupted("no value at byte \(start)") }
+    add(.number, start, at)
+  }
+
+  private mutating func string(_ at: inout Int) throws {
+    let start = at + 1
+    var isEscaped = false
+    at = start
+    while at < bytes.count, bytes[at] != UInt8(ascii: "\"") {
+      guard bytes[at] >= 0x20 else { throw JSONDocument.corrupted("a control character at byte \(at)") }
+      if bytes[at] == UInt8(ascii: "\\") {
+        isEscaped = true
+        at += 1
+      }
+      at += 1
+    }
+    guard at < bytes.count else { throw JSONDocument.corrupted("a string without end at byte \(start)") }
+    add(.string, start, at, isEscaped: isEscaped)
+    at += 1
+  }
+
+  private mutating func container(_ at: inout Int, _ depth: Int, _ kind: Kind, _ end: UInt8) throws {
+    guard depth < Self.depthLimit else { throw JSONDocument.corrupted("nested over \(Self.depthLimit) deep") }
+    let index = nodes.count
+    add(kind, at, at)
+    at += 1
+    skipSpace(&at)
+    if at < bytes.count, bytes[at] == end {
+      at += 1
+    } else {
+      while true {
+        if kind == .object {
+          skipSpace(&at)
+          guard at < bytes.count, bytes[at] == UInt8(ascii: "\"") else {
+            throw JSONDocument.corrupted("no key at byte \(at)")
+          }
+          try string(&at)
+          skipSpace(&at)
+          guard at < bytes.count, bytes[at] == UInt8(ascii: ":") else {
+            throw JSONDocument.corrupted("no colon at byte \(at)")
+          }
+          at += 1
+        }
+        try value(&at, depth: depth + 1)
+        skipSpace(&at)
+        guard at < bytes.count, bytes[at] == UInt8(ascii: ",") || bytes[at] == end else {
+          throw JSONDocument.corrupted("no comma and no end at byte \(at)")
+        }
+        at += 1
+        if bytes[at - 1] == end { break }
+      }
+    }
+    nodes[index].end = Int32(at)
+    nodes[index].next = Int32(nodes.count)
+  }
+}
+
+// MARK: - Values
+
+extension JSONDocument {
+  /// The text of a string; nil when it is none.
+  func string(_ index: Int) throws -> String? {
+    let node = nodes[index]
+    guard node.kind == .string else { return nil }
+    let text = bytes[Int(node.start)..<Int(node.end)]
+    guard let string = String(validating: node.isEscaped ? try unescaped(text) : Array(text), as: UTF8.self) else {
+      throw JSONDocument.corrupted("a string that is not UTF-8 at byte \(node.start)")
+    }
+    return string
+  }
+
+  /// Whether the string at `index` is `text`; most keys are plain, and no string is made of them.
+  func isString(_ index: Int, _ text: String) -> Bool {
+    let node = nodes[index]
+    if node.isEscaped { return (try? string(index)) == text }
+    return bytes[Int(node.start)..<Int(node.end)].elementsEqual(text.utf8)
+  }
+
+  func integer<Value: FixedWidthInteger>(_ index: Int, _ type: Value.Type) -> Value? {
+    let node = nodes[index]
+    guard node.kind == .number else { return nil }
+    var at = Int(node.start)
+    let isNegative = bytes[at] == UInt8(ascii: "-")
+    if isNegative { at += 1 }
+    guard at < node.end else { return nil }
+    var value: Value = 0
+    while at < node.end {
+      guard let digit = Value(exactly: bytes[at] &- UInt8(ascii: "0")), digit < 10 else { return nil }
+      let (tens, isTooLarge) = value.multipliedReportingOverflow(by: 10)
+      let (sum, overflows) = isNegative ? tens.subtractingReportingOverflow(digit) : tens.addingReportingOverflow(digit)
+      guard !isTooLarge, !overflows else { return nil }
+      value = sum
+      at += 1
+    }
+    return value
+  }
+
+  func double(_ index: Int) -> Double? {
+    let node = nodes[index]
+    switch node.kind {
+    case .number: return Double(String(decoding: bytes[Int(node.start)..<Int(node.end)], as: UTF8.self))
+    case .string where isString(index, "nan"): return .nan
+    case .string where isString(index, "inf"): return .infinity
+    case .string where isString(index, "-inf"): return -.infinity
+    default: return nil
+    }
+  }
+
+  func bool(_ index: Int) -> Bool? {
+    switch nodes[index].kind {
+    case .yes: true
+    case .no: false
+    default: nil
+    }
+  }
+
+  private func unescaped(_ text: ArraySlice<UInt8>) throws -> [UInt8] {
+    var result: [UInt8] = []
+    result.reserveCapacity(text.count)
+    var at = text.startIndex
+    while at < text.endIndex {
+      guard text[at] == UInt8(ascii: "\\") else {
+        result.append(text[at])
+        at += 1
+        continue
+      }
+      at += 2
+      guard at <= text.endIndex else { throw JSONDocument.corrupted("half an escape at byte \(at)") }
+      switch text[at - 1] {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): result.append(text[at - 1])
+      case UInt8(ascii: "b"): result.append(0x08)
+      case UInt8(ascii: "f"): result.append(0x0C)
+      case UInt8(ascii: "n"): result.append(0x0A)
+      case UInt8(ascii: "r"): result.append(0x0D)
+      case UInt8(ascii: "t"): result.append(0x09)
+      case UInt8(ascii: "u"):
+        var units = [try unit(text, &at)]
+        if UTF16.isLeadSurrogate(units[0]), text[at...].starts(with: "\\u".utf8) {
+          at += 2
+          units.append(try unit(text, &at))
+        }
+        guard let string = String(validating: units, as: UTF16.self) else {
+          throw JSONDocument.corrupted("half a character at byte \(at)")
+        }
+        result += Array(string.utf8)
+      default: throw JSONDocument.corrupted("an unknown escape at byte \(at)")
+      }
+    }
+    return result
+  }
+
+  private func unit(_ text: ArraySlice<UInt8>, _ at: inout Int) throws -> UInt16 {
+    let digits = text[at...].prefix(4)
+    guard digits.count == 4, !digits.contains(UInt8(ascii: "+")), !digits.contains(UInt8(ascii: "-")),
+      let unit = UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
+    else { throw JSONDocument.corrupted("an escape without four hex digits at byte \(at)") }
+    at += 4
+    return unit
+  }
+}

@@ -1,0 +1,229 @@
+import Sweep
+
+/// The bytes written so far and the containers still open.
+///
+/// Nobody tells an encoder that a container is complete, but values arrive in order: whoever writes into a container
+/// closes those inside it first.
+final class JSONOutput {
+  private(set) var bytes: [UInt8] = []
+  /// What each open container, outermost first, is closed with, and whether it has a member.
+  private var open: [(end: UInt8, isEmpty: Bool)] = []
+
+  init() { bytes.reserveCapacity(512) }
+
+  /// - Returns: the new container's depth: how many are open with it.
+  func begin(_ start: UInt8, _ end: UInt8) -> Int {
+    bytes.append(start)
+    open.append((end, true))
+    return open.count
+  }
+
+  func close(to depth: Int) {
+    while open.count > depth { bytes.append(open.removeLast().end) }
+  }
+
+  /// Gets ready for the next member of the container at `depth`.
+  func separate(_ depth: Int) {
+    close(to: depth)
+    if open[depth - 1].isEmpty { open[depth - 1].isEmpty = false } else { bytes.append(UInt8(ascii: ",")) }
+  }
+
+  func key(_ name: String, _ depth: Int) {
+    separate(depth)
+    write(name)
+    bytes.append(UInt8(ascii: ":"))
+  }
+
+  func write(_ text: String) {
+    let utf8 = text.utf8
+    bytes.append(UInt8(ascii: "\""))
+    if utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+      bytes.append(contentsOf: utf8)
+    } else {
+      for byte in utf8 { writeEscaped(byte) }
+    }
+    bytes.append(UInt8(ascii: "\""))
+  }
+
+  private func writeEscaped(_ byte: UInt8) {
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
+    case UInt8(ascii: "\n"): bytes += Array("\\n".utf8)
+    case 0..<0x20: bytes += Array((byte < 0x10 ? "\\u000" : "\\u00").utf8) + Array(String(byte, radix: 16).utf8)
+    default: bytes.append(byte)
+    }
+  }
+
+  func write(_ value: some BinaryInteger) {
+    guard value != 0 else { return bytes.append(UInt8(ascii: "0")) }
+    if value < 0 { bytes.append(UInt8(ascii: "-")) }
+    var rest = UInt64(value.magnitude)
+    let first = bytes.count
+    while rest > 0 {
+      bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
+      rest /= 10
+    }
+    bytes[first...].reverse()
+  }
+
+  func write(_ value: Double) {
+    if value.isFinite { return bytes.append(contentsOf: value.description.utf8) }
+    write(value.isNaN ? "nan" : value > 0 ? "inf" : "-inf")
+  }
+
+  func write(_ value: Bool) { bytes.append(contentsOf: (value ? "true" : "false").utf8) }
+  func writeNull() { bytes.append(contentsOf: "null".utf8) }
+
+  func write<Value: Encodable>(_ value: Value, depth: Int) throws {
+    // Comparing types first: casts are slow, and hardly any value is of these types.
+    let type: Any.Type = Value.self
+    if type == PlainValue.self {
+      write(value as! PlainValue)
+    } else if type == [String: PlainValue].self {
+      write(value as! [String: PlainValue])
+    } else if type == [String: Double].self {
+      try write(sorted: value as! [String: Double])
+    } else if type == [String: String].self {
+      try write(sorted: value as! [String: String])
+    } else if type == [String: ArtifactReference].self {
+      try write(sorted: value as! [String: ArtifactReference])
+    } else {
+      try value.encode(to: JSONEncoding(output: self, depth: depth))
+    }
+  }
+
+  private func write(sorted members: [String: some Encodable]) throws {
+    let depth = begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
+    for name in members.keys.sorted() {
+      key(name, depth)
+      try write(members[name]!, depth: depth)
+    }
+    close(to: depth - 1)
+  }
+
+  private func write(_ members: [String: PlainValue]) {
+    let depth = begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
+    for name in members.keys.sorted() {
+      key(name, depth)
+      write(members[name]!)
+    }
+    close(to: depth - 1)
+  }
+
+  private func write(_ value: PlainValue) {
+    switch value {
+    case .null: writeNull()
+    case .bool(let value): write(value)
+    case .int(let value): write(value)
+    case .double(let value): write(value)
+    case .string(let value): write(value)
+    case .object(let members): write(members)
+    case .array(let values):
+      let depth = begin(UInt8(ascii: "["), UInt8(ascii: "]"))
+      for value in values {
+        separate(depth)
+        write(value)
+      }
+      close(to: depth - 1)
+    }
+  }
+}
+
+/// What a value sees of its encoder: where its containers go.
+struct JSONEncoding: Encoder {
+  let output: JSONOutput
+  let depth: Int
+  var codingPath: [any CodingKey] { [] }
+  var userInfo: [CodingUserInfoKey: Any] { [:] }
+
+  func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
+    KeyedEncodingContainer(KeyedOutput<Key>(output))
+  }
+
+  func unkeyedContainer() -> any UnkeyedEncodingContainer { UnkeyedOutput(output) }
+  func singleValueContainer() -> any SingleValueEncodingContainer { SingleOutput(output: output, depth: depth) }
+}
+
+private struct KeyedOutput<Key: CodingKey>: KeyedEncodingContainerProtocol {
+  let output: JSONOutput
+  let depth: Int
+  var codingPath: [any CodingKey] { [] }
+
+  init(_ output: JSONOutput) {
+    self.output = output
+    depth = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
+  }
+
+  private func at(_ key: Key) -> JSONOutput {
+    output.key(key.stringValue, depth)
+    return output
+  }
+
+  func encodeNil(forKey key: Key) { at(key).writeNull() }
+  func encode(_ value: Bool, forKey key: Key) { at(key).write(value) }
+  func encode(_ value: String, forKey key: Key) { at(key).write(value) }
+  func encode(_ value: Double, forKey key: Key) { at(key).write(value) }
+  func encode(_ value: Int, forKey key: Key) { at(key).write(value) }
+  func encode(_ value: Int64, forKey key: Key) { at(key).write(value) }
+  func encode(_ value: UInt64, forKey key: Key) { at(key).write(value) }
+  func encode(_ value: some Encodable, forKey key: Key) throws { try at(key).write(value, depth: depth) }
+
+  func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type, forKey key: Key
+  ) -> KeyedEncodingContainer<Nested> { KeyedEncodingContainer(KeyedOutput<Nested>(at(key))) }
+
+  func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer { UnkeyedOutput(at(key)) }
+  func superEncoder() -> any Encoder { preconditionFailure("no class is encoded") }
+  func superEncoder(forKey key: Key) -> any Encoder { superEncoder() }
+}
+
+private struct UnkeyedOutput: UnkeyedEncodingContainer {
+  let output: JSONOutput
+  let depth: Int
+  var count = 0
+  var codingPath: [any CodingKey] { [] }
+
+  init(_ output: JSONOutput) {
+    self.output = output
+    depth = output.begin(UInt8(ascii: "["), UInt8(ascii: "]"))
+  }
+
+  private mutating func next() -> JSONOutput {
+    output.separate(depth)
+    count += 1
+    return output
+  }
+
+  mutating func encodeNil() { next().writeNull() }
+  mutating func encode(_ value: some Encodable) throws { try next().write(value, depth: depth) }
+
+  mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) -> KeyedEncodingContainer<Nested> {
+    KeyedEncodingContainer(KeyedOutput<Nested>(next()))
+  }
+
+  mutating func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer { UnkeyedOutput(next()) }
+  mutating func superEncoder() -> any Encoder { preconditionFailure("no class is encoded") }
+}
+
+private struct SingleOutput: SingleValueEncodingContainer {
+  let output: JSONOutput
+  let depth: Int
+  var codingPath: [any CodingKey] { [] }
+
+  func encodeNil() { output.writeNull() }
+  func encode(_ value: Bool) { output.write(value) }
+  func encode(_ value: String) { output.write(value) }
+  func encode(_ value: Double) { output.write(value) }
+  func encode(_ value: Float) { output.write(Double(value)) }
+  func encode(_ value: Int) { output.write(value) }
+  func encode(_ value: Int8) { output.write(value) }
+  func encode(_ value: Int16) { output.write(value) }
+  func encode(_ value: Int32) { output.write(value) }
+  func encode(_ value: Int64) { output.write(value) }
+  func encode(_ value: UInt) { output.write(value) }
+  func encode(_ value: UInt8) { output.write(value) }
+  func encode(_ value: UInt16) { output.write(value) }
+  func encode(_ value: UInt32) { output.write(value) }
+  func encode(_ value: UInt64) { output.write(value) }
+  func encode(_ value: some Encodable) throws { try output.write(value, depth: depth) }
+}
