@@ -54,6 +54,7 @@ let groundFloor: [Target] = [
     linkerSettings: hasOneDNN ? [.linkedLibrary("dnnl")] : []),
   module("GroundFloor", "YAML", ["CYAML"]),
   module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL"]),
+  module("GroundFloor", "Plotting"),
 ]
 
 let learningTower: [Target] = [
@@ -64,19 +65,19 @@ let learningTower: [Target] = [
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
   module("LearningTower", "Interchange", ["Network"], settings: numeric),
   module("LearningTower", "Pruning", ["Network"], settings: numeric),
-  module("LearningTower", "Evaluation", ["Network", "Compute", "Dataset", "Detection"], settings: numeric),
+  module("LearningTower", "Evaluation", ["Plotting", "Network", "Compute", "Dataset", "Detection"], settings: numeric),
   module(
     "LearningTower", "Training",
     ["YAML", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"], settings: numeric),
   module(
     "LearningTower", "Pipeline",
     [
-      "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning", "Evaluation", "Training",
+      "YAML", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning", "Evaluation", "Training",
     ], settings: numeric),
 ]
 
 let fleetTower: [Target] = [
-  module("FleetTower", "Sweep", ["YAML"]),
+  module("FleetTower", "Sweep", ["YAML", "Plotting"]),
   module("FleetTower", "Fleet", ["Sweep"]),
   module("FleetTower", "Wire", ["Sweep", "Fleet"]),
   module("FleetTower", "Transport", ["Artifacts", "CEvent", "COpenSSL"]),
@@ -100,7 +101,9 @@ let testTargets: [Target] = [
   tests("Unit", "DetectionTests", ["Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
   tests(
     "Unit", "TrainingTests",
-    ["Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Interchange", "Zoo", "TestSupport"]),
+    [
+      "Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Interchange", "Zoo", "YAML", "TestSupport",
+    ]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
   tests("Unit", "SweepTests", ["Sweep"]),
   tests("Unit", "FleetTests", ["Fleet", "Sweep", "Simulation"]),
