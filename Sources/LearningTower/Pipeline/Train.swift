@@ -6,21 +6,20 @@ import Training
 import Zoo
 
 /// Runs the epochs of `train`, `sparsify` or `finetune`. The folder then holds `model.safetensors` (the best epoch's
-/// moving average), `results.csv`, and while it runs `checkpoint.safetensors`.
+/// moving average), while it runs `checkpoint.safetensors`, and YOLOv5's `results.csv`, `opt.yaml`, `hyp.yaml` and
+/// TensorBoard log.
 ///
-/// - Parameter isCancelled: asked before every batch.
+/// - Parameters:
+///   - isCancelled: asked before every batch.
+///   - wallTimeSeconds: since 1970, for TensorBoard. Nothing else depends on it.
 /// - Throws: `PipelineError` or the error of the module at fault.
 public func train(
-  _ request: TrainRequest, onEvent: (RunEvent) throws -> Void = { _ in }, isCancelled: () -> Bool = { false }
+  _ request: TrainRequest, onEvent: (RunEvent) throws -> Void = { _ in }, isCancelled: () -> Bool = { false },
+  wallTimeSeconds: () -> Double = { Date().timeIntervalSince1970 }
 ) throws -> TrainResult {
   let description = try DatasetDescription.load(request.dataset)
   let data = try TrainingData(description, workers: request.loaderWorkers)
   let runtime = try request.machine.runtime()
-  let folder = URL(filePath: request.outputDirectory)
-  let (checkpointFile, modelFile, resultsFile) = (
-    folder.appending(path: "checkpoint.safetensors").path, folder.appending(path: "model.safetensors").path,
-    folder.appending(path: "results.csv").path
-  )
 
   let trainer: Trainer
   var transferred = (count: 0, total: 0)
@@ -33,27 +32,28 @@ public func train(
       starting: start.network, start.parameters, data: data, configuration: request.configuration, runtime: runtime)
   }
 
+  let folder = try RunFolder(request, history: trainer.history, wallTimeSeconds: wallTimeSeconds())
   let epochs = request.configuration.epochs
   try onEvent(.started(epochs: epochs, completedEpochs: trainer.history.count))
   let ending = try trainer.run(isCancelled: isCancelled) { summary, timing in
-    try writeText(ResultsCSV.text(trainer.history), to: resultsFile)
+    try folder.record(trainer.history, wallTimeSeconds: wallTimeSeconds())
     try onEvent(.epoch(summary, timing, of: epochs))
     let interval = request.checkpointInterval
     if interval > 0, summary.epoch % interval == 0, summary.epoch < epochs {
-      try trainer.checkpoint().write(to: checkpointFile)
-      try onEvent(.checkpoint(path: checkpointFile, epoch: summary.epoch))
+      try trainer.checkpoint().write(to: folder.checkpoint)
+      try onEvent(.checkpoint(path: folder.checkpoint, epoch: summary.epoch))
     }
   }
 
   var result = TrainResult(
-    ending: ending, results: resultsFile, completedEpochs: trainer.history.count,
+    ending: ending, results: folder.results, completedEpochs: trainer.history.count,
     transferredTensors: transferred.count, totalTensors: transferred.total)
   guard ending != .cancelled, let best = trainer.bestSummary else { return result }
   try ModelFile(
     network: trainer.network, parameters: trainer.bestParameters, classNames: trainer.classNames
-  ).write(to: modelFile)
-  result.take(best, model: modelFile)
-  try onEvent(.finished(model: modelFile, metrics: best.metrics))
+  ).write(to: folder.model)
+  result.take(best, model: folder.model)
+  try onEvent(.finished(model: folder.model, metrics: best.metrics))
   return result
 }
 

@@ -78,6 +78,11 @@ extension Hyperparameters {
     Dictionary(uniqueKeysWithValues: Self.fields.map { ($0.key, self[keyPath: $0.path]) })
   }
 
+  /// A `hyp` file with these values.
+  public var yaml: YAMLValue {
+    .mapping(Self.fields.map { YAMLValue.Entry($0.key, .double(self[keyPath: $0.path])) })
+  }
+
   /// Sets the value of one key.
   /// - Throws: `TrainingError` for an unknown key, with the nearest known one, and for a value out of range.
   public mutating func set(_ key: String, to value: Double) throws(TrainingError) {

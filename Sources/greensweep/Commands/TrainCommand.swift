@@ -25,8 +25,8 @@ extension Command {
       .json,
     ],
     discussion: """
-      DIR then holds model.safetensors (the best epoch), results.csv and, while it runs, checkpoint.safetensors: a run
-      that was interrupted goes on with --resume.
+      DIR then holds model.safetensors (the best epoch), results.csv, opt.yaml and hyp.yaml as YOLOv5 writes them, a log
+      for TensorBoard and, while it runs, checkpoint.safetensors: a run that was interrupted goes on with --resume.
       """
   ) { arguments in
     let request = try trainRequest(arguments)

@@ -1,0 +1,75 @@
+import Compute
+import Detection
+import Foundation
+import Training
+import YAML
+
+/// The folder of one run of epochs: the model, the checkpoint while it runs, and what people and their scripts know
+/// from YOLOv5: `results.csv`, `opt.yaml`, `hyp.yaml` and a log for TensorBoard.
+struct RunFolder {
+  private let url: URL
+  private let events: EventLog
+
+  var checkpoint: String { url.appending(path: "checkpoint.safetensors").path }
+  var model: String { url.appending(path: "model.safetensors").path }
+  var results: String { url.appending(path: "results.csv").path }
+
+  /// Begins the records of a run, or goes on with those of an interrupted one.
+  /// - Parameter history: the epochs the run has completed.
+  init(_ request: TrainRequest, history: [EpochSummary], wallTimeSeconds: Double) throws {
+    url = URL(filePath: request.outputDirectory)
+    events = try EventLog(folder: url, history: history, wallTimeSeconds: wallTimeSeconds)
+    try writeText(ResultsCSV.text(history), to: results)
+    try writeText(request.yolov5Options.yamlText, to: url.appending(path: "opt.yaml").path)
+    try writeText(request.configuration.hyperparameters.yaml.yamlText, to: url.appending(path: "hyp.yaml").path)
+  }
+
+  /// - Parameter history: up to the epoch that has just been completed. `results.csv` is written anew with each, so
+  ///   that it has every epoch once, however often the run was interrupted.
+  func record(_ history: [EpochSummary], wallTimeSeconds: Double) throws {
+    try writeText(ResultsCSV.text(history), to: results)
+    if let epoch = history.last { try events.append(epoch, wallTimeSeconds: wallTimeSeconds) }
+  }
+}
+
+extension TrainRequest {
+  /// The run's options under the names of YOLOv5 v7.0's `opt.yaml`, as far as they exist here; then our own. `sr` is
+  /// the pruning study's name.
+  var yolov5Options: YAMLValue {
+    let c = configuration
+    let folder = URL(filePath: outputDirectory)
+    let (weights, cfg) =
+      switch start {
+      case .zoo(let name, let weights): (weights ?? "", name)
+      case .model(let path): (path, "")
+      }
+    func entry(_ key: String, _ value: YAMLValue) -> YAMLValue.Entry { YAMLValue.Entry(key, value) }
+    return .mapping([
+      entry("weights", .string(weights)),
+      entry("cfg", .string(cfg)),
+      entry("data", .string(dataset)),
+      entry("hyp", c.hyperparameters.yaml),
+      entry("epochs", .int(c.epochs)),
+      entry("batch_size", .int(c.batchSize)),
+      entry("imgsz", .int(c.imageSize)),
+      entry("resume", checkpoint.map { .string($0) } ?? false),
+      entry("noautoanchor", .bool(!c.fitsAnchors)),
+      entry("device", "cpu"),
+      entry("optimizer", .string(c.optimizer.rawValue)),
+      entry("workers", .int(loaderWorkers)),
+      entry("project", .string(folder.deletingLastPathComponent().relativePath)),
+      entry("name", .string(folder.lastPathComponent)),
+      entry("cos_lr", .bool(c.curve == .cosine)),
+      entry("label_smoothing", .double(c.hyperparameters.loss.labelSmoothing)),
+      entry("patience", .int(c.patience ?? 0)),
+      entry("freeze", .sequence([.int(c.frozenLayers)])),
+      entry("save_period", .int(checkpointInterval > 0 ? checkpointInterval : -1)),
+      entry("seed", .int(Int(clamping: c.seed))),
+      entry("save_dir", .string(outputDirectory)),
+      entry("nominal_batch_size", .int(c.nominalBatchSize)),
+      entry("sr", c.sparsityRate.map { .double($0) } ?? nil),
+      entry("backend", machine.backend.map { .string($0.rawValue) } ?? nil),
+      entry("threads", .int(machine.threads)),
+    ])
+  }
+}
