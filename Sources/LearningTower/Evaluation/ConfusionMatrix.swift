@@ -1,8 +1,10 @@
 import Detection
 
-/// Which class was taken for which, as YOLOv5 counts it: matching is blind to classes.
+/// Which class was taken for which. Matching is blind to classes, by falling overlap as in YOLOv5.
 ///
-/// As in YOLOv5, false positives count only in images in which anything matches at all.
+/// Unlike YOLOv5's, this counts every false positive: also those in images in which nothing matches, or nothing is
+/// labelled. And an object whose best detection overlaps another one more goes on to its next best, rather than
+/// counting as missed.
 public struct ConfusionMatrix: Sendable, Hashable, Codable {
   public let classCount: Int
   /// `(classes + 1) × (classes + 1)`, row-major: rows are predicted classes, columns true ones, the last of each is the
@@ -28,24 +30,39 @@ public struct ConfusionMatrix: Sendable, Hashable, Codable {
       count(predicted: detection.map { confident[$0].classIndex } ?? classCount, true: truth.classIndex)
       if let detection { isMatched[detection] = true }
     }
-    guard isMatched.contains(true) else { return }
     for (detection, isMatched) in zip(confident, isMatched) where !isMatched {
       count(predicted: detection.classIndex, true: classCount)
     }
   }
 
-  /// For each object the detection that overlaps it most among those that overlap no other object more.
+  private struct Pair {
+    var truth: Int
+    var detection: Int
+    var iou: Float
+    /// Of equal overlaps those of one class come first, then earlier objects, then earlier detections.
+    var rank: Int
+  }
+
+  /// For each object its detection: pairs are taken by falling overlap.
   private func matches(_ detections: [Detection], _ truths: [GroundTruth]) -> [Int?] {
-    var best: [(detection: Int, iou: Float)?] = Array(repeating: nil, count: truths.count)
-    for (index, detection) in detections.enumerated() {
-      var choice: (truth: Int, iou: Float)?
-      for (truthIndex, truth) in truths.enumerated() {
+    var pairs: [Pair] = []
+    for (truthIndex, truth) in truths.enumerated() {
+      for (index, detection) in detections.enumerated() {
         let iou = truth.box.iou(detection.box)
-        if iou > iouThreshold, iou > choice?.iou ?? 0 { choice = (truthIndex, iou) }
+        guard iou > iouThreshold else { continue }
+        let isSameClass = truth.classIndex == detection.classIndex
+        let rank = pairs.count + (isSameClass ? 0 : truths.count * detections.count)
+        pairs.append(Pair(truth: truthIndex, detection: index, iou: iou, rank: rank))
       }
-      if let choice, choice.iou > best[choice.truth]?.iou ?? 0 { best[choice.truth] = (index, choice.iou) }
     }
-    return best.map { $0?.detection }
+    pairs.sort { $0.iou == $1.iou ? $0.rank < $1.rank : $0.iou > $1.iou }
+    var matches = [Int?](repeating: nil, count: truths.count)
+    var isTaken = Array(repeating: false, count: detections.count)
+    for pair in pairs where matches[pair.truth] == nil && !isTaken[pair.detection] {
+      matches[pair.truth] = pair.detection
+      isTaken[pair.detection] = true
+    }
+    return matches
   }
 
   private mutating func count(predicted: Int, true truth: Int) { counts[predicted * (classCount + 1) + truth] += 1 }

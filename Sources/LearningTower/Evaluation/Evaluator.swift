@@ -4,8 +4,10 @@ import Detection
 import Network
 
 /// What a detector is worth on a data set.
-public struct EvaluationResult: Sendable, Hashable, Codable {
+public struct EvaluationResult: Sendable, Hashable {
   public var metrics: DetectionMetrics
+  /// Of the classes that have labels, in order.
+  public var curves: [DetectionCurves]
   public var confusion: ConfusionMatrix
   /// Mean of the batches' items; nil when no loss was asked for.
   public var loss: LossItems?
@@ -33,10 +35,12 @@ public struct Evaluator {
   /// One pass over the loader's images.
   /// - Parameters:
   ///   - loss: evaluated too when given, as YOLOv5 does while it trains.
+  ///   - onImage: called with each image and what was found in it, most confident first, in the image's pixels.
   ///   - onBatch: called after each batch with the images done so far and their total.
   /// - Throws: `DatasetError` for an image that cannot be decoded, `ComputeError` for a shape that cannot be planned.
   public mutating func evaluate(
     _ loader: ValidationLoader, loss: DetectionLoss? = nil,
+    onImage: (LabelledImage, [Detection]) throws -> Void = { _, _ in },
     onBatch: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
   ) throws -> EvaluationResult {
     var averagePrecision = AveragePrecision()
@@ -58,11 +62,15 @@ public struct Evaluator {
           confidences: detections.map(\.confidence), classes: detections.map(\.classIndex),
           correct: DetectionMatching.correct(detections, truths[image]), labelClasses: truths[image].map(\.classIndex))
         confusion.addImage(detections, truths[image])
+        try onImage(loader.images[done + image], detections)
       }
       done += batch.count
       try onBatch(done, loader.images.count)
     }
-    return EvaluationResult(metrics: averagePrecision.metrics(), confusion: confusion, loss: lossEvaluation?.mean)
+    let curves = averagePrecision.curves()
+    return EvaluationResult(
+      metrics: DetectionMetrics(curves, imageCount: done), curves: curves, confusion: confusion,
+      loss: lossEvaluation?.mean)
   }
 
   /// The labels of each image, in pixels of the original.

@@ -1,5 +1,6 @@
 import Dataset
 import Evaluation
+import Foundation
 import Interchange
 import Network
 
@@ -16,10 +17,18 @@ public struct EvaluateRequest: Sendable, Hashable, Codable {
   /// Batches of like shapes rather than squares.
   public var isRectangular: Bool
   public var machine: Machine
+  /// An existing folder for plots and `predictions.json`; nil: none are made.
+  public var outputDirectory: String?
+  /// Confusion matrix, curves and label statistics.
+  public var isPlotting = true
+  /// The detections in COCO's results format.
+  public var savesJSON = false
+  /// COCO's figures too.
+  public var measuresCOCO = false
 
   public init(
     model: String, dataset: String, split: String = "val", imageSize: Int = 640, batchSize: Int = 32,
-    isRectangular: Bool = true, machine: Machine
+    isRectangular: Bool = true, machine: Machine, outputDirectory: String? = nil
   ) {
     self.model = model
     self.dataset = dataset
@@ -28,6 +37,7 @@ public struct EvaluateRequest: Sendable, Hashable, Codable {
     self.batchSize = batchSize
     self.isRectangular = isRectangular
     self.machine = machine
+    self.outputDirectory = outputDirectory
   }
 }
 
@@ -38,6 +48,7 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
     public var labels: Int
     public var precision: Double
     public var recall: Double
+    public var f1: Double
     public var map50: Double
     public var map50_95: Double
   }
@@ -46,8 +57,12 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
   public var labels: Int
   public var precision: Double
   public var recall: Double
+  /// Mean over the classes.
+  public var f1: Double
   public var map50: Double
   public var map50_95: Double
+  /// The confidence at which precision, recall and F1 are taken: where the mean F1 is best.
+  public var bestConfidence: Double
   /// Classes that have labels in the split.
   public var perClass: [PerClass]
   public var parameters: Int
@@ -55,9 +70,14 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
   /// At the size evaluated.
   public var gflops: Double
   public var sizeMegabytes: Double
+  /// When asked for.
+  public var coco: COCOSummary?
+  /// What was written, in the order of making.
+  public var files: [String]?
 
   enum CodingKeys: String, CodingKey {
-    case images, labels, precision, recall, map50, map50_95, parameters, gflops
+    case images, labels, precision, recall, f1, map50, map50_95, parameters, gflops, coco, files
+    case bestConfidence = "best_confidence"
     case perClass = "per_class"
     case parametersFused = "parameters_fused"
     case sizeMegabytes = "size_mb"
@@ -101,18 +121,47 @@ public func evaluate(
   options.cacheBytes = 0  // Every image is read once.
   let loader = ValidationLoader(images: try description.contents(of: split).images, options: options)
   var evaluator = Evaluator(model.network, model.parameters, runtime: try request.machine.runtime())
-  let metrics = try evaluator.evaluate(loader, onBatch: onProgress).metrics
+  var coco = request.savesJSON || request.measuresCOCO ? COCOResults() : nil
+  let result = try evaluator.evaluate(loader, onImage: { try coco?.add($0, $1) }, onBatch: onProgress)
+  let metrics = result.metrics
   let info = try ModelInfo(model.network, imageSize: request.imageSize)
-  return EvaluationReport(
+  var report = EvaluationReport(
     images: metrics.imageCount, labels: metrics.labelCount, precision: metrics.precision, recall: metrics.recall,
-    map50: metrics.map50, map50_95: metrics.map50_95,
+    f1: metrics.f1, map50: metrics.map50, map50_95: metrics.map50_95, bestConfidence: metrics.bestConfidence,
     perClass: metrics.perClass.map { item in
       EvaluationReport.PerClass(
         name: description.classNames[item.classIndex], labels: item.labelCount, precision: item.precision,
-        recall: item.recall, map50: item.map50, map50_95: item.map50_95)
+        recall: item.recall, f1: item.f1, map50: item.map50, map50_95: item.map50_95)
     },
     parameters: info.parameters, parametersFused: info.parametersFused, gflops: info.gflops,
     sizeMegabytes: info.sizeMegabytes)
+  if request.measuresCOCO { report.coco = coco?.summary() }
+  if let output = request.outputDirectory {
+    var files: [(name: String, text: String)] = []
+    if request.isPlotting { files += plots(result, loader.images, classNames: description.classNames) }
+    if request.savesJSON, let coco {
+      files.append(("predictions.json", try coco.json(categoryIDs: COCOCategories.ids(of: description.classNames))))
+    }
+    report.files = try files.map { name, text in
+      let path = URL(filePath: output).appending(path: name).relativePath
+      try writeText(text, to: path)
+      return path
+    }
+  }
+  return report
+}
+
+private func plots(
+  _ result: EvaluationResult, _ images: [LabelledImage], classNames: [String]
+) -> [(name: String, text: String)] {
+  let labels = LabelStatistics(images, classCount: classNames.count)
+  return [
+    ("confusion_matrix.svg", result.confusion.svg(classNames: classNames)),
+    ("labels.svg", labels.svg(classNames: classNames)),
+  ]
+    + CurvePlot.Kind.allCases.map { kind in
+      ("\(kind.rawValue)_curve.svg", CurvePlot(kind, result.curves, classNames: classNames).svg)
+    }
 }
 
 func requireImageSize(_ size: Int, stride: Int) throws(PipelineError) {

@@ -1,0 +1,67 @@
+import Dataset
+import Detection
+import Evaluation
+import Foundation
+
+/// Detections of a whole split under COCO's names, for its JSON and its figures.
+struct COCOResults {
+  private struct Item {
+    var found: [COCOEvaluation.Found]
+    var truths: [COCOEvaluation.Truth]
+  }
+
+  private var items: [COCOImageID: Item] = [:]
+
+  /// - Throws: `PipelineError` if an image of that name was added before.
+  mutating func add(_ image: LabelledImage, _ detections: [Detection]) throws {
+    let id = COCOImageID(stem: URL(filePath: image.path).deletingPathExtension().lastPathComponent)
+    guard items[id] == nil else {
+      throw PipelineError(
+        "\(image.path): another image of the split has this name too, and COCO's files tell images by their names")
+    }
+    items[id] = Item(
+      found: detections.map(COCOEvaluation.Found.init(saved:)),
+      truths: image.labels.map { label in
+        COCOEvaluation.Truth(label, width: Double(image.width), height: Double(image.height))
+      })
+  }
+
+  func summary() -> COCOSummary {
+    var evaluation = COCOEvaluation()
+    for (_, item) in sorted { evaluation.addImage(found: item.found, truths: item.truths) }
+    return evaluation.summary()
+  }
+
+  /// COCO's results format, one detection a line.
+  /// - Parameter categoryIDs: by class index.
+  func json(categoryIDs: [Int]) throws -> String {
+    var lines: [String] = []
+    for (id, item) in sorted {
+      let name =
+        switch id {
+        case .number(let number): "\(number)"
+        case .name(let text): String(decoding: try JSONEncoder().encode(text), as: UTF8.self)
+        }
+      for found in item.found {
+        let box = [found.box.x, found.box.y, found.box.width, found.box.height].map { "\($0)" }.joined(separator: ", ")
+        lines.append(
+          "{\"image_id\": \(name), \"category_id\": \(categoryIDs[found.category]), \"bbox\": [\(box)], "
+            + "\"score\": \(found.score)}")
+      }
+    }
+    return "[" + lines.joined(separator: ",\n") + "]\n"
+  }
+
+  private var sorted: [(COCOImageID, Item)] { items.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+}
+
+extension COCOEvaluation.Truth {
+  /// - Parameters: of the image, pixels.
+  fileprivate init(_ label: Label, width: Double, height: Double) {
+    let (w, h) = (Double(label.w), Double(label.h))
+    self.init(
+      box: COCOEvaluation.Rectangle(
+        x: (Double(label.cx) - w / 2) * width, y: (Double(label.cy) - h / 2) * height, width: w * width,
+        height: h * height), category: label.classIndex)
+  }
+}
