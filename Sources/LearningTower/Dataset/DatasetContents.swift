@@ -112,7 +112,7 @@ extension DatasetDescription {
   }
 }
 
-private func isFolder(_ path: String) -> Bool {
+func isFolder(_ path: String) -> Bool {
   var isFolder: ObjCBool = false
   // The flag outlives the call, which only sets it.
   return unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue

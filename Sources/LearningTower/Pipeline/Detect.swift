@@ -5,24 +5,31 @@ import Foundation
 import Interchange
 import Network
 
-/// Finds objects in images and draws them: `detect`.
+/// Finds objects in images, draws them and writes them down: `detect`.
 public struct DetectRequest: Sendable, Hashable, Codable {
   public var model: String
-  /// Image files.
-  public var images: [String]
-  /// An existing folder for the drawn images, which keep their names; nil draws none.
-  public var outputDirectory: String?
+  /// Image files, folders and patterns such as `images/*.jpg`.
+  public var sources: [String]
+  /// For all that is written; made where something is. Drawn images keep their names.
+  public var outputDirectory: String
+  public var drawsImages = true
+  /// YOLO label files: `labels/NAME.txt`.
+  public var savesText = false
+  /// With the confidence as a sixth number.
+  public var savesConfidence = false
+  /// Everything in one file: `detections.json`.
+  public var savesJSON = false
   public var imageSize: Int
   public var confidenceThreshold: Double
   public var iouThreshold: Double
   public var machine: Machine
 
   public init(
-    model: String, images: [String], outputDirectory: String? = nil, imageSize: Int = 640,
+    model: String, sources: [String], outputDirectory: String, imageSize: Int = 640,
     confidenceThreshold: Double = 0.25, iouThreshold: Double = 0.45, machine: Machine
   ) {
     self.model = model
-    self.images = images
+    self.sources = sources
     self.outputDirectory = outputDirectory
     self.imageSize = imageSize
     self.confidenceThreshold = confidenceThreshold
@@ -35,51 +42,142 @@ public struct DetectRequest: Sendable, Hashable, Codable {
 public struct ImageDetections: Sendable, Hashable, Codable {
   public struct Item: Sendable, Hashable, Codable {
     public var `class`: String
+    public var classIndex: Int
     public var confidence: Double
     /// Left, top, right, bottom in pixels of the image.
     public var box: [Double]
+
+    enum CodingKeys: String, CodingKey {
+      case `class`, confidence, box
+      case classIndex = "class_index"
+    }
   }
 
   public var image: String
+  /// Pixels.
+  public var width: Int
+  public var height: Int
   /// The drawn image's file.
   public var output: String?
+  /// The label file; nil also where nothing was found.
+  public var labels: String?
   public var detections: [Item]
 }
 
-/// - Parameter onImage: called after each image.
+/// - Parameters:
+///   - onImage: called after each image.
+///   - onDamage: called for each image that cannot be read, and with why; the others are looked at all the same.
 public func detect(
-  _ request: DetectRequest, onImage: (ImageDetections) throws -> Void = { _ in }
+  _ request: DetectRequest, onImage: (ImageDetections) throws -> Void = { _ in },
+  onDamage: (DatasetError) throws -> Void = { throw $0 }
 ) throws -> [ImageDetections] {
   let model = try Model.read(request.model)
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
+  let paths = try request.sources.flatMap { try ImageSearch.images($0) }
   var suppression = NonMaximumSuppression.detect
   suppression.confidenceThreshold = Float(request.confidenceThreshold)
   suppression.iouThreshold = Float(request.iouThreshold)
   var detector = Detector(
     model.network, model.parameters, runtime: try request.machine.runtime(), imageSize: request.imageSize,
     suppression: suppression)
-  let drawing = DetectionDrawing(classNames: model.classNames)
+  var folder = try DetectFolder(request, classNames: model.classNames)
   var results: [ImageDetections] = []
-  for path in request.images {
-    let image = try ImageFile.read(path)
-    let detections = try detector(image)
-    var output: String?
-    if let folder = request.outputDirectory {
-      let target = URL(filePath: folder).appending(path: URL(filePath: path).lastPathComponent).path
-      guard target != URL(filePath: path).path else {
-        throw PipelineError("\(target): would be overwritten; choose another folder for the drawn images")
-      }
-      try ImageFile.write(drawing(detections, on: image), to: target)
-      output = target
+  for path in paths {
+    let image: Image
+    do { image = try ImageFile.read(path) } catch {
+      try onDamage(error)
+      continue
     }
+    let detections = try detector(image)
     let items = detections.map { detection in
       let box = detection.box
       return ImageDetections.Item(
-        class: model.classNames[detection.classIndex], confidence: Double(detection.confidence),
-        box: [box.x1, box.y1, box.x2, box.y2].map(Double.init))
+        class: model.classNames[detection.classIndex], classIndex: detection.classIndex,
+        confidence: Double(detection.confidence), box: [box.x1, box.y1, box.x2, box.y2].map(Double.init))
     }
-    results.append(ImageDetections(image: path, output: output, detections: items))
-    try onImage(results[results.count - 1])
+    let files = try folder.write(detections, in: image, of: path)
+    let result = ImageDetections(
+      image: path, width: image.width, height: image.height, output: files.image, labels: files.labels,
+      detections: items)
+    results.append(result)
+    try onImage(result)
   }
+  if request.savesJSON { try folder.write(results) }
   return results
+}
+
+/// Where `detect` writes.
+private struct DetectFolder {
+  private let request: DetectRequest
+  private let url: URL
+  private let drawing: DetectionDrawing
+  private var takenNames: Set<String> = []
+
+  init(_ request: DetectRequest, classNames: [String]) throws {
+    self.request = request
+    url = URL(filePath: request.outputDirectory)
+    drawing = DetectionDrawing(classNames: classNames)
+    if request.drawsImages || request.savesJSON || request.savesText {
+      try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    }
+    if request.savesText {
+      try FileManager.default.createDirectory(at: url.appending(path: "labels"), withIntermediateDirectories: true)
+    }
+  }
+
+  mutating func write(
+    _ detections: [Detection], in image: Image, of path: String
+  ) throws -> (image: String?, labels: String?) {
+    let (stem, ending) = name(of: path)
+    var files: (image: String?, labels: String?)
+    if request.drawsImages {
+      let target = url.appending(path: "\(stem).\(ending)")
+      guard target.standardizedFileURL.path != URL(filePath: path).standardizedFileURL.path else {
+        throw PipelineError("\(path): would be overwritten; choose another folder for the drawn images")
+      }
+      try ImageFile.write(drawing(detections, on: image), to: target.relativePath)
+      files.image = target.relativePath
+    }
+    if request.savesText {
+      let target = url.appending(path: "labels/\(stem).txt")
+      if detections.isEmpty {  // No file means no object, so none of an earlier run may stay.
+        try? FileManager.default.removeItem(at: target)
+      } else {
+        try writeText(labels(detections, in: image), to: target.relativePath)
+        files.labels = target.relativePath
+      }
+    }
+    return files
+  }
+
+  func write(_ results: [ImageDetections]) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let text = String(decoding: try encoder.encode(results), as: UTF8.self)
+    try writeText(text + "\n", to: url.appending(path: "detections.json").relativePath)
+  }
+
+  /// A row for each object, centre and size as fractions of the image; the least confident first, as YOLOv5 does.
+  private func labels(_ detections: [Detection], in image: Image) -> String {
+    let (width, height) = (Float(image.width), Float(image.height))
+    return detections.reversed().map { detection in
+      let box = CenteredBox(detection.box)
+      var values = [box.cx / width, box.cy / height, box.width / width, box.height / height]
+      if request.savesConfidence { values.append(detection.confidence) }
+      return "\(detection.classIndex) " + values.map { String(format: "%g", $0) }.joined(separator: " ") + "\n"
+    }.joined()
+  }
+
+  /// Images of different folders may have one name; the later ones get a number.
+  private mutating func name(of path: String) -> (stem: String, ending: String) {
+    let file = URL(filePath: path)
+    let stem = file.deletingPathExtension().lastPathComponent
+    var name = stem
+    var number = 2
+    while !takenNames.insert(name).inserted {
+      name = "\(stem)-\(number)"
+      number += 1
+    }
+    return (name, file.pathExtension)
+  }
 }

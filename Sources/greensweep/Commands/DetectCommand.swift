@@ -3,47 +3,42 @@ import Pipeline
 
 extension Command {
   static let detect = Command(
-    name: "detect", summary: "find objects in images and draw them", positionals: ["MODEL", "IMAGE"], repeatsLast: true,
+    name: "detect", summary: "find objects in images, draw them and write them down",
+    positionals: ["MODEL", "IMAGE"], repeatsLast: true,
     options: [
-      Option("--output", "DIR", aliases: ["-o"], help: "where the drawn images go (default: runs/detect)"),
-      Option("--no-images", help: "do not draw"), .imageSize,
+      Option("--output", "DIR", aliases: ["-o"], help: "where everything goes (default: runs/detect)"),
+      Option("--no-images", help: "do not draw"),
+      Option("--save-txt", help: "YOLO label files in DIR/labels"),
+      Option("--save-conf", help: "with the confidence as a sixth number"),
+      Option("--save-json", help: "all detections in DIR/detections.json"), .imageSize,
       Option("--conf", "C", help: "least confidence (default: 0.25)"),
       Option("--iou", "I", help: "overlap from which the weaker box goes (default: 0.45)"), .threads, .backend, .json,
     ],
-    discussion: "IMAGE is a JPEG or PNG file, or a folder of such files."
+    discussion: "IMAGE is a JPEG or PNG file, a folder of such files, or a pattern such as 'shots/**/*.jpg'."
   ) { arguments in
-    let output = arguments.has("--no-images") ? nil : arguments.string("--output") ?? "runs/detect"
-    if let output { try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true) }
-    let request = DetectRequest(
-      model: arguments.positionals[0], images: try imageFiles(arguments.positionals.dropFirst()),
-      outputDirectory: output, imageSize: try arguments.imageSize(),
+    if arguments.has("--save-conf"), !arguments.has("--save-txt") { throw UsageError("--save-conf needs --save-txt") }
+    var request = DetectRequest(
+      model: arguments.positionals[0], sources: Array(arguments.positionals.dropFirst()),
+      outputDirectory: arguments.string("--output") ?? "runs/detect", imageSize: try arguments.imageSize(),
       confidenceThreshold: try arguments.double("--conf", in: 0...1) ?? 0.25,
       iouThreshold: try arguments.double("--iou", in: 0...1) ?? 0.45, machine: try arguments.machine())
+    request.drawsImages = !arguments.has("--no-images")
+    request.savesText = arguments.has("--save-txt")
+    request.savesConfidence = arguments.has("--save-conf")
+    request.savesJSON = arguments.has("--save-json")
     let isJSON = arguments.has("--json")
+    var damaged = 0
     let found = try Pipeline.detect(request) { image in
       guard !isJSON else { return }
       let counts = Dictionary(grouping: image.detections, by: \.class).sorted { $0.key < $1.key }
       let words = counts.map { "\($0.value.count) \($0.key)" }
       let summary = words.isEmpty ? "nothing" : words.joined(separator: ", ")
       print("\(image.image): \(summary)\(image.output.map { " → \($0)" } ?? "")")
+    } onDamage: { problem in
+      damaged += 1
+      printError("\(problem)")
     }
     if isJSON { try printJSON(found) }
-  }
-
-  /// Files as given; of a folder, its images by name.
-  private static func imageFiles(_ paths: ArraySlice<String>) throws -> [String] {
-    var files: [String] = []
-    for path in paths {
-      guard FileManager.default.fileExists(atPath: path) else { throw UsageError("detect: no such file: \(path)") }
-      guard try URL(filePath: path).resourceValues(forKeys: [.isDirectoryKey]).isDirectory == true else {
-        files.append(path)
-        continue
-      }
-      let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
-      let images = names.filter { ["jpg", "jpeg", "png"].contains(URL(filePath: $0).pathExtension.lowercased()) }
-      files += images.map { URL(filePath: path).appending(path: $0).path }
-    }
-    guard !files.isEmpty else { throw UsageError("detect: no JPEG or PNG file in \(paths.joined(separator: ", "))") }
-    return files
+    if damaged > 0 { throw WorkError("\(damaged) of \(found.count + damaged) images could not be read") }
   }
 }

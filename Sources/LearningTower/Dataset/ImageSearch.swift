@@ -1,0 +1,67 @@
+import Foundation
+
+/// Finds the images a user means.
+public enum ImageSearch {
+  /// A file as it is; of a folder its JPEG and PNG files by name, without those of its subfolders; of a pattern (`*`,
+  /// `?`, `[a-z]`, and `**` for folders of any depth) the JPEG and PNG files that fit, by path.
+  /// - Throws: `DatasetError` if there is nothing of that name, or no image in it.
+  public static func images(_ source: String) throws(DatasetError) -> [String] {
+    var found: [String]
+    if isFolder(source) {
+      found = try names(in: source).map { join(source, $0) }.filter { isImage($0) && !isFolder($0) }
+    } else if FileManager.default.fileExists(atPath: source) {
+      return [source]
+    } else if isPattern(source[...]) {
+      let parts = source.split(separator: "/", omittingEmptySubsequences: true)
+      found = try matches(parts[...], in: source.hasPrefix("/") ? "/" : "", depth: 0).filter {
+        isImage($0) && !isFolder($0)
+      }
+    } else {
+      throw DatasetError("\(source): no such file or folder")
+    }
+    found = Array(Set(found)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    guard !found.isEmpty else { throw DatasetError("\(source): no JPEG or PNG file there") }
+    return found
+  }
+
+  private static func matches(
+    _ parts: ArraySlice<Substring>, in folder: String, depth: Int
+  ) throws(DatasetError) -> [String] {
+    guard let part = parts.first else { return [folder] }
+    guard depth < 64 else { throw DatasetError("\(folder): more than 64 folders deep; is a link going in circles?") }
+    let rest = parts.dropFirst()
+    guard isPattern(part) else {
+      let path = join(folder, String(part))
+      return FileManager.default.fileExists(atPath: path) ? try matches(rest, in: path, depth: depth + 1) : []
+    }
+    var found: [String] = part == "**" ? try matches(rest, in: folder, depth: depth + 1) : []
+    for name in (try? names(in: folder.isEmpty ? "." : folder)) ?? [] {
+      let path = join(folder, name)
+      if part == "**" {
+        if isFolder(path) { found += try matches(parts, in: path, depth: depth + 1) }
+      } else if unsafe fnmatch(String(part), name, 0) == 0 {  // Both strings live through the call.
+        found += try matches(rest, in: path, depth: depth + 1)
+      }
+    }
+    return found
+  }
+
+  private static func isPattern(_ text: Substring) -> Bool { text.contains { "*?[".contains($0) } }
+
+  private static func isImage(_ path: String) -> Bool {
+    ImageFile.extensions.contains((path as NSString).pathExtension.lowercased())
+  }
+
+  private static func join(_ folder: String, _ name: String) -> String {
+    folder.isEmpty ? name : folder.hasSuffix("/") ? folder + name : folder + "/" + name
+  }
+
+  /// Those that are not hidden.
+  private static func names(in folder: String) throws(DatasetError) -> [String] {
+    do {
+      return try FileManager.default.contentsOfDirectory(atPath: folder).filter { !$0.hasPrefix(".") }.sorted()
+    } catch {
+      throw DatasetError("\(folder): cannot be listed: \(reason(of: error))")
+    }
+  }
+}
