@@ -1,6 +1,6 @@
 /// A drawing in SVG, in pixels, readable on light and on dark ground: what is black on paper follows the reader's
 /// colour scheme by its class. The classes are `dim` for texts of less weight, `grid`, `axis` and `mark` for lines,
-/// `ground` for areas of the paper's colour.
+/// `heat` for areas that show an amount and `on-heat` for texts on them, `ground` for areas of the paper's colour.
 public struct SVG: Sendable, Hashable {
   public var width: Double
   public var height: Double
@@ -32,8 +32,10 @@ public struct SVG: Sendable, Hashable {
   private static let style = """
     <style>
     text{fill:#1a1a1a} .dim{fill:#555} .ground{fill:#fff} .grid{stroke:#e4e4e4} .axis{stroke:#444} .mark{stroke:#111}
+    .heat{fill:#0072b2} .on-heat{fill:#fff}
     @media (prefers-color-scheme:dark){
     text{fill:#e8e8e8} .dim{fill:#aaa} .ground{fill:#16191d} .grid{stroke:#33383e} .axis{stroke:#999} .mark{stroke:#eee}
+    .heat{fill:#4aa8e8} .on-heat{fill:#0b0e11}
     }
     </style>
     """

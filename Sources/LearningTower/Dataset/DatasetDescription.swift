@@ -37,6 +37,16 @@ public struct DatasetDescription: Sendable, Hashable {
     }
   }
 
+  /// The class names alone; the images need not be there.
+  /// - Throws: `DatasetError` as `load` does.
+  public static func classNames(inFile path: String) throws(DatasetError) -> [String] {
+    do {
+      return try classNames(YAMLDocument.load(path).mapping)
+    } catch {
+      throw error as? DatasetError ?? DatasetError("\(error)")
+    }
+  }
+
   private static func sources(_ root: YAMLMapping, _ file: String) throws -> [Split: [String]] {
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
     var bases = [folder]

@@ -3,7 +3,7 @@ import Foundation
 /// Finds the images a user means.
 public enum ImageSearch {
   /// A file as it is; of a folder its JPEG and PNG files by name, without those of its subfolders; of a pattern (`*`,
-  /// `?`, `[a-z]`, and `**` for folders of any depth) the JPEG and PNG files that fit, by path.
+  /// `?`, `[a-z]`, and `**` for folders of any depth but no links) the JPEG and PNG files that fit, by path.
   /// - Throws: `DatasetError` if there is nothing of that name, or no image in it.
   public static func images(_ source: String) throws(DatasetError) -> [String] {
     var found: [String]
@@ -28,8 +28,8 @@ public enum ImageSearch {
     _ parts: ArraySlice<Substring>, in folder: String, depth: Int
   ) throws(DatasetError) -> [String] {
     guard let part = parts.first else { return [folder] }
-    guard depth < 64 else { throw DatasetError("\(folder): more than 64 folders deep; is a link going in circles?") }
-    let rest = parts.dropFirst()
+    guard depth < 64 else { throw DatasetError("\(folder): more than 64 folders deep; name a deeper folder") }
+    let rest = part == "**" && parts.count == 1 ? ["*"] : parts.dropFirst()
     guard isPattern(part) else {
       let path = join(folder, String(part))
       return FileManager.default.fileExists(atPath: path) ? try matches(rest, in: path, depth: depth + 1) : []
@@ -38,7 +38,7 @@ public enum ImageSearch {
     for name in (try? names(in: folder.isEmpty ? "." : folder)) ?? [] {
       let path = join(folder, name)
       if part == "**" {
-        if isFolder(path) { found += try matches(parts, in: path, depth: depth + 1) }
+        if isFolder(path), !isLink(path) { found += try matches(parts, in: path, depth: depth + 1) }
       } else if unsafe fnmatch(String(part), name, 0) == 0 {  // Both strings live through the call.
         found += try matches(rest, in: path, depth: depth + 1)
       }
@@ -47,6 +47,10 @@ public enum ImageSearch {
   }
 
   private static func isPattern(_ text: Substring) -> Bool { text.contains { "*?[".contains($0) } }
+
+  private static func isLink(_ path: String) -> Bool {
+    (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) != nil
+  }
 
   private static func isImage(_ path: String) -> Bool {
     ImageFile.extensions.contains((path as NSString).pathExtension.lowercased())

@@ -9,12 +9,14 @@ extension ConfusionMatrix {
     let cell = min(max(560 / Double(names.count), 8), 60)
     let side = cell * Double(names.count)
     let labelSize = min(max(cell * 0.8, 6.5), 13)
-    let labelRoom = 24 + labelSize * 0.62 * Double(min(names.map(\.count).max() ?? 0, 18))
+    let labelRoom = 16 + labelSize * 0.6 * Double(min(names.map(\.count).max() ?? 0, 18))
     let frame = PlotFrame(left: 40 + labelRoom, right: 40 + labelRoom + side, top: 44, bottom: 44 + side)
-    var svg = SVG(width: max(frame.right + 30, 460), height: frame.bottom + labelRoom + 40)
-    let thresholds = "confidence > \(plain(Double(confidenceThreshold))), IoU > \(plain(Double(iouThreshold)))"
-    svg.text("Confusion matrix", 16, 26, "font-size=\"16\" font-weight=\"bold\"")
-    svg.text(thresholds, 170, 26, "class=\"dim\" font-size=\"12\"")
+    var svg = SVG(
+      width: max(frame.right + 30, 460).rounded(.up), height: (frame.bottom + labelRoom + 40).rounded(.up))
+    svg.heading("Confusion matrix", 16, 26)
+    svg.text(
+      "confidence > \(confidenceThreshold), IoU > \(iouThreshold)", svg.width - 16, 26,
+      "text-anchor=\"end\" class=\"dim\" font-size=\"12\"")
 
     for index in 0...names.count {
       let offset = Double(index) * cell
@@ -56,10 +58,10 @@ extension ConfusionMatrix {
       svg.rectangle(
         x, y, width: cell, height: cell,
         title: "\(names[truth]) as \(names[predicted]): \(count) of \(total)",
-        "fill=\"\(SVG.palette[0])\" fill-opacity=\"\(fixed(0.04 + 0.96 * share, decimals: 3))\"")
+        "class=\"heat\" fill-opacity=\"\(fixed(0.04 + 0.96 * share, decimals: 3))\"")
       if cell >= 22 {
         let size = min(cell * 0.36, 13)
-        let color = share > 0.5 ? " style=\"fill:#fff\"" : ""
+        let color = share > 0.5 ? " class=\"on-heat\"" : ""
         svg.text(
           fixed(share, decimals: 2), x + cell / 2, y + cell / 2 + size * 0.35,
           "text-anchor=\"middle\" font-size=\"\(pixels(size))\"\(color)")

@@ -86,16 +86,10 @@ public struct CurvePlot: Sendable {
     kind == .precisionRecall ? fixed(curve.averagePrecision.first ?? 0, decimals: 3) : ""
   }
 
-  /// Without the points that lie on a straight line with their neighbours.
   private func corners(_ values: [Double], _ x: PlotScale, _ y: PlotScale) -> [(x: Double, y: Double)] {
-    let points = values.enumerated().map { point, value in
-      (x: x.pixel(DetectionCurves.position(point)), y: y.pixel(value))
-    }
-    return points.indices.filter { index in
-      guard index > 0, index < points.count - 1 else { return true }
-      let (before, here, after) = (points[index - 1].y, points[index].y, points[index + 1].y)
-      return abs(before + after - 2 * here) > 1e-9
-    }.map { points[$0] }
+    simplified(
+      values.enumerated().map { point, value in (x.pixel(DetectionCurves.position(point)), y.pixel(value)) },
+      tolerance: 0.1)
   }
 
   private func addLegend(row: Int, _ name: String, _ value: String, _ style: String, to svg: inout SVG) {
@@ -106,6 +100,28 @@ public struct CurvePlot: Sendable {
   }
 
   private func name(of curve: DetectionCurves) -> String { className(curve.classIndex, in: classNames) }
+}
+
+/// A line through some of the points that passes all of them within the tolerance, measured along `y`; `x` rises.
+private func simplified(_ points: [(x: Double, y: Double)], tolerance: Double) -> [(x: Double, y: Double)] {
+  guard var last = points.first else { return [] }
+  var kept = [last]
+  var previous = last
+  // The slopes of lines from the last kept point that pass all points since then.
+  var (least, most) = (-Double.infinity, Double.infinity)
+  for point in points.dropFirst() {
+    let slope = (point.y - last.y) / (point.x - last.x)
+    if slope < least || slope > most {
+      last = previous
+      kept.append(last)
+      (least, most) = (-.infinity, .infinity)
+    }
+    let run = point.x - last.x
+    least = max(least, (point.y - tolerance - last.y) / run)
+    most = min(most, (point.y + tolerance - last.y) / run)
+    previous = point
+  }
+  return kept + (points.count > 1 ? [previous] : [])
 }
 
 func className(_ index: Int, in names: [String]) -> String { index < names.count ? names[index] : "\(index)" }

@@ -7,8 +7,8 @@ extension LabelStatistics {
     var svg = SVG(width: 900, height: 900)
     svg.heading("Labels", 76, 26)
     svg.text(
-      "\(total) objects in \(imageCount) images, \(backgroundCount) of them without any", 150, 26,
-      "class=\"dim\" font-size=\"12\"")
+      "\(total) objects in \(imageCount) images; \(backgroundCount) images without any", 880, 26,
+      "text-anchor=\"end\" class=\"dim\" font-size=\"12\"")
     addBars(PlotFrame(left: 76, right: 880, top: 44, bottom: 300), classNames, to: &svg)
     let (top, bottom) = (470.0, 830.0)
     addMap(
@@ -36,7 +36,7 @@ extension LabelStatistics {
       let top = y.pixel(Double(count))
       svg.rectangle(
         middle - width / 2, top, width: width, height: frame.bottom - top, title: "\(name): \(count)",
-        "fill=\"\(SVG.palette[0])\"")
+        "class=\"heat\"")
       if step > 34 {
         svg.text("\(count)", middle, top - 5, "text-anchor=\"middle\" class=\"dim\" font-size=\"11\"")
       }
@@ -67,7 +67,7 @@ extension LabelStatistics {
       let opacity = 0.08 + 0.92 * (Double(count) / most).squareRoot()
       svg.rectangle(
         frame.left + Double(column) * side, frame.top + Double(line) * side, width: side, height: side,
-        title: "\(count)", "fill=\"\(SVG.palette[0])\" fill-opacity=\"\(fixed(opacity, decimals: 3))\"")
+        title: "\(count)", "class=\"heat\" fill-opacity=\"\(fixed(opacity, decimals: 3))\"")
     }
   }
 }

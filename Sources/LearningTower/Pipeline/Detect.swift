@@ -10,6 +10,8 @@ public struct DetectRequest: Sendable, Hashable, Codable {
   public var model: String
   /// Image files, folders and patterns such as `images/*.jpg`.
   public var sources: [String]
+  /// A YOLOv5 `data.yaml` that names the classes; nil: the model file does.
+  public var dataset: String?
   /// For all that is written; made where something is. Drawn images keep their names.
   public var outputDirectory: String
   public var drawsImages = true
@@ -25,11 +27,12 @@ public struct DetectRequest: Sendable, Hashable, Codable {
   public var machine: Machine
 
   public init(
-    model: String, sources: [String], outputDirectory: String, imageSize: Int = 640,
+    model: String, sources: [String], dataset: String? = nil, outputDirectory: String, imageSize: Int = 640,
     confidenceThreshold: Double = 0.25, iouThreshold: Double = 0.45, machine: Machine
   ) {
     self.model = model
     self.sources = sources
+    self.dataset = dataset
     self.outputDirectory = outputDirectory
     self.imageSize = imageSize
     self.confidenceThreshold = confidenceThreshold
@@ -71,7 +74,15 @@ public func detect(
   _ request: DetectRequest, onImage: (ImageDetections) throws -> Void = { _ in },
   onDamage: (DatasetError) throws -> Void = { throw $0 }
 ) throws -> [ImageDetections] {
-  let model = try Model.read(request.model)
+  var model = try Model.read(request.model)
+  if let dataset = request.dataset {
+    model.classNames = try DatasetDescription.classNames(inFile: dataset)
+    guard model.classNames.count == model.network.detect.classCount else {
+      throw PipelineError(
+        "\(request.model) detects \(model.network.detect.classCount) classes, \(dataset) names \(model.classNames.count)"
+      )
+    }
+  }
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
   let paths = try request.sources.flatMap { try ImageSearch.images($0) }
   var suppression = NonMaximumSuppression.detect

@@ -6,6 +6,7 @@ extension Command {
     name: "detect", summary: "find objects in images, draw them and write them down",
     positionals: ["MODEL", "IMAGE"], repeatsLast: true,
     options: [
+      Option("--data", "DATA.yaml", help: "names of the classes, for bare YOLOv5 weights"),
       Option("--output", "DIR", aliases: ["-o"], help: "where everything goes (default: runs/detect)"),
       Option("--no-images", help: "do not draw"),
       Option("--save-txt", help: "YOLO label files in DIR/labels"),
@@ -19,7 +20,8 @@ extension Command {
     if arguments.has("--save-conf"), !arguments.has("--save-txt") { throw UsageError("--save-conf needs --save-txt") }
     var request = DetectRequest(
       model: arguments.positionals[0], sources: Array(arguments.positionals.dropFirst()),
-      outputDirectory: arguments.string("--output") ?? "runs/detect", imageSize: try arguments.imageSize(),
+      dataset: arguments.string("--data"), outputDirectory: arguments.string("--output") ?? "runs/detect",
+      imageSize: try arguments.imageSize(),
       confidenceThreshold: try arguments.double("--conf", in: 0...1) ?? 0.25,
       iouThreshold: try arguments.double("--iou", in: 0...1) ?? 0.45, machine: try arguments.machine())
     request.drawsImages = !arguments.has("--no-images")

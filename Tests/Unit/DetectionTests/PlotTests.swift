@@ -67,7 +67,7 @@ struct PlotTests {
     #expect(statistics.sizes[side / 10 * side + side - 1] == 2)
     let svg = statistics.svg(classNames: names)
     try check(svg, "labels")
-    #expect(svg.contains("2 objects in 2 images, 1 of them without any"))
+    #expect(svg.contains("2 objects in 2 images; 1 images without any"))
     try check(LabelStatistics([], classCount: 0).svg(classNames: []), "nothing")
   }
 }

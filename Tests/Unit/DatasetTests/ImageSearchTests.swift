@@ -1,0 +1,43 @@
+import Dataset
+import Foundation
+import Testing
+
+@Suite struct ImageSearchTests {
+  private func folder(_ names: [String]) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    for name in names { try folder.write("", name) }
+    return folder
+  }
+
+  private let names = [
+    "b.jpg", "a.PNG", "note.txt", ".hidden.jpg", "day1/x.jpeg", "day1/deep/y.jpg", "day2/x.jpg", "odd[1].jpg",
+  ]
+
+  @Test(
+    arguments: [
+      ("", ["a.PNG", "b.jpg", "odd[1].jpg"]), ("/b.jpg", ["b.jpg"]), ("/note.txt", ["note.txt"]),
+      ("/odd[1].jpg", ["odd[1].jpg"]), ("/*.jpg", ["b.jpg", "odd[1].jpg"]), ("/?.*", ["a.PNG", "b.jpg"]),
+      ("/day?/*", ["day1/x.jpeg", "day2/x.jpg"]), ("/day[13-9]/x.*", ["day1/x.jpeg"]),
+      ("/**/*.jpg", ["b.jpg", "day1/deep/y.jpg", "day2/x.jpg", "odd[1].jpg"]),
+      ("/**", ["a.PNG", "b.jpg", "day1/deep/y.jpg", "day1/x.jpeg", "day2/x.jpg", "odd[1].jpg"]),
+      ("/day1/**/y.jpg", ["day1/deep/y.jpg"]),
+    ] as [(String, [String])])
+  func files(pattern: String, expected: [String]) throws {
+    let folder = try folder(names)
+    let found = try ImageSearch.images(folder.path + pattern)
+    #expect(found == expected.map { folder.path + "/" + $0 })
+  }
+
+  @Test(arguments: ["/nothing.jpg", "/nothing", "/*.gif", "/day3/*", "/b.jpg/*", "/[", "/empty"])
+  func nothing(pattern: String) throws {
+    let folder = try folder(names + ["empty/note.txt"])
+    #expect(throws: DatasetError.self) { try ImageSearch.images(folder.path + pattern) }
+  }
+
+  @Test("A link to its own folder does not go round for ever") func links() throws {
+    let folder = try folder(["a/x.jpg"])
+    try FileManager.default.createSymbolicLink(atPath: folder.path + "/a/again", withDestinationPath: "../a")
+    let found = try ImageSearch.images(folder.path + "/**/x.jpg")
+    #expect(found == [folder.path + "/a/x.jpg"])
+  }
+}
