@@ -77,10 +77,10 @@ public func detect(
   var model = try Model.read(request.model)
   if let dataset = request.dataset {
     model.classNames = try DatasetDescription.classNames(inFile: dataset)
-    guard model.classNames.count == model.network.detect.classCount else {
+    let classCount = model.network.detect.classCount
+    guard model.classNames.count == classCount else {
       throw PipelineError(
-        "\(request.model) detects \(model.network.detect.classCount) classes, \(dataset) names \(model.classNames.count)"
-      )
+        "\(request.model) detects \(classCount) classes, \(dataset) names \(model.classNames.count)")
     }
   }
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)

@@ -1,0 +1,150 @@
+import Dataset
+import Foundation
+import Interchange
+import Network
+import Pipeline
+import Testing
+import Zoo
+
+/// What `val` and `detect` write.
+@Suite struct ReportTests {
+  /// A sample data set and a network that sees something everywhere; gone with the test.
+  private final class Scene {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "report-\(UUID().uuidString)")
+    let data: String
+    let model: String
+
+    init() throws {
+      var sample = SampleDataset()
+      (sample.trainCount, sample.valCount, sample.imageSize) = (1, 3, 64)
+      data = try sample.write(to: folder.appending(path: "data").path)
+      model = folder.appending(path: "model.safetensors").path
+      let network = try Zoo.network(named: "yolov5n", classCount: sample.classCount)
+      var parameters = network.initialParameters(seed: 1)
+      for level in 0..<3 {
+        let name = "model.24.m.\(level).bias"
+        parameters[name] = parameters[name].map { Tensor(shape: $0.shape, values: $0.values.map { _ in 1 }) }
+      }
+      try ModelFile(network: network, parameters: parameters, classNames: ["a", "b", "c", "d"]).write(to: model)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
+    func path(_ name: String) -> String { folder.appending(path: name).path }
+
+    func text(_ name: String) throws -> String {
+      try String(contentsOf: folder.appending(path: name), encoding: .utf8)
+    }
+  }
+
+  @Test("Plots, COCO's figures and the detections they come from") func evaluation() throws {
+    let scene = try Scene()
+    let output = scene.path("out")
+    try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+    var request = EvaluateRequest(
+      model: scene.model, dataset: scene.data, imageSize: 64, batchSize: 2, machine: Machine(threads: 1),
+      outputDirectory: output)
+    request.savesJSON = true
+    request.measuresCOCO = true
+    let report = try evaluate(request)
+    let names = try FileManager.default.contentsOfDirectory(atPath: output).sorted()
+    #expect(
+      names == [
+        "F1_curve.svg", "PR_curve.svg", "P_curve.svg", "R_curve.svg", "confusion_matrix.svg", "labels.svg",
+        "predictions.json",
+      ])
+    #expect(report.files?.map { URL(filePath: $0).lastPathComponent }.sorted() == names)
+    #expect(report.coco != nil)
+
+    struct Prediction: Decodable {
+      var image_id: Int
+      var category_id: Int
+      var bbox: [Double]
+      var score: Double
+    }
+    let predictions = try JSONDecoder().decode([Prediction].self, from: Data(scene.text("out/predictions.json").utf8))
+    #expect(predictions.count > 3)
+    #expect(Set(predictions.map(\.image_id)).count == 3)
+    #expect(predictions.allSatisfy { (0..<4).contains($0.category_id) && $0.bbox.count == 4 && $0.score <= 1 })
+    #expect(predictions.allSatisfy { $0.bbox[0] >= 0 && $0.bbox[0] + $0.bbox[2] <= 64.001 })
+
+    request.isPlotting = false
+    request.savesJSON = false
+    request.measuresCOCO = false
+    let plain = try evaluate(request)
+    #expect(plain.files == [] && plain.coco == nil && plain.map50 == report.map50)
+  }
+
+  @Test("Drawn images, label files and JSON; of one name, twice; one damaged") func detection() throws {
+    let scene = try Scene()
+    let files = try ImageSearch.images(scene.path("data/images/*/*"))
+    try FileManager.default.createDirectory(atPath: scene.path("more"), withIntermediateDirectories: true)
+    let name = URL(filePath: files[0]).lastPathComponent
+    try FileManager.default.copyItem(atPath: files[0], toPath: scene.path("more/" + name))
+    try Data("no image".utf8).write(to: scene.folder.appending(path: "more/zero.png"))
+
+    var request = DetectRequest(
+      model: scene.model, sources: [files[0], scene.path("more")], outputDirectory: scene.path("out"), imageSize: 64,
+      machine: Machine(threads: 1))
+    request.savesText = true
+    request.savesConfidence = true
+    request.savesJSON = true
+    var damaged: [DatasetError] = []
+    let results = try detect(request, onDamage: { damaged.append($0) })
+    #expect(results.count == 2 && damaged.count == 1)
+    #expect("\(damaged)".contains("zero.png"))
+
+    let stem = URL(filePath: name).deletingPathExtension().lastPathComponent
+    let endings = [stem, stem + "-2"]
+    for (result, stem) in zip(results, endings) {
+      #expect(!result.detections.isEmpty)
+      #expect(result.output.map { URL(filePath: $0).deletingPathExtension().lastPathComponent } == stem)
+      #expect(try ImageFile.read(#require(result.output)).width == result.width)
+      let rows = try scene.text("out/labels/\(stem).txt").split(separator: "\n").map { row in
+        try row.split(separator: " ").map { try #require(Double($0)) }
+      }
+      #expect(rows.count == result.detections.count)
+      #expect(rows.allSatisfy { row in row.count == 6 && row.dropFirst().allSatisfy { (0...1).contains($0) } })
+      // The least confident first.
+      let first = try #require(rows.last)
+      let best = try #require(result.detections.first)
+      #expect(Int(first[0]) == best.classIndex && abs(first[5] - best.confidence) < 1e-5)
+      #expect(abs(first[3] * Double(result.width) - (best.box[2] - best.box[0])) < 1e-3)
+    }
+    let stored = try JSONDecoder().decode([ImageDetections].self, from: Data(scene.text("out/detections.json").utf8))
+    #expect(stored == results)
+
+    // Nothing found: no file, not even an old one.
+    request.sources = [files[0]]
+    request.confidenceThreshold = 1
+    request.drawsImages = false
+    #expect(try detect(request).first?.labels == nil)
+    #expect(!FileManager.default.fileExists(atPath: scene.path("out/labels/\(stem).txt")))
+  }
+
+  @Test("An image is never drawn over") func overwriting() throws {
+    let scene = try Scene()
+    let file = try #require(ImageSearch.images(scene.path("data/images/val")).first)
+    let before = try Data(contentsOf: URL(filePath: file))
+    let request = DetectRequest(
+      model: scene.model, sources: [file], outputDirectory: scene.path("data/images/val"), imageSize: 64,
+      machine: Machine(threads: 1))
+    #expect(throws: PipelineError.self) { try detect(request) }
+    #expect(try Data(contentsOf: URL(filePath: file)) == before)
+  }
+
+  @Test func namesComeFromTheDataSetIfAsked() throws {
+    let scene = try Scene()
+    let file = try #require(ImageSearch.images(scene.path("data/images/val")).first)
+    let names = scene.folder.appending(path: "names.yaml")
+    try Data("names: [w, x, y, z]\n".utf8).write(to: names)
+    var request = DetectRequest(
+      model: scene.model, sources: [file], dataset: names.path, outputDirectory: scene.path("out"), imageSize: 64,
+      machine: Machine(threads: 1))
+    request.drawsImages = false
+    let found = try #require(try detect(request).first?.detections)
+    #expect(found.allSatisfy { ["w", "x", "y", "z"][$0.classIndex] == $0.class })
+    try Data("names: [w]\n".utf8).write(to: names)
+    #expect(throws: PipelineError.self) { try detect(request) }
+  }
+}
