@@ -72,7 +72,8 @@ let learningTower: [Target] = [
   module(
     "LearningTower", "Pipeline",
     [
-      "YAML", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning", "Evaluation", "Training",
+      "YAML", "Plotting", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning", "Evaluation",
+      "Training",
     ], settings: numeric),
 ]
 
@@ -102,7 +103,8 @@ let testTargets: [Target] = [
   tests(
     "Unit", "TrainingTests",
     [
-      "Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Interchange", "Zoo", "YAML", "TestSupport",
+      "Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Evaluation", "Interchange", "Zoo", "YAML",
+      "TestSupport",
     ]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
   tests("Unit", "SweepTests", ["Sweep"]),

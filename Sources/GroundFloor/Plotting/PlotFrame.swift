@@ -16,10 +16,8 @@ public struct PlotFrame: Sendable, Hashable {
 }
 
 extension SVG {
-  /// Grid, ticks and axes, each with its title.
-  public mutating func axes(
-    _ frame: PlotFrame, x: PlotScale, y: PlotScale, xTitle: String, yTitle: String
-  ) {
+  /// Grid, ticks and axes.
+  public mutating func axes(_ frame: PlotFrame, x: PlotScale, y: PlotScale) {
     for tick in x.ticks {
       let at = x.pixel(tick)
       line(at, frame.top, at, frame.bottom, "class=\"grid\"")
@@ -32,15 +30,15 @@ extension SVG {
     }
     line(frame.left, frame.bottom, frame.right, frame.bottom, "class=\"axis\"")
     line(frame.left, frame.top, frame.left, frame.bottom, "class=\"axis\"")
-    titles(frame, x: xTitle, y: yTitle)
   }
 
-  /// The titles of both axes.
-  public mutating func titles(_ frame: PlotFrame, x: String, y: String) {
-    text(x, (frame.left + frame.right) / 2, frame.bottom + 44, "text-anchor=\"middle\" font-size=\"14\"")
+  /// Grid, ticks and axes, each with its title.
+  public mutating func axes(_ frame: PlotFrame, x: PlotScale, y: PlotScale, xTitle: String, yTitle: String) {
+    axes(frame, x: x, y: y)
+    text(xTitle, (frame.left + frame.right) / 2, frame.bottom + 44, "text-anchor=\"middle\" font-size=\"14\"")
     let middle = (frame.top + frame.bottom) / 2
     let turned = "transform=\"rotate(-90 \(pixels(frame.left - 54)) \(pixels(middle)))\""
-    text(y, frame.left - 54, middle, "text-anchor=\"middle\" font-size=\"14\" \(turned)")
+    text(yTitle, frame.left - 54, middle, "text-anchor=\"middle\" font-size=\"14\" \(turned)")
   }
 
   public mutating func heading(_ text: String, _ x: Double, _ y: Double) {

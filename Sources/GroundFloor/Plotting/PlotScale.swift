@@ -9,7 +9,8 @@ public struct PlotScale: Sendable, Hashable {
   /// - Parameters:
   ///   - values: finite ones; without any, the scale goes from 0 to 1.
   ///   - start, end: pixels of the least and the greatest value.
-  public init(_ values: [Double], from start: Double, to end: Double) {
+  ///   - leastStep: between ticks; 1 for what is counted.
+  public init(_ values: [Double], from start: Double, to end: Double, tickCount: Int = 8, leastStep: Double = 0) {
     var low = values.min() ?? 0
     var high = values.max() ?? 1
     // One value, or none: something to divide by.
@@ -17,12 +18,14 @@ public struct PlotScale: Sendable, Hashable {
       (low, high) = (low - max(abs(low) * 0.1, 0.5), high + max(abs(high) * 0.1, 0.5))
     }
     let air = (high - low) * 0.06
-    self.init(low - air...high + air, from: start, to: end)
+    self.init(low - air...high + air, from: start, to: end, tickCount: tickCount, leastStep: leastStep)
   }
 
   /// Exactly this range, which must not be empty.
-  public init(_ range: ClosedRange<Double>, from start: Double, to end: Double, tickCount: Int = 8) {
-    let step = PlotScale.roundStep((range.upperBound - range.lowerBound) / Double(tickCount))
+  public init(
+    _ range: ClosedRange<Double>, from start: Double, to end: Double, tickCount: Int = 8, leastStep: Double = 0
+  ) {
+    let step = PlotScale.roundStep(max((range.upperBound - range.lowerBound) / Double(tickCount), leastStep))
     let first = (range.lowerBound / step.size).rounded(.up)
     // The end itself gets its tick, although the quotient may miss it by a rounding error.
     let last = (range.upperBound / step.size + 1e-9).rounded(.down)

@@ -10,20 +10,28 @@ struct COCOResults {
     var truths: [COCOEvaluation.Truth]
   }
 
+  private let annotations: COCOAnnotations?
+  private let categoryIDs: [Int]
   private var items: [COCOImageID: Item] = [:]
 
-  /// - Throws: `PipelineError` if an image of that name was added before.
+  /// - Parameter annotations: what to judge by; nil: the data set's labels.
+  init(classNames: [String], annotations: COCOAnnotations?) {
+    self.annotations = annotations
+    categoryIDs = annotations?.categoryIDs ?? COCOCategories.ids(of: classNames)
+  }
+
+  /// - Throws: `PipelineError` if an image of that name was added before, or the annotations do not know it.
   mutating func add(_ image: LabelledImage, _ detections: [Detection]) throws {
-    let id = COCOImageID(stem: URL(filePath: image.path).deletingPathExtension().lastPathComponent)
+    var id = COCOImageID(stem: URL(filePath: image.path).deletingPathExtension().lastPathComponent)
+    var truths = image.labels.map { label in
+      COCOEvaluation.Truth(label, width: Double(image.width), height: Double(image.height))
+    }
+    if let known = try annotations?.image(image.path) { (id, truths) = (.number(known.id), known.truths) }
     guard items[id] == nil else {
       throw PipelineError(
         "\(image.path): another image of the split has this name too, and COCO's files tell images by their names")
     }
-    items[id] = Item(
-      found: detections.map(COCOEvaluation.Found.init(saved:)),
-      truths: image.labels.map { label in
-        COCOEvaluation.Truth(label, width: Double(image.width), height: Double(image.height))
-      })
+    items[id] = Item(found: detections.map(COCOEvaluation.Found.init(saved:)), truths: truths)
   }
 
   func summary() -> COCOSummary {
@@ -33,8 +41,7 @@ struct COCOResults {
   }
 
   /// COCO's results format, one detection a line.
-  /// - Parameter categoryIDs: by class index.
-  func json(categoryIDs: [Int]) throws -> String {
+  func json() throws -> String {
     var lines: [String] = []
     for (id, item) in sorted {
       let name =

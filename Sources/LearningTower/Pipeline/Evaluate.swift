@@ -25,6 +25,8 @@ public struct EvaluateRequest: Sendable, Hashable, Codable {
   public var savesJSON = false
   /// COCO's figures too.
   public var measuresCOCO = false
+  /// A file of COCO's annotations to measure them by; nil: the data set's labels.
+  public var annotations: String?
 
   public init(
     model: String, dataset: String, split: String = "val", imageSize: Int = 640, batchSize: Int = 32,
@@ -121,7 +123,13 @@ public func evaluate(
   options.cacheBytes = 0  // Every image is read once.
   let loader = ValidationLoader(images: try description.contents(of: split).images, options: options)
   var evaluator = Evaluator(model.network, model.parameters, runtime: try request.machine.runtime())
-  var coco = request.savesJSON || request.measuresCOCO ? COCOResults() : nil
+  var coco: COCOResults?
+  if request.savesJSON || request.measuresCOCO {
+    let annotations = try request.annotations.map {
+      try COCOAnnotations($0, classNames: description.classNames)
+    }
+    coco = COCOResults(classNames: description.classNames, annotations: annotations)
+  }
   let result = try evaluator.evaluate(loader, onImage: { try coco?.add($0, $1) }, onBatch: onProgress)
   let metrics = result.metrics
   let info = try ModelInfo(model.network, imageSize: request.imageSize)
@@ -140,7 +148,7 @@ public func evaluate(
     var files: [(name: String, text: String)] = []
     if request.isPlotting { files += plots(result, loader.images, classNames: description.classNames) }
     if request.savesJSON, let coco {
-      files.append(("predictions.json", try coco.json(categoryIDs: COCOCategories.ids(of: description.classNames))))
+      files.append(("predictions.json", try coco.json()))
     }
     report.files = try files.map { name, text in
       let path = URL(filePath: output).appending(path: name).relativePath

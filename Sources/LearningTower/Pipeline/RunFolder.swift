@@ -1,11 +1,13 @@
 import Compute
 import Detection
+import Evaluation
 import Foundation
 import Training
 import YAML
 
 /// The folder of one run of epochs: the model, the checkpoint while it runs, and what people and their scripts know
-/// from YOLOv5: `results.csv`, `opt.yaml`, `hyp.yaml` and a log for TensorBoard.
+/// from YOLOv5: `results.csv`, `opt.yaml`, `hyp.yaml`, a picture of the labels and one of the epochs, a log for
+/// TensorBoard.
 struct RunFolder {
   private let url: URL
   private let events: EventLog
@@ -13,13 +15,16 @@ struct RunFolder {
   var checkpoint: String { url.appending(path: "checkpoint.safetensors").path }
   var model: String { url.appending(path: "model.safetensors").path }
   var results: String { url.appending(path: "results.csv").path }
+  private var resultsPlot: String { url.appending(path: "results.svg").path }
 
   /// Begins the records of a run, or goes on with those of an interrupted one.
   /// - Parameter history: the epochs the run has completed.
-  init(_ request: TrainRequest, history: [EpochSummary], wallTimeSeconds: Double) throws {
+  init(_ request: TrainRequest, _ data: TrainingData, history: [EpochSummary], wallTimeSeconds: Double) throws {
     url = URL(filePath: request.outputDirectory)
     events = try EventLog(folder: url, history: history, wallTimeSeconds: wallTimeSeconds)
     try writeText(ResultsCSV.text(history), to: results)
+    let labels = LabelStatistics(data.training, classCount: data.classNames.count)
+    try writeText(labels.svg(classNames: data.classNames), to: url.appending(path: "labels.svg").path)
     try writeText(request.yolov5Options.yamlText, to: url.appending(path: "opt.yaml").path)
     try writeText(request.configuration.hyperparameters.yaml.yamlText, to: url.appending(path: "hyp.yaml").path)
   }
@@ -28,6 +33,7 @@ struct RunFolder {
   ///   that it has every epoch once, however often the run was interrupted.
   func record(_ history: [EpochSummary], wallTimeSeconds: Double) throws {
     try writeText(ResultsCSV.text(history), to: results)
+    try writeText(ResultsPlot.svg(history), to: resultsPlot)
     if let epoch = history.last { try events.append(epoch, wallTimeSeconds: wallTimeSeconds) }
   }
 }

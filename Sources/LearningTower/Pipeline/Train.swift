@@ -32,7 +32,7 @@ public func train(
       starting: start.network, start.parameters, data: data, configuration: request.configuration, runtime: runtime)
   }
 
-  let folder = try RunFolder(request, history: trainer.history, wallTimeSeconds: wallTimeSeconds())
+  let folder = try RunFolder(request, data, history: trainer.history, wallTimeSeconds: wallTimeSeconds())
   let epochs = request.configuration.epochs
   try onEvent(.started(epochs: epochs, completedEpochs: trainer.history.count))
   let ending = try trainer.run(isCancelled: isCancelled) { summary, timing in

@@ -10,6 +10,7 @@ extension Command {
       Option("--batch", "B", help: "images a batch (default: 32)"),
       Option("--square", help: "square images instead of batches of like shapes"),
       Option("--coco-metrics", help: "COCO's twelve figures too, as pycocotools computes them"),
+      Option("--annotations", "FILE", help: "take objects, areas and crowds for them from COCO's instances_….json"),
       Option(
         "--output", "DIR", aliases: ["-o"], help: "where confusion matrix, curves and label statistics go, in SVG"),
       Option("--no-plots", help: "none of these"),
@@ -19,9 +20,12 @@ extension Command {
     discussion: """
       MODEL is a model file, or bare YOLOv5 weights (.safetensors) of a known network. Category ids in predictions.json
       are COCO's if the data set has COCO's 80 classes, else class indices; an image's id is its file's name, as a
-      number if it is one.
+      number if it is one. With --annotations both are those of that file.
       """
   ) { arguments in
+    if arguments.has("--annotations"), !arguments.has("--coco-metrics") {
+      throw UsageError("--annotations goes with --coco-metrics")
+    }
     let output = arguments.string("--output") ?? (arguments.has("--save-json") ? "runs/val" : nil)
     if let output { try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true) }
     var request = EvaluateRequest(
@@ -32,6 +36,7 @@ extension Command {
     request.isPlotting = !arguments.has("--no-plots")
     request.savesJSON = arguments.has("--save-json")
     request.measuresCOCO = arguments.has("--coco-metrics")
+    request.annotations = arguments.string("--annotations")
     let line = LiveLine()
     let report = try Pipeline.evaluate(request) { done, total in line.show("val: \(done) of \(total) images") }
     line.clear()

@@ -1,4 +1,5 @@
 import Dataset
+import Evaluation
 import Foundation
 import Interchange
 import Network
@@ -73,6 +74,51 @@ import Zoo
     request.measuresCOCO = false
     let plain = try evaluate(request)
     #expect(plain.files == [] && plain.coco == nil && plain.map50 == report.map50)
+  }
+
+  @Test("Objects, areas and crowds of an annotation file") func annotations() throws {
+    let scene = try Scene()
+    let names = try ImageSearch.images(scene.path("data/images/val")).map { URL(filePath: $0).lastPathComponent }
+    var request = EvaluateRequest(
+      model: scene.model, dataset: scene.data, imageSize: 64, machine: Machine(threads: 1),
+      outputDirectory: scene.folder.path)
+    request.isPlotting = false
+    request.savesJSON = true
+    request.measuresCOCO = true
+    request.annotations = scene.path("instances.json")
+    let classes = try DatasetDescription.classNames(inFile: scene.data)
+    func write(_ images: [String], _ annotations: String, classes: [String] = classes) throws {
+      let images = images.enumerated().map { "{\"id\": \($0 + 70), \"file_name\": \"some/\($1)\"}" }
+      let categories = classes.enumerated().map { "{\"id\": \(9 - $0), \"name\": \"\($1)\"}" }
+      let text = """
+        {"images": [\(images.joined(separator: ","))], "annotations": [\(annotations)],
+        "categories": [\(categories.joined(separator: ",")), {"id": 33, "name": "never seen"}]}
+        """
+      try Data(text.utf8).write(to: scene.folder.appending(path: "instances.json"))
+    }
+
+    // Large by its area, though not by its box; what nobody detects counts as missed.
+    try write(
+      names,
+      """
+      {"image_id": 70, "category_id": 33, "bbox": [0, 0, 10, 10], "area": 20000, "iscrowd": 0},
+      {"image_id": 71, "category_id": 9, "bbox": [0, 0, 10, 10], "area": 1, "iscrowd": 1}
+      """)
+    let coco = try #require(try evaluate(request).coco)
+    #expect(coco.apLarge == 0 && coco.ap == 0 && coco.apSmall == -1)
+    let saved = try scene.text("predictions.json")
+    #expect(saved.contains("\"image_id\": 72,") && saved.contains("\"category_id\": 6,"))
+
+    try write(Array(names.dropLast()), "")
+    #expect(throws: PipelineError.self) { try evaluate(request) }
+    try write(names, "{\"image_id\": 70, \"category_id\": 1, \"bbox\": [0, 0, 1, 1]}")
+    #expect(throws: PipelineError.self) { try evaluate(request) }
+    try write(names, "{\"image_id\": 70, \"category_id\": 9, \"bbox\": [0, 0]}")
+    #expect(throws: PipelineError.self) { try evaluate(request) }
+    try write(names, "", classes: Array(classes.dropLast()))
+    #expect(throws: PipelineError.self) { try evaluate(request) }
+    try Data("[".utf8).write(to: scene.folder.appending(path: "instances.json"))
+    #expect(throws: PipelineError.self) { try evaluate(request) }
   }
 
   @Test("Drawn images, label files and JSON; of one name, twice; one damaged") func detection() throws {

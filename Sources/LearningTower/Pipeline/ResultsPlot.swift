@@ -1,0 +1,56 @@
+import Plotting
+import Training
+
+/// A run's epochs as a picture: losses, and how good the validated model was.
+enum ResultsPlot {
+  private struct Panel {
+    var title: String
+    /// What is drawn, by its name and its place among `yolov5Values`.
+    var curves: [(name: String, column: Int)]
+    /// nil: that of the values.
+    var range: ClosedRange<Double>?
+  }
+
+  private static let panels = [
+    Panel(title: "box loss", curves: [("train", 0), ("val", 7)]),
+    Panel(title: "objectness loss", curves: [("train", 1), ("val", 8)]),
+    Panel(title: "class loss", curves: [("train", 2), ("val", 9)]),
+    Panel(title: "precision, recall", curves: [("P", 3), ("R", 4)], range: 0...1),
+    Panel(title: "mean AP", curves: [("mAP50", 5), ("mAP50-95", 6)], range: 0...1),
+    Panel(title: "learning rate", curves: [("biases", 10), ("weights", 11)]),
+  ]
+
+  static func svg(_ history: [EpochSummary]) -> String {
+    var svg = SVG(width: 1200, height: 640)
+    for (index, panel) in panels.enumerated() {
+      let (left, top) = (Double(index % 3) * 400 + 64, Double(index / 3) * 320 + 44)
+      add(panel, history, PlotFrame(left: left, right: left + 316, top: top, bottom: top + 216), to: &svg)
+    }
+    return svg.document
+  }
+
+  private static func add(
+    _ panel: Panel, _ history: [EpochSummary], _ frame: PlotFrame, to svg: inout SVG
+  ) {
+    let values = panel.curves.map { curve in history.map { $0.yolov5Values[curve.column] } }
+    let x = PlotScale(history.map { Double($0.epoch) }, from: frame.left, to: frame.right, tickCount: 6, leastStep: 1)
+    let y =
+      panel.range.map { PlotScale($0, from: frame.bottom, to: frame.top, tickCount: 6) }
+      ?? PlotScale(values.joined().filter(\.isFinite), from: frame.bottom, to: frame.top, tickCount: 6)
+    svg.axes(frame, x: x, y: y)
+    svg.text("epoch", frame.right, frame.bottom + 40, "text-anchor=\"end\" class=\"dim\" font-size=\"12\"")
+    svg.text(panel.title, frame.left, frame.top - 14, "font-weight=\"bold\"")
+    for (index, curve) in panel.curves.enumerated() {
+      let style = "stroke=\"\(SVG.palette[index])\" stroke-width=\"2\""
+      let points = zip(history, values[index]).filter { $0.1.isFinite }
+        .map { (x: x.pixel(Double($0.epoch)), y: y.pixel($1)) }
+      if points.count == 1 {
+        svg.circle(points[0].x, points[0].y, radius: 2.5, "fill=\"\(SVG.palette[index])\"")
+      }
+      svg.polyline(points, title: curve.name, style)
+      let right = frame.right - Double(panel.curves.count - 1 - index) * 88
+      svg.line(right - 84, frame.top - 18.5, right - 66, frame.top - 18.5, style)
+      svg.text(curve.name, right - 61, frame.top - 14, "font-size=\"12\"")
+    }
+  }
+}
