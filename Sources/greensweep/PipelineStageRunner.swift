@@ -3,6 +3,7 @@ import Dataset
 import Detection
 import Foundation
 import Pipeline
+import Pruning
 import Sweep
 import Training
 
@@ -54,11 +55,17 @@ struct PipelineStageRunner: StageRunner {
 
   private func prune(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
     let output = request.path("model.safetensors")
-    let (pruned, plan) = try Pipeline.prune(
-      PruneRequest(model: try request.file(.model), ratio: try request.double("prune_ratio"), output: output))
-    try write(plan, to: request.path("report.json"))
-    try report(
-      .finished(StageOutput(metrics: pruned.metrics, files: [.model: fileName(output), .report: "report.json"])))
+    let model = try request.file(.model)
+    do {
+      let plan = try pruningPlan(try request.pruning(of: model))
+      let pruned = try Pipeline.prune(model, by: plan, to: output)
+      try writePlan(plan, to: request.path("report.json"))
+      try report(
+        .finished(StageOutput(metrics: pruned.metrics, files: [.model: fileName(output), .report: "report.json"])))
+    } catch let error as PruningError {
+      // The same model and the same request fail the same way on every box.
+      throw StageRefusal(error.message)
+    }
   }
 
   private func evaluate(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
@@ -133,6 +140,27 @@ extension StageRequest {
       return backend
     }
     return Machine(threads: threads, backend: backend)
+  }
+
+  fileprivate func pruning(of model: String) throws -> PruneRequest {
+    func known<Word: RawRepresentable>(_ key: String, _: Word.Type) throws -> Word? where Word.RawValue == String {
+      guard configuration[key] != nil else { return nil }
+      return try value(key) { $0.string.flatMap(Word.init(rawValue:)) }
+    }
+    let roundsLeft = configuration["rounds_left"]?.int ?? 1
+    let amount: PruneAmount =
+      if configuration["target_parameters"] != nil {
+        .target(.parameters(try int("target_parameters")), roundsLeft: roundsLeft)
+      } else if configuration["target_gflops"] != nil {
+        .target(.gflops(try double("target_gflops")), roundsLeft: roundsLeft)
+      } else {
+        .ratio(try double("prune_ratio"))
+      }
+    return PruneRequest(
+      model: model, amount: amount, policy: try known("policy", PruningPolicy.self),
+      importance: try known("importance", Importance.self) ?? .gamma,
+      seed: UInt64(clamping: configuration["seed"]?.int ?? 0), minimumChannels: configuration["min_channels"]?.int,
+      roundTo: configuration["round_to"]?.int ?? 1)
   }
 
   fileprivate func training() throws -> TrainingConfiguration {

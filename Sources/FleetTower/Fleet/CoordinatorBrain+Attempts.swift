@@ -49,7 +49,7 @@ extension CoordinatorBrain {
       return tell(worker, .attemptAcknowledged(attempt: number, accepted: false))
     }
     // A log that got lost must not keep a failure from being heard.
-    fail(number, missing.isEmpty ? failure : StageFailure(message: failure.message))
+    fail(number, missing.isEmpty ? failure : StageFailure(message: failure.message, isFinal: failure.isFinal))
     tell(worker, .attemptAcknowledged(attempt: number, accepted: true))
   }
 
@@ -64,6 +64,7 @@ extension CoordinatorBrain {
   private mutating func fail(_ number: AttemptNumber, _ failure: StageFailure) {
     let job = attempts[number]!.job
     decide(.attemptEnded(attempt: number, job: jobs[job].key, outcome: .failed(failure)))
+    if failure.isFinal { return decide(.jobFailed(job: jobs[job].key, reason: failure.message)) }
     guard jobs[job].failures >= policy.failureLimit else { return }
     let reason = "failed \(jobs[job].failures) times, at last: \(failure.message)"
     decide(.jobFailed(job: jobs[job].key, reason: reason))

@@ -45,7 +45,11 @@ extension CoordinatorBrain {
     if tree.submission.spec.grid.seed.count > 1 { parts.append("seed \(trial.seed)") }
     let stage = tree.nodes[node].stage
     if stage > .train, trial.sparsityRate > 0 { parts.append("sparsity \(trial.sparsityRate)") }
-    if stage > .sparsify, trial.pruneRatio > 0 { parts.append("prune \(trial.pruneRatio)") }
+    if stage > .sparsify, trial.pruneRatio > 0 { parts.append(tree.submission.spec.pruneTitle(trial)) }
+    let rounds = tree.submission.spec.prune.rounds
+    if rounds > 1, stage == .prune || stage == .finetune {
+      parts.append("round \(tree.nodes[node].round) of \(rounds)")
+    }
     return parts.joined(separator: " ")
   }
 

@@ -21,7 +21,7 @@ struct HeldAttempt: Sendable {
 
   enum StageEnd: Sendable {
     case finished(StageOutput)
-    case failed(message: String)
+    case failed(message: String, isFinal: Bool)
   }
 
   struct Settling: Sendable {

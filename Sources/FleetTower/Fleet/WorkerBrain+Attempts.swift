@@ -49,14 +49,15 @@ extension WorkerBrain {
       say(.epochMetrics(attempt: number, metrics: metrics))
     case .checkpoint(let epoch, let file): deliver(HeldAttempt.Delivery(epoch: epoch, file: file), of: number)
     case .finished(let output): attempts[number]!.phase = .running(end: end ?? .finished(output))
-    case .failed(let message): attempts[number]!.phase = .running(end: .failed(message: message))
+    case .failed(let message, let isFinal):
+      attempts[number]!.phase = .running(end: .failed(message: message, isFinal: isFinal))
     }
   }
 
   mutating func stageExited(_ number: AttemptNumber, _ message: String) {
     guard let phase = attempts[number]?.phase else { return }  // Forgotten when the daemon began to leave.
     switch phase {
-    case .running(let end): settle(number, end ?? .failed(message: message))
+    case .running(let end): settle(number, end ?? .failed(message: message, isFinal: false))
     case .dying(isHandedBack: true):
       attempts[number]!.phase = .returning
       returnIfDelivered(number)
@@ -127,9 +128,10 @@ extension WorkerBrain {
       var result = StageResult(metrics: output.metrics, artifacts: [:])
       result.artifacts = settling.artifacts
       owe(.attemptFinished(attempt: number, result: result), number)
-    case .failed(let message):
+    case .failed(let message, let isFinal):
       let failure = StageFailure(
-        message: String(message.suffix(WorkerBrain.messageLimit)), log: settling.artifacts[OutputRole.log.rawValue])
+        message: String(message.suffix(WorkerBrain.messageLimit)), log: settling.artifacts[OutputRole.log.rawValue],
+        isFinal: isFinal)
       owe(.attemptFailed(attempt: number, failure: failure), number)
     }
   }

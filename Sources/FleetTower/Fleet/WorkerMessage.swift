@@ -63,7 +63,8 @@ public struct Hello: Hashable, Sendable, Codable {
 }
 
 public enum FleetProtocol {
-  /// Raised whenever a message changes its meaning or its form.
+  /// Raised whenever a message changes its meaning or its form. A member that may be missing, and that who does not
+  /// know it may overlook, changes neither.
   public static let version = 1
   /// Versions this build can speak with.
   public static let accepted = 1...1
@@ -85,8 +86,20 @@ public struct StageFailure: Hashable, Sendable, Codable {
   /// The last words of the stage's process, bounded.
   public var message: String
   public var log: ArtifactReference?
-  public init(message: String, log: ArtifactReference? = nil) {
+  /// Every further attempt would fail in the same way, so there is none.
+  public var isFinal: Bool
+
+  public init(message: String, log: ArtifactReference? = nil, isFinal: Bool = false) {
     self.message = message
     self.log = log
+    self.isFinal = isFinal
+  }
+
+  /// What older workers and journals say has no word of it: then it is not.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    message = try container.decode(String.self, forKey: .message)
+    log = try container.decodeIfPresent(ArtifactReference.self, forKey: .log)
+    isFinal = try container.decodeIfPresent(Bool.self, forKey: .isFinal) ?? false
   }
 }

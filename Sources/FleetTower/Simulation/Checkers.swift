@@ -215,3 +215,33 @@ struct BenchmarksRunAlone: Checker {
     return nil
   }
 }
+
+/// A stage that says that it cannot be done is not tried again, unless somebody asks for it anew.
+struct RefusalsAreFinal: Checker {
+  let promise = "a final failure is not retried"
+
+  /// What stages say that refuse, whatever becomes of the mark beside it.
+  static let words = "it cannot be done"
+
+  private let jobs: [SweepID: Set<JobKey>]
+  private var refused: Set<JobKey> = []
+
+  init(trees: [StageTree]) {
+    jobs = Dictionary(uniqueKeysWithValues: trees.map { ($0.sweep, Set($0.nodes.map(\.key))) })
+  }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    guard case .durable(let records) = observation else { return nil }
+    for record in records {
+      switch record {
+      case .attemptEnded(_, let job, .failed(let failure)) where failure.message == Self.words: refused.insert(job)
+      case .attemptStarted(let attempt, let job, _, _) where refused.contains(job):
+        return "\(attempt) started at \(job.short), which had refused"
+      case .jobsRetried(let jobs): refused.subtract(jobs)
+      case .sweepSubmitted(let sweep, _): refused.subtract(jobs[sweep]!)
+      default: break
+      }
+    }
+    return nil
+  }
+}

@@ -20,6 +20,8 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case storeLosesArtifacts
   /// Workers on one box claim to be on different ones.
   case forgetSharedBox
+  /// A stage's word that its failure is final gets lost on its way.
+  case forgetFinality
   /// A crash takes the last thing along that was already on the disk.
   case loseTail
 }

@@ -57,6 +57,10 @@ extension SimulatedCluster {
       hello.box = BoxID("\(hello.worker)")
       message = .hello(hello)
     }
+    if fault == .forgetFinality, case .attemptFailed(let attempt, var failure) = message {
+      failure.isFinal = false
+      message = .attemptFailed(attempt: attempt, failure: failure)
+    }
     if fault == .noFencing { (message, source) = passOff(message, from: id) }
     let missing = message.artifacts.map(\.digest).filter { !coordinator.store.contains($0) }
     try inform(.received(message, from: source, missing: missing))

@@ -190,6 +190,9 @@ extension SimulatedCluster {
     if fails {
       stage.isEnding = true
       workers[index].stages[number] = stage
+      if refuses(stage.assignment.job) {
+        deliver(index, incarnation, .stageReported(number, .failed(message: RefusalsAreFinal.words, isFinal: true)))
+      }
       return deliver(index, incarnation, .stageExited(number, message: "exit status 1"))
     }
     guard stage.epoch < stage.epochs else { return finish(stage, index, incarnation) }

@@ -111,6 +111,7 @@ public struct SimulatedCluster {
       OneResultPerJob(trees: trees, attemptOfLog: { LogNumbers.attempts[$0] }),
       ResumesFromNewestCheckpoint(),
       BenchmarksRunAlone(trees: trees),
+      RefusalsAreFinal(trees: trees),
     ]
     self.random = random
     self.contents = contents
@@ -235,6 +236,9 @@ extension SimulatedCluster {
 
   /// A job that fails wherever it runs.
   func isDoomed(_ job: JobKey) -> Bool { mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 40 == 0 }
+
+  /// Half of the doomed jobs say so themselves: that no other attempt need be made.
+  func refuses(_ job: JobKey) -> Bool { mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 80 == 0 }
 
   private func compareWithReference() throws {
     var fresh = CoordinatorBrain(policy: coordinator.policy)

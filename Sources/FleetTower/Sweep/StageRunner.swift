@@ -4,7 +4,8 @@
 /// (`greensweep stage DIRECTORY` reads `DIRECTORY/request.json`, prints one `StageEvent` in JSON per line of standard
 /// output, and writes its files into `DIRECTORY`), and may be killed at any time.
 public protocol StageRunner: Sendable {
-  /// Runs one stage to its end; the last event is `finished` unless it throws.
+  /// Runs one stage to its end; the last event is `finished` unless it throws. A `StageRefusal` is final: the job is
+  /// not tried again.
   /// - Parameter report: called in order, on one thread.
   func run(_ request: StageRequest, report: (StageEvent) throws -> Void) throws
 }
@@ -53,7 +54,14 @@ public enum StageEvent: Hashable, Sendable, Codable {
   /// named it here; the next checkpoint is a new file, or a rename over the old name.
   case checkpoint(epoch: Int, file: String)
   case finished(StageOutput)
-  case failed(message: String)
+  /// - Parameter isFinal: it follows from the request, so that every further attempt would fail in the same way.
+  case failed(message: String, isFinal: Bool = false)
+}
+
+/// Thrown by a runner when what is asked cannot be done, on whatever box and however often.
+public struct StageRefusal: Error, CustomStringConvertible {
+  public let description: String
+  public init(_ description: String) { self.description = description }
 }
 
 /// The figures of one finished epoch.

@@ -6,6 +6,8 @@ public struct StageTree: Sendable {
   public struct Node: Hashable, Sendable {
     public let key: JobKey
     public let stage: Stage
+    /// Of pruning and fine-tuning, from 1.
+    public let round: Int
     /// Index of the node whose model this one starts from.
     public let parent: Int?
     /// Index of the first trial that takes this node.
@@ -37,7 +39,7 @@ public struct StageTree: Sendable {
 
   /// The values handed to the stage's process: those that determine its result, and no others.
   public func configuration(of node: Int) -> [String: PlainValue] {
-    submission.spec.configuration(of: nodes[node].stage, in: trials[nodes[node].trial])
+    submission.spec.configuration(of: nodes[node].step, in: trials[nodes[node].trial])
   }
 
   /// The files the node needs besides its parent's model.
@@ -61,7 +63,7 @@ extension SweepSubmission {
     }
     var train = stage(spec.train.epochs, spec.train.hyp, spec.train.patience)
     train["weights"] = .object(spec.train.weights.mapValues { .string($0) })
-    return .object([
+    var members: [String: PlainValue] = [
       "name": .string(spec.name), "dataset": .string(dataset.digest.description),
       "files": .object(files.mapValues { .string($0.digest.description) }),
       "image_size": .int(spec.imageSize), "batch_size": .int(spec.batchSize),
@@ -80,7 +82,12 @@ extension SweepSubmission {
         "iterations": .int(spec.benchmark.iterations), "threads": .int(spec.benchmark.threads),
       ]),
       "objectives": .array(spec.objectives.map { .string($0.description) }),
-    ])
+    ]
+    // Only where something is chosen, so that names given before there was a choice stay.
+    if spec.prune != SweepSpec.PruneStage() {
+      members["prune"] = .object(spec.prune.choices.merging(["rounds": .int(spec.prune.rounds)]) { own, _ in own })
+    }
+    return .object(members)
   }
 
   func inputs(of stage: Stage, backbone: String) -> [InputRole: ArtifactReference] {
@@ -89,6 +96,24 @@ extension SweepSubmission {
     if stage == .train, let weights = spec.train.weights[backbone] { inputs[.weights] = files[weights] }
     if let hyp = spec.hyp(of: stage) { inputs[.hyp] = files[hyp] }
     return inputs
+  }
+}
+
+extension StageTree.Node {
+  fileprivate var step: Step { Step(stage, round) }
+}
+
+extension SweepSpec.PruneStage {
+  /// What is set, by the sweep file's keys.
+  fileprivate var choices: [String: PlainValue] {
+    var values: [String: PlainValue] = [:]
+    values["policy"] = policy.map { .string($0) }
+    values["importance"] = importance.map { .string($0) }
+    values["min_channels"] = minimumChannels.map { .int($0) }
+    values["round_to"] = roundTo.map { .int($0) }
+    values["target_parameters"] = targetParameters.map { .int($0) }
+    values["target_gflops"] = targetGFLOPs.map { .double($0) }
+    return values
   }
 }
 
@@ -102,8 +127,9 @@ extension SweepSpec {
     }
   }
 
-  fileprivate func configuration(of stage: Stage, in trial: Trial) -> [String: PlainValue] {
+  fileprivate func configuration(of step: Step, in trial: Trial) -> [String: PlainValue] {
     var values: [String: PlainValue] = [:]
+    let stage = step.stage
     switch stage {
     case .train, .sparsify, .finetune:
       values = [
@@ -121,7 +147,14 @@ extension SweepSpec {
       if let hyp = hyp(of: stage), !SweepSpec.isFile(hyp) { values["hyp"] = .string(hyp) }
       if stage == .sparsify { values["sparsity_rate"] = .double(trial.sparsityRate) }
     case .prune:
-      values = ["backbone": .string(trial.backbone), "prune_ratio": .double(trial.pruneRatio)]
+      values = prune.choices
+      values["backbone"] = .string(trial.backbone)
+      if prune.importance == "random" { values["seed"] = .int(trial.seed) }
+      if !prune.hasTarget {
+        values["prune_ratio"] = .double(trial.pruneRatio(inRound: step.round, of: prune.rounds))
+      } else if prune.rounds > 1 {
+        values["rounds_left"] = .int(prune.rounds - step.round + 1)
+      }
     case .evaluate:
       values = ["image_size": .int(imageSize), "batch_size": .int(batchSize)]
     case .benchmark:
@@ -165,28 +198,31 @@ private struct Builder {
     trialIDs.append(shortID(of: trial))
     var path: [Int] = []
     var model: Int?
-    for stage in trial.stages(benchmarked: submission.spec.isBenchmarked) {
-      let node = node(stage, parent: model, trial: index)
+    for step in trial.steps(of: submission.spec) {
+      let node = node(step, parent: model, trial: index)
       path.append(node)
-      if stage.makesModel { model = node }
+      if step.stage.makesModel { model = node }
     }
     nodesOfTrial.append(path)
   }
 
-  private mutating func node(_ stage: Stage, parent: Int?, trial: Int) -> Int {
-    let key = JobKey(hashing: identity(of: stage, parent: parent, trial: trials[trial]).canonicalJSON)
+  private mutating func node(_ step: Step, parent: Int?, trial: Int) -> Int {
+    let key = JobKey(hashing: identity(of: step, parent: parent, trial: trials[trial]).canonicalJSON)
     if let known = nodeOfKey[key] { return known }
-    let cost = submission.spec.cost(of: stage)
-    nodes.append(StageTree.Node(key: key, stage: stage, parent: parent, trial: trial, remainingCost: cost))
+    let cost = submission.spec.cost(of: step.stage)
+    nodes.append(
+      StageTree.Node(
+        key: key, stage: step.stage, round: step.round, parent: parent, trial: trial, remainingCost: cost))
     nodeOfKey[key] = nodes.count - 1
     return nodes.count - 1
   }
 
-  private func identity(of stage: Stage, parent: Int?, trial: Trial) -> PlainValue {
+  private func identity(of step: Step, parent: Int?, trial: Trial) -> PlainValue {
+    let stage = step.stage
     let inputs = submission.inputs(of: stage, backbone: trial.backbone)
     var members: [String: PlainValue] = [
       "stage": .string(stage.rawValue),
-      "configuration": .object(submission.spec.configuration(of: stage, in: trial)),
+      "configuration": .object(submission.spec.configuration(of: step, in: trial)),
       "inputs": .object(
         Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, .string($0.value.digest.description)) })),
     ]

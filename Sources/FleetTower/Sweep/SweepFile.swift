@@ -226,9 +226,38 @@ extension SweepFileReader {
       spec.benchmark.iterations = int(benchmark["iterations"], default: 100, in: 1...1_000_000)
       spec.benchmark.threads = int(benchmark["threads"], default: 1, in: 1...1024)
     }
-    // Nothing about these can be chosen; saying them without a value does no harm.
-    _ = mapping(stages["prune"], keys: [])
+    readPrune(stages["prune"], into: &spec.prune)
+    // Nothing about it can be chosen; saying it without a value does no harm.
     _ = mapping(stages["evaluate"], keys: [])
+  }
+
+  private mutating func readPrune(_ node: YAMLNode?, into stage: inout SweepSpec.PruneStage) {
+    typealias Stage = SweepSpec.PruneStage
+    let keys = [
+      "policy", "importance", "min_channels", "round_to", "rounds", "target_parameters", "target_gflops",
+    ]
+    guard let prune = mapping(node, keys: keys) else { return }
+    stage.policy = word(prune["policy"], among: Stage.policies, kind: "policy")
+    stage.importance = word(prune["importance"], among: Stage.importances, kind: "importance")
+    stage.minimumChannels = optionalInt(prune["min_channels"], in: Stage.minimumChannelsRange)
+    stage.roundTo = optionalInt(prune["round_to"], in: Stage.roundToRange)
+    stage.rounds = int(prune["rounds"], default: 1, in: Stage.roundsRange)
+    stage.targetParameters = optionalInt(prune["target_parameters"], in: 1...Int.max)
+    stage.targetGFLOPs = read(prune["target_gflops"], default: nil) { node throws(YAMLError) -> Double? in
+      let limit = try node.double
+      guard limit > 0, limit < .infinity else { throw node.error("a target must be positive") }
+      return limit
+    }
+  }
+
+  private mutating func word(_ node: YAMLNode?, among words: [String], kind: String) -> String? {
+    read(node, default: nil) { node throws(YAMLError) -> String? in
+      try Self.word(node, among: words, kind: kind)
+    }
+  }
+
+  private mutating func optionalInt(_ node: YAMLNode?, in range: ClosedRange<Int>) -> Int? {
+    read(node, default: nil) { node throws(YAMLError) -> Int? in try Self.int(node, in: range) }
   }
 
   private mutating func epochStage(_ stage: YAMLMapping, default epochs: Int) -> SweepSpec.EpochStage {

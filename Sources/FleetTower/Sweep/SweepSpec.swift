@@ -11,6 +11,7 @@ public struct SweepSpec: Hashable, Sendable, Codable {
   public var grid: Grid
   public var train: TrainStage
   public var sparsify: EpochStage
+  public var prune: PruneStage
   public var finetune: EpochStage
   public var benchmark: BenchmarkStage
   public var objectives: [Objective]
@@ -67,6 +68,39 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     }
   }
 
+  /// How channels are chosen; what is nil is left to the stage's default.
+  public struct PruneStage: Hashable, Sendable, Codable {
+    /// `study` or `grouped`; by default the study's where it applies.
+    public var policy: String?
+    /// What scores a channel; by default `gamma`.
+    public var importance: String?
+    /// What every layer keeps; by default a ratio that would empty one fails.
+    public var minimumChannels: Int?
+    /// Layers keep multiples of it.
+    public var roundTo: Int?
+    /// How often a trial is pruned and fine-tuned: each round cuts an equal part of what is to go.
+    public var rounds: Int
+    /// What the pruned network may have at most; takes the place of the ratio.
+    public var targetParameters: Int?
+    /// For an image of 640 × 640; takes the place of the ratio.
+    public var targetGFLOPs: Double?
+
+    public init(
+      policy: String? = nil, importance: String? = nil, minimumChannels: Int? = nil, roundTo: Int? = nil,
+      rounds: Int = 1, targetParameters: Int? = nil, targetGFLOPs: Double? = nil
+    ) {
+      self.policy = policy
+      self.importance = importance
+      self.minimumChannels = minimumChannels
+      self.roundTo = roundTo
+      self.rounds = rounds
+      self.targetParameters = targetParameters
+      self.targetGFLOPs = targetGFLOPs
+    }
+
+    public var hasTarget: Bool { targetParameters != nil || targetGFLOPs != nil }
+  }
+
   public struct BenchmarkStage: Hashable, Sendable, Codable {
     /// Timed passes over one image; the median counts.
     public var iterations: Int
@@ -82,6 +116,7 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     name: String, dataset: String, imageSize: Int = 640, batchSize: Int = 16, nominalBatchSize: Int = 64,
     grid: Grid = Grid(),
     train: TrainStage = TrainStage(), sparsify: EpochStage = EpochStage(epochs: 50),
+    prune: PruneStage = PruneStage(),
     finetune: EpochStage = EpochStage(epochs: 100), benchmark: BenchmarkStage = BenchmarkStage(),
     objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)]
   ) {
@@ -93,6 +128,7 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     self.grid = grid
     self.train = train
     self.sparsify = sparsify
+    self.prune = prune
     self.finetune = finetune
     self.benchmark = benchmark
     self.objectives = objectives
@@ -165,6 +201,44 @@ extension SweepSpec {
     if ![train.epochs, sparsify.epochs, finetune.epochs].allSatisfy((1...1_000_000).contains) {
       return "epochs must lie in 1...1000000"
     }
+    return prune.problem ?? targetProblem
+  }
+
+  private var targetProblem: String? {
+    guard prune.hasTarget, grid.pruneRatio.count(where: { $0 > 0 }) > 1 else { return nil }
+    return "a target takes the place of the prune ratio, which then only says whether a trial is pruned: "
+      + "give prune_ratio one value besides 0"
+  }
+}
+
+extension SweepSpec.PruneStage {
+  public static let policies = ["study", "grouped"]
+  public static let importances = ["gamma", "weight_l1", "weight_l2", "random"]
+  static let minimumChannelsRange = 1...1_000_000
+  static let roundToRange = 1...1024
+  static let roundsRange = 1...100
+
+  var problem: String? {
+    if let policy, !Self.policies.contains(policy) { return unknown("policy", policy, among: Self.policies) }
+    if let importance, !Self.importances.contains(importance) {
+      return unknown("importance", importance, among: Self.importances)
+    }
+    if let minimumChannels, !Self.minimumChannelsRange.contains(minimumChannels) {
+      return "min_channels must lie in 1...1000000"
+    }
+    if let roundTo, !Self.roundToRange.contains(roundTo) { return "round_to must lie in 1...1024" }
+    if !Self.roundsRange.contains(rounds) { return "rounds must lie in 1...100" }
+    if targetParameters != nil, targetGFLOPs != nil { return "there are two targets; give one" }
+    if targetParameters ?? 1 < 1 || !(targetGFLOPs ?? 1 > 0 && targetGFLOPs ?? 1 < .infinity) {
+      return "a target must be positive"
+    }
     return nil
+  }
+}
+
+extension KeyedDecodingContainer {
+  /// Used by the synthesized `SweepSpec.init(from:)`: journals older than the prune stage's choices have none.
+  func decode(_ type: SweepSpec.PruneStage.Type, forKey key: Key) throws -> SweepSpec.PruneStage {
+    try decodeIfPresent(type, forKey: key) ?? SweepSpec.PruneStage()
   }
 }

@@ -29,20 +29,47 @@ extension Trial {
     ]
   }
 
-  /// The stages this trial takes. A sparsity rate of 0 leaves `sparsify` out; a prune ratio of 0 leaves out `prune` and
+  /// The steps this trial takes. A sparsity rate of 0 leaves `sparsify` out; a prune ratio of 0 leaves out `prune` and
   /// with it `finetune`, which only mends what pruning cut: such trials are the baseline. `benchmark` runs only where
   /// an objective needs it.
-  public func stages(benchmarked: Bool) -> [Stage] {
-    var stages = [Stage.train]
-    if sparsityRate > 0 { stages.append(.sparsify) }
-    if pruneRatio > 0 { stages += [.prune, .finetune] }
-    stages.append(.evaluate)
-    if benchmarked { stages.append(.benchmark) }
-    return stages
+  func steps(of spec: SweepSpec) -> [Step] {
+    var steps = [Step(.train)]
+    if sparsityRate > 0 { steps.append(Step(.sparsify)) }
+    if pruneRatio > 0 { for round in 1...spec.prune.rounds { steps += [Step(.prune, round), Step(.finetune, round)] } }
+    steps.append(Step(.evaluate))
+    if spec.isBenchmarked { steps.append(Step(.benchmark)) }
+    return steps
+  }
+
+  /// What one of several rounds cuts of the channels that are left, so that all rounds cut equally many and together
+  /// the trial's ratio. To twelve digits, so that 0.4 in two rounds and 0.6 in three begin with one and the same job.
+  func pruneRatio(inRound round: Int, of rounds: Int) -> Double {
+    if rounds == 1 { return pruneRatio }
+    let share = pruneRatio / Double(rounds)
+    return (share / (1 - share * Double(round - 1)) * 1e12).rounded() / 1e12
+  }
+}
+
+/// A stage in its place in a trial.
+struct Step: Hashable, Sendable {
+  let stage: Stage
+  /// Of pruning and fine-tuning, from 1.
+  let round: Int
+
+  init(_ stage: Stage, _ round: Int = 1) {
+    self.stage = stage
+    self.round = round
   }
 }
 
 extension SweepSpec {
+  /// How far a pruned trial is pruned, for people.
+  public func pruneTitle(_ trial: Trial) -> String {
+    if let count = prune.targetParameters { return "prune to \(count) parameters" }
+    if let limit = prune.targetGFLOPs { return "prune to \(limit) GFLOPs" }
+    return "prune \(trial.pruneRatio)"
+  }
+
   /// How many trials the grid has; nil when the number does not fit.
   public var trialCount: Int? {
     var count = 1

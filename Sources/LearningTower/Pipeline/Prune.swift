@@ -1,23 +1,54 @@
+import Compute
+import Evaluation
+import Foundation
 import Interchange
 import Network
 import Pruning
 
-/// The stage `prune`.
+/// What to cut out of a model: the stage `prune` and the command.
 public struct PruneRequest: Sendable, Hashable, Codable {
   public var model: String
-  /// Share of the channels that may be cut, in [0, 1).
-  public var ratio: Double
+  public var amount: PruneAmount
   /// nil: the study's where it applies, otherwise the grouped one.
   public var policy: PruningPolicy?
-  /// Where the pruned model goes.
-  public var output: String
+  public var importance: Importance
+  /// Of the random importance.
+  public var seed: UInt64
+  /// What every layer keeps at least; nil refuses a cut that would empty one.
+  public var minimumChannels: Int?
+  /// Layers keep multiples of it.
+  public var roundTo: Int
 
-  public init(model: String, ratio: Double, policy: PruningPolicy? = nil, output: String) {
+  public init(
+    model: String, amount: PruneAmount, policy: PruningPolicy? = nil, importance: Importance = .gamma,
+    seed: UInt64 = 0, minimumChannels: Int? = nil, roundTo: Int = 1
+  ) {
     self.model = model
-    self.ratio = ratio
+    self.amount = amount
     self.policy = policy
-    self.output = output
+    self.importance = importance
+    self.seed = seed
+    self.minimumChannels = minimumChannels
+    self.roundTo = roundTo
   }
+}
+
+public enum PruneAmount: Sendable, Hashable, Codable {
+  /// Share of the channels that may be cut, in [0, 1).
+  case ratio(Double)
+  /// The least cut that brings the network there.
+  /// - Parameter roundsLeft: rounds of pruning and fine-tuning in which to get there, this one included: each goes an
+  ///   equal part of the way that is left.
+  case target(PruneTarget, roundsLeft: Int = 1)
+}
+
+/// What the pruned network may cost.
+public enum PruneTarget: Sendable, Hashable, Codable {
+  case parameters(Int)
+  /// For an image of 640 × 640.
+  case gflops(Double)
+  /// Median time of a pass over one image, measured on this machine.
+  case milliseconds(Double, imageSize: Int, machine: Machine)
 }
 
 public struct PruneReport: Sendable, Hashable, Codable {
@@ -44,6 +75,19 @@ public struct PruneReport: Sendable, Hashable, Codable {
     case sizeMegabytes = "size_mb"
   }
 
+  /// - Parameter model: where the pruned model lies, or the one that the plan is for.
+  public init(_ plan: PruningPlan, model: String) {
+    self.model = model
+    policy = plan.method.policy
+    ratio = plan.ratio
+    threshold = plan.threshold
+    candidates = plan.candidateCount
+    removed = plan.cutUnitCount
+    (parametersBefore, parameters) = (plan.before.parameterCount, plan.after.parameterCount)
+    (gflopsBefore, gflops) = (plan.before.gflops, plan.after.gflops)
+    (sizeMegabytesBefore, sizeMegabytes) = (plan.before.sizeMegabytes, plan.after.sizeMegabytes)
+  }
+
   /// By the names objectives use.
   public var metrics: [String: Double] {
     [
@@ -53,20 +97,61 @@ public struct PruneReport: Sendable, Hashable, Codable {
   }
 }
 
-/// Plans the cut, applies it and writes the smaller model.
-/// - Returns: also the plan, which prints itself.
-public func prune(_ request: PruneRequest) throws -> (report: PruneReport, plan: PruningPlan) {
+/// Chooses the channels. Nothing is cut.
+/// - Parameter onMeasurement: hears of each plan that was timed, and its milliseconds.
+public func pruningPlan(
+  _ request: PruneRequest, onMeasurement: (PruningPlan, Double) -> Void = { _, _ in }
+) throws -> PruningPlan {
   let model = try Model.read(request.model)
-  let plan = try PruningPlan(
-    model.network, model.parameters, policy: request.policy ?? .standard(for: model.network), ratio: request.ratio)
+  let ranking = try ChannelRanking(
+    model.network, model.parameters,
+    PruningMethod(
+      request.policy ?? .standard(for: model.network, importance: request.importance), importance: request.importance,
+      seed: request.seed, minimumChannels: request.minimumChannels, roundTo: request.roundTo))
+  guard case .target(let target, let roundsLeft) = request.amount else {
+    guard case .ratio(let ratio) = request.amount else { preconditionFailure("neither a ratio nor a target") }
+    return try ranking.plan(ratio: ratio)
+  }
+  let share = 1 / Double(max(roundsLeft, 1))
+  switch target {
+  case .parameters(let count):
+    return try ranking.plan(bringing: "parameters", to: Double(count), share: share) {
+      Double($0.after.parameterCount)
+    }
+  case .gflops(let limit):
+    return try ranking.plan(bringing: "GFLOPs", to: limit, share: share) { $0.after.gflops }
+  case .milliseconds(let limit, let imageSize, let machine):
+    try requireImageSize(imageSize, stride: model.network.detect.strides.max() ?? 32)
+    let runtime = try machine.runtime()
+    return try ranking.plan(
+      bringing: "milliseconds", to: limit, share: share, measurementLimit: latencyMeasurementLimit
+    ) { plan in
+      let pruned = try plan.apply(to: model.network, model.parameters)
+      let latency = try LatencyBenchmark.measure(
+        pruned.network, pruned.parameters, runtime: runtime, imageSize: imageSize, runs: 50)
+      onMeasurement(plan, latency.medianMilliseconds)
+      return latency.medianMilliseconds
+    }
+  }
+}
+
+/// Timings are slow: a dozen narrow the cut down to a thousandth of the channels.
+private let latencyMeasurementLimit = 12
+
+/// Applies a plan and writes the smaller model.
+public func prune(_ model: String, by plan: PruningPlan, to output: String) throws -> PruneReport {
+  let model = try Model.read(model)
   let pruned = try plan.apply(to: model.network, model.parameters)
-  try ModelFile(network: pruned.network, parameters: pruned.parameters, classNames: model.classNames)
-    .write(to: request.output)
-  let report = PruneReport(
-    model: request.output, policy: plan.policy, ratio: plan.ratio, threshold: plan.threshold,
-    candidates: plan.candidateCount, removed: plan.groups.reduce(0) { $0 + $1.cut.count },
-    parametersBefore: plan.before.parameterCount, parameters: plan.after.parameterCount,
-    gflopsBefore: plan.before.gflops, gflops: plan.after.gflops, sizeMegabytesBefore: plan.before.sizeMegabytes,
-    sizeMegabytes: plan.after.sizeMegabytes)
-  return (report, plan)
+  try ModelFile(network: pruned.network, parameters: pruned.parameters, classNames: model.classNames).write(to: output)
+  return PruneReport(plan, model: output)
+}
+
+/// Reads a plan that `writePlan` has written, or any program in its form.
+public func readPlan(_ path: String) throws -> PruningPlan {
+  guard let data = FileManager.default.contents(atPath: path) else { throw PipelineError("\(path): cannot be read") }
+  return try PruningPlan(decoding: data, file: path)
+}
+
+public func writePlan(_ plan: PruningPlan, to path: String) throws {
+  try writeText(String(decoding: try plan.encoded(), as: UTF8.self) + "\n", to: path)
 }

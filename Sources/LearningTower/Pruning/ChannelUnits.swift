@@ -6,7 +6,8 @@ import Network
 /// norm, activation, pooling, enlargement, depthwise convolution, sums and products (all inputs), concatenation, slice
 /// and shuffle (by index). Dense convolutions and linear layers end a unit: each output channel reads all input
 /// channels, so that one more or less is a row or column of their weights. Channels at the same place in every group of
-/// a shuffle are tied as well, so that what is left can still be shuffled in as many groups.
+/// a shuffle or of a grouped convolution's input and output are tied as well, so that what is left still falls into as
+/// many groups of one size.
 struct ChannelUnits {
   struct Unit {
     /// The batch norms' channels in the unit: `(node, channel)`, in node order.
@@ -19,7 +20,8 @@ struct ChannelUnits {
     case partOfInputOrHead = "part of the image or of the detection head"
     case noBatchNorm = "no batch norm scores it"
     case notZero = "not zero where its batch norm's scale and shift are: a sigmoid or a bias lies between"
-    case grouped = "read or made by a grouped convolution or a linear layer over pixels"
+    case grouped = "read or made by a convolution of one channel a group, or by a linear layer over pixels"
+    case wholeLayer = "all that some layer has: it can only go with the layer"
   }
 
   let network: Network
@@ -42,8 +44,14 @@ struct ChannelUnits {
       case .convolution(let c) where c.groups == 1: break
       case .convolution(let c) where c.isDepthwise: for k in all { ties.tie((index, k), (node.inputs[0], k)) }
       case .convolution(let c):
-        fixed.append((index, all, .grouped))
-        fixed.append((node.inputs[0], 0..<c.inputChannels, .grouped))
+        let (inputs, outputs) = (c.inputChannels / c.groups, c.outputChannels / c.groups)
+        guard inputs > 1, outputs > 1 else {
+          fixed.append((index, all, .grouped))
+          fixed.append((node.inputs[0], 0..<c.inputChannels, .grouped))
+          break
+        }
+        for k in 0..<c.inputChannels { ties.tie((node.inputs[0], k), (node.inputs[0], k % inputs)) }
+        for k in all { ties.tie((index, k), (index, k % outputs)) }
       case .linear(let l):
         let channels = shapes[node.inputs[0]].channels
         if l.inputCount != channels { fixed.append((node.inputs[0], 0..<channels, .grouped)) }
@@ -79,6 +87,9 @@ struct ChannelUnits {
       guard case .batchNorm = node.operation else { continue }
       for (channel, unit) in unitOf[index].enumerated() { units[unit].members.append((index, channel)) }
     }
+    for node in unitOf {
+      if let unit = node.first, node.allSatisfy({ $0 == unit }) { units[unit].fixedReason = .wholeLayer }
+    }
     for unit in units.indices where units[unit].members.isEmpty { units[unit].fixedReason = .noBatchNorm }
     // Later reasons are the more telling ones.
     for (node, channels, reason) in fixed.sorted(by: { $0.reason.weight < $1.reason.weight }) {
@@ -113,7 +124,7 @@ struct ChannelUnits {
 extension ChannelUnits.FixedReason {
   fileprivate var weight: Int {
     switch self {
-    case .noBatchNorm: 0
+    case .wholeLayer, .noBatchNorm: 0
     case .notZero: 1
     case .grouped: 2
     case .partOfInputOrHead: 3
@@ -125,7 +136,7 @@ extension Operation {
   /// Each output channel is a sum over all input channels.
   fileprivate var readsAllChannels: Bool {
     switch self {
-    case .convolution(let c): c.groups == 1
+    case .convolution(let c): !c.isDepthwise
     case .linear: true
     default: false
     }

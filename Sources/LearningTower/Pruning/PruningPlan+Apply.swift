@@ -8,6 +8,9 @@ extension PruningPlan {
     to network: Network, _ parameters: Parameters
   ) throws -> (network: Network, parameters: Parameters) {
     let parameters = try network.validated(parameters)
+    guard before.parameterCount == network.parameterCount else {
+      throw misfit(network, "that one has \(before.parameterCount) parameters, this one \(network.parameterCount)")
+    }
     let units = try ChannelUnits(network)
     let isCut = try unitsCut(units)
     let pruned = units.network(without: isCut)
@@ -29,9 +32,7 @@ extension PruningPlan {
 
   /// Per unit whether it goes. A plan may come from a file: it must name whole units, of batch norms that are there.
   private func unitsCut(_ units: ChannelUnits) throws(PruningError) -> [Bool] {
-    func fail(_ reason: String) -> PruningError {
-      PruningError("the plan was made for another network than this \(units.network.name): \(reason)")
-    }
+    func fail(_ reason: String) -> PruningError { misfit(units.network, reason) }
     let nodes = units.network.nodes
     let indexOf = Dictionary(nodes.indices.map { (nodes[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
     var cutMembers: [Int: Int] = [:]
@@ -55,6 +56,10 @@ extension PruningPlan {
       throw fail("nothing is left of \(nodes[index].name)")
     }
     return isCut
+  }
+
+  private func misfit(_ network: Network, _ reason: String) -> PruningError {
+    PruningError("the plan (for \(self.network)) was made for another network than this \(network.name): \(reason)")
   }
 }
 
@@ -95,7 +100,8 @@ extension ChannelUnits {
       let rows = kept(index)
       switch node.operation {
       case .convolution(let c):
-        let columns = c.groups == 1 ? kept(node.inputs[0]) : Array(0..<(c.inputChannels / c.groups))
+        // A grouped convolution's groups keep the same places, so those of the first say it for all.
+        let columns = c.isDepthwise ? [0] : kept(node.inputs[0]).filter { $0 < c.inputChannels / c.groups }
         result["\(node.name).weight"]?.keep(rows: rows, columns: columns)
         result["\(node.name).bias"]?.keep(rows: rows)
       case .linear(let l):

@@ -5,17 +5,27 @@ import Network
 public struct PruningPlan: Sendable, Hashable, Codable {
   /// The network's name, for the record.
   public var network: String
-  public var policy: PruningPolicy
-  /// The share of the candidate channels that goes, rounded down.
+  public var method: PruningMethod
+  /// The share of the candidate channels that was asked to go, rounded down.
   public var ratio: Double
-  /// Channels score at least this to stay.
+  /// Channels score at least this to stay, unless the method's floor or multiple keeps them.
   public var threshold: Float
-  /// Units of channels that could have gone; `int(candidates · ratio)` of them do.
+  /// Units of channels that could have gone.
   public var candidateCount: Int
+  /// The batch norms in execution order, those with nothing to cut included.
+  public var layers: [Layer]
   /// In execution order, those with nothing to cut included.
   public var groups: [Group]
   public var before: Cost
   public var after: Cost
+
+  /// What happens to the channels of one batch norm.
+  public struct Layer: Sendable, Hashable, Codable {
+    /// Its path, such as `model.2.cv1.bn`.
+    public var batchNorm: String
+    public var channelCount: Int
+    public var keptCount: Int
+  }
 
   /// Batch norms whose channels are tied to each other: what is cut of one is cut of all.
   public struct Group: Sendable, Hashable, Codable {
@@ -26,6 +36,9 @@ public struct PruningPlan: Sendable, Hashable, Codable {
     public var cut: [Cut]
     /// Why nothing may be cut here, if so.
     public var fixedReason: String?
+    /// Of the units that may go.
+    public var lowestScore: Float?
+    public var highestScore: Float?
   }
 
   public struct Cut: Sendable, Hashable, Codable {
@@ -48,6 +61,9 @@ public struct PruningPlan: Sendable, Hashable, Codable {
     }
   }
 
+  /// Units of tied channels that go.
+  public var cutUnitCount: Int { groups.reduce(0) { $0 + $1.cut.count } }
+
   /// Channels of batch norms that go, in all.
   public var cutChannelCount: Int {
     groups.reduce(0) { $0 + $1.cut.reduce(0) { $0 + $1.channels.reduce(0) { $0 + $1.count } } }
@@ -66,20 +82,29 @@ public struct PruningPlan: Sendable, Hashable, Codable {
 }
 
 extension PruningPlan: CustomStringConvertible {
+  /// The totals, in lines.
   public var description: String {
-    var lines = [
-      "\(network), \(policy.rawValue) policy, ratio \(ratio): \(groups.reduce(0) { $0 + $1.cut.count }) of "
-        + "\(candidateCount) channels score below \(threshold)"
-    ]
-    for group in groups {
-      let names = group.batchNorms.joined(separator: " + ")
-      let kept = group.unitCount - group.cut.count
-      lines.append("  \(names): \(group.unitCount) → \(kept)\(group.fixedReason.map { " (\($0))" } ?? "")")
+    """
+    \(network), \(method): \(cutUnitCount) of \(candidateCount) channels go (ratio \(rounded(ratio)), threshold \
+    \(threshold))
+    parameters \(before.parameterCount) → \(after.parameterCount)
+    GFLOPs at 640 \(rounded(before.gflops)) → \(rounded(after.gflops))
+    megabytes in half precision \(rounded(before.sizeMegabytes)) → \(rounded(after.sizeMegabytes))
+    """
+  }
+}
+
+extension PruningMethod: CustomStringConvertible {
+  public var description: String {
+    var words = ["\(policy.rawValue) policy"]
+    switch importance {
+    case .gamma: words.append("scored by |gamma|")
+    case .weightL1: words.append("scored by the filters' L1 norms")
+    case .weightL2: words.append("scored by the filters' L2 norms")
+    case .random: words.append("scored at random from seed \(seed)")
     }
-    func rounded(_ value: Double) -> String { String(Double((value * 1000).rounded()) / 1000) }
-    lines.append("  parameters \(before.parameterCount) → \(after.parameterCount)")
-    lines.append("  GFLOPs at 640 \(rounded(before.gflops)) → \(rounded(after.gflops))")
-    lines.append("  megabytes \(rounded(before.sizeMegabytes)) → \(rounded(after.sizeMegabytes))")
-    return lines.joined(separator: "\n")
+    if let minimumChannels { words.append("at least \(minimumChannels) a layer") }
+    if roundTo > 1 { words.append("in multiples of \(roundTo)") }
+    return words.joined(separator: ", ")
   }
 }

@@ -6,19 +6,105 @@ extension Command {
     name: "prune", summary: "cut the weakest channels out of a model", positionals: ["MODEL"],
     options: [
       Option("--ratio", "R", help: "share of the prunable channels to cut, in [0, 1) (default: 0.3)"),
+      Option("--target-parameters", "N", help: "cut just enough for at most so many parameters"),
+      Option("--target-gflops", "G", help: "cut just enough for at most so many GFLOPs at 640 pixels"),
+      Option("--target-ms", "T", help: "cut just enough for a pass of at most T milliseconds, measured here"),
       Option("--policy", "NAME", help: "study or grouped (default: the study's where it applies)"),
-      Option("--output", "FILE", aliases: ["-o"], help: "the pruned model (default: pruned.safetensors)"), .json,
-    ]
+      Option("--importance", "NAME", help: "gamma, weight_l1, weight_l2 or random (default: gamma)"),
+      Option("--seed", "N", help: "of the random importance (default: 0)"),
+      Option("--min-channels", "N", help: "what every layer keeps (default: refuse a cut that would empty one)"),
+      Option("--round-to", "N", help: "layers keep multiples of it, such as 8 or 16 (default: 1)"),
+      Option("--plan-only", help: "cut nothing; write the plan to -o, if given"),
+      Option("--plan", "FILE", help: "cut what a written plan says"),
+      Option("--output", "FILE", aliases: ["-o"], help: "the pruned model (default: pruned.safetensors), or the plan"),
+      .imageSize, .threads, .backend, .json,
+    ],
+    discussion: "MODEL is a model file, or bare YOLOv5 weights of a known network. --image-size is that of --target-ms."
   ) { arguments in
-    let policies = PruningPolicy.allCases.map(\.rawValue)
-    let (report, plan) = try Pipeline.prune(
-      PruneRequest(
-        model: arguments.positionals[0], ratio: arguments.double("--ratio", in: 0...0.9999) ?? 0.3,
-        policy: arguments.choice("--policy", among: policies).flatMap(PruningPolicy.init(rawValue:)),
-        output: arguments.string("--output") ?? "pruned.safetensors"))
+    let model = arguments.positionals[0]
+    let plan = try plan(of: model, arguments)
+    let output = arguments.string("--output")
+    if arguments.has("--plan-only") {
+      if let output { try writePlan(plan, to: output) }
+      return arguments.has("--json") ? try printJSON(PruneReport(plan, model: model)) : print(table(of: plan))
+    }
+    let report = try Pipeline.prune(model, by: plan, to: output ?? "pruned.safetensors")
     if arguments.has("--json") { return try printJSON(report) }
-    print(plan)
+    print(table(of: plan))
     print(
       "\(report.model): fine-tune it with 'greensweep train DATA.yaml --model \(report.model) --hyp finetune_prune'")
+  }
+
+  private static func plan(of model: String, _ arguments: Arguments) throws -> PruningPlan {
+    let choosing = [
+      "--ratio", "--target-parameters", "--target-gflops", "--target-ms", "--policy", "--importance", "--seed",
+      "--min-channels", "--round-to",
+    ]
+    if let path = arguments.string("--plan") {
+      if let option = (choosing + ["--plan-only"]).first(where: arguments.has) {
+        throw UsageError("prune: --plan says what goes; \(option) has no say beside it")
+      }
+      return try readPlan(path)
+    }
+    let amounts = choosing.prefix(4).filter(arguments.has)
+    if amounts.count > 1 { throw UsageError("prune: give one of \(amounts.joined(separator: " and ")), not both") }
+    let request = PruneRequest(
+      model: model, amount: try amount(arguments),
+      policy: try arguments.choice("--policy", among: PruningPolicy.allCases.map(\.rawValue))
+        .flatMap(PruningPolicy.init(rawValue:)),
+      importance: try arguments.choice("--importance", among: Importance.allCases.map(\.rawValue))
+        .flatMap(Importance.init(rawValue:)) ?? .gamma,
+      seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0),
+      minimumChannels: try arguments.int("--min-channels", in: 1...1_000_000),
+      roundTo: try arguments.int("--round-to", in: 1...1024) ?? 1)
+    do {
+      return try pruningPlan(request) { plan, milliseconds in
+        printError("ratio \(plan.ratio.shown(4)): \(milliseconds.shown(2)) ms")
+      }
+    } catch let error as PruningError where !error.emptied.isEmpty {
+      throw WorkError("\(error)\n\n\(table(of: error.emptied))")
+    }
+  }
+
+  private static func amount(_ arguments: Arguments) throws -> PruneAmount {
+    if let count = try arguments.int("--target-parameters", in: 1...Int.max) { return .target(.parameters(count)) }
+    let positive = Double.leastNonzeroMagnitude...Double.greatestFiniteMagnitude
+    if let limit = try arguments.double("--target-gflops", in: positive) { return .target(.gflops(limit)) }
+    if let limit = try arguments.double("--target-ms", in: positive) {
+      return .target(.milliseconds(limit, imageSize: try arguments.imageSize(), machine: try arguments.machine()))
+    }
+    return .ratio(try arguments.double("--ratio", in: 0...0.9999) ?? 0.3)
+  }
+
+  /// Per layer what goes and why, then the totals.
+  private static func table(of plan: PruningPlan) -> String {
+    var groupsOf: [String: [Int]] = [:]
+    for (index, group) in plan.groups.enumerated() {
+      for name in group.batchNorms { groupsOf[name, default: []].append(index) }
+    }
+    let rows = plan.layers.map { layer in
+      let numbers = groupsOf[layer.batchNorm] ?? []
+      let groups = numbers.map { plan.groups[$0] }
+      let lowest = groups.compactMap(\.lowestScore).min().map { Double($0).shown(4) } ?? ""
+      let highest = groups.compactMap(\.highestScore).max().map { Double($0).shown(4) } ?? ""
+      let partners = Set(groups.flatMap(\.batchNorms)).count - 1
+      let why =
+        groups.compactMap(\.fixedReason).first ?? (partners > 0 ? "tied to \(partners) others in its group" : "")
+      return [
+        layer.batchNorm, "\(layer.channelCount)", "\(layer.keptCount)", numbers.map(String.init).joined(separator: ","),
+        lowest, highest, why,
+      ]
+    }
+    let header = ["layer", "channels", "kept", "group", "lowest", "highest", "why"]
+    return textTable([header] + rows, rightAligned: [1, 2, 4, 5]) + "\n\n\(plan)"
+  }
+
+  private static func table(of limits: [LayerLimit]) -> String {
+    let rows = limits.map { limit in
+      [
+        limit.layer, "\(limit.channelCount)", Double(limit.largestScore).shown(4), limit.vanishingRatio.shown(4),
+      ]
+    }
+    return textTable([["layer", "channels", "largest score", "gone from ratio"]] + rows, rightAligned: [1, 2, 3])
   }
 }

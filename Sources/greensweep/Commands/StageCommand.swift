@@ -17,7 +17,7 @@ extension Command {
     do {
       try PipelineStageRunner().run(request, report: report)
     } catch {
-      try report(.failed(message: "\(error)"))
+      try report(.failed(message: "\(error)", isFinal: error is StageRefusal))
       throw error
     }
   }

@@ -16,7 +16,7 @@ import Zoo
     let expected = golden["percent"][percent]
     let network = try Zoo.network(named: name, classCount: 14)
     let parameters = network.goldenParameters
-    let plan = try PruningPlan(network, parameters, policy: .study, ratio: Double(percent)!)
+    let plan = try ChannelRanking(network, parameters, PruningMethod(.study)).plan(ratio: Double(percent)!)
 
     #expect(plan.threshold == expected["threshold"].float)
     #expect(plan.candidateCount == golden["prunable_channels"].int)
@@ -66,7 +66,7 @@ import Zoo
     let network = try Zoo.network(named: name, classCount: 14)
     let parameters = network.goldenParameters
     for (percent, expected) in golden["too_high"].object.sorted(by: { $0.key < $1.key }) {
-      let plan = Result { try PruningPlan(network, parameters, policy: .study, ratio: Double(percent)!) }
+      let plan = Result { try ChannelRanking(network, parameters, PruningMethod(.study)).plan(ratio: Double(percent)!) }
       guard expected["ok"].bool else {
         let error = #expect(throws: PruningError.self, "\(percent)") { try plan.get() }
         if Double(percent)! < 1 {
@@ -89,7 +89,7 @@ import Zoo
     }
     let safe = golden["highest_safe_percent"].double
     #expect(
-      try PruningPlan(network, parameters, policy: .study, ratio: safe).threshold
+      try ChannelRanking(network, parameters, PruningMethod(.study)).plan(ratio: safe).threshold
         <= golden["highest_safe_threshold"].float)
   }
 
@@ -98,28 +98,9 @@ import Zoo
   func studyPolicyRefusesTiedChannels(_ name: String) throws {
     let network = try Zoo.network(named: name, classCount: 14)
     let error = #expect(throws: PruningError.self) {
-      try PruningPlan(network, network.goldenParameters, policy: .study, ratio: 0.3)
+      try ChannelRanking(network, network.goldenParameters, PruningMethod(.study)).plan(ratio: 0.3)
     }
     #expect(error?.message.contains("grouped") == true)
-  }
-
-  /// The masked original and the pruned network are the same function.
-  @Test(arguments: ZooTests.families) func groupedPolicyIsExact(_ name: String) throws {
-    let network = try Zoo.network(named: name, classCount: 14)
-    let parameters = network.goldenParameters
-    let plan = try PruningPlan(network, parameters, policy: .grouped, ratio: 0.4)
-    let pruned = try plan.apply(to: network, parameters)
-    try pruned.network.check()
-    #expect(pruned.network.parameterCount == plan.after.parameterCount)
-    #expect(plan.groups.reduce(0) { $0 + $1.cut.count } == Int(Double(plan.candidateCount) * 0.4))
-    #expect(Double(plan.after.parameterCount) < 0.8 * Double(plan.before.parameterCount))
-
-    let images = DeterministicValues.images(shape: [1, 3, 64, 64])
-    var small = try ReferenceExecutor(pruned.network, pruned.parameters)
-    var masked = try ReferenceExecutor(network, plan.masked(parameters))
-    for (a, b) in zip(try small.heads(images), try masked.heads(images)) {
-      expectClose(a.values, b.values, absolute: 1e-12)
-    }
   }
 
   // MARK: - In execution plans
@@ -130,35 +111,24 @@ import Zoo
     let expected = try Fixtures.safetensors("prune/\(fixture).safetensors")
     let network = try Zoo.network(named: String(fixture.prefix(7)), classCount: 14)
     let parameters = network.goldenParameters
-    let plan = try PruningPlan(network, parameters, policy: .study, ratio: Double(fixture.suffix(2))! / 100)
+    let plan = try ChannelRanking(network, parameters, PruningMethod(.study)).plan(
+      ratio: Double(fixture.suffix(2))! / 100)
     let pruned = try plan.apply(to: network, parameters)
-    for (level, head) in try heads(pruned.network, pruned.parameters, backend).enumerated() {
+    for (level, head) in try inferredHeads(pruned.network, pruned.parameters, backend).enumerated() {
       expectClose(head, plansOrder(expected.tensors["eval.head\(level)"]!.tensor), absolute: 1e-6)
     }
   }
+}
 
-  /// The masked original and the pruned network give the same maps, whichever backend computes them.
-  @Test(arguments: Runtime.availableBackends, ZooTests.families)
-  func prunedEqualsMasked(_ backend: Runtime.Backend, _ name: String) throws {
-    let network = try Zoo.network(named: name, classCount: 14)
-    let parameters = network.goldenParameters
-    let plan = try PruningPlan(network, parameters, policy: .grouped, ratio: 0.4)
-    let pruned = try plan.apply(to: network, parameters)
-    let masked = try heads(network, plan.masked(parameters), backend)
-    for (a, b) in zip(try heads(pruned.network, pruned.parameters, backend), masked) {
-      expectClose(a, b, absolute: 1e-6)
-    }
-  }
-
-  private func heads(
-    _ network: Network, _ parameters: Parameters, _ backend: Runtime.Backend
-  ) throws -> [[Float]] {
-    let plan = try InferencePlan(
-      network, parameters, batchSize: 2, imageHeight: 64, imageWidth: 64,
-      runtime: Runtime(backend: backend, threads: 2))
-    plan.run(nhwc(DeterministicValues.images()).values)
-    return network.detect.outputs.indices.map { level in
-      plan.withHead(level) { span in span.indices.map { span[$0] } }
-    }
+/// The raw maps of the fixtures' images, in the plans' order.
+func inferredHeads(
+  _ network: Network, _ parameters: Parameters, _ backend: Runtime.Backend
+) throws -> [[Float]] {
+  let plan = try InferencePlan(
+    network, parameters, batchSize: 2, imageHeight: 64, imageWidth: 64,
+    runtime: Runtime(backend: backend, threads: 2))
+  plan.run(nhwc(DeterministicValues.images()).values)
+  return network.detect.outputs.indices.map { level in
+    plan.withHead(level) { span in span.indices.map { span[$0] } }
   }
 }

@@ -209,6 +209,29 @@ struct CoordinatorBrainTests {
     #expect(again.summary.jobs.failed == 0)
   }
 
+  @Test func aFinalFailureIsNotRetried() throws {
+    var desk = Desk()
+    _ = desk.ask(.submit(submission(ratios: [0, 0.9])))
+    let train = try #require(desk.hello("a", on: 1).assignments.first).0
+    let prune = try #require(desk.finish(train, on: 1).assignments.first { $0.0.stage == .prune }).0
+    let failure = StageFailure(message: "0.9 leaves no channel in model.2.cv1.bn", isFinal: true)
+    let effects = desk.say(.attemptFailed(attempt: prune.attempt, failure: failure), on: 1)
+    #expect(effects.says(.attemptAcknowledged(attempt: prune.attempt, accepted: true)))
+    // The other trial goes on; what waits for the failed job never starts, nor after a restart.
+    let evaluate = try #require(effects.assignments.first).0
+    #expect(evaluate.stage == .evaluate)
+    _ = desk.finish(evaluate, on: 1)
+    desk.restart()
+    #expect(desk.hello("a", on: 2).assignments.isEmpty)
+    #expect(desk.wait(600_000).assignments.isEmpty)
+    guard case .sweep(let status) = desk.ask(.status(sweep: "test")) else { return }
+    let failed = try #require(status.jobs.first { $0.job == prune.job })
+    #expect(failed.state == "failed")
+    #expect(failed.reason == failure.message)
+    #expect(failed.attempts == 1)
+    #expect(status.summary.state == .failed)
+  }
+
   @Test func aJobThatTakesThreeWorkersAlongIsSetAside() {
     var desk = Desk()
     _ = desk.ask(.submit(submission()))

@@ -70,6 +70,16 @@ struct WorkerBrainTests {
     #expect(bench.brain.heldAttempts.isEmpty)
   }
 
+  @Test func aRefusalIsReportedAsFinal() {
+    var bench = Bench()
+    bench.run(assignment(1))
+    _ = bench.handle(.stageReported(first, .failed(message: "no", isFinal: true)))
+    _ = bench.handle(.stageExited(first, message: "exit status 1"))
+    let effects = bench.handle(.fileNotKept(first, file: "stage.log", reason: "none"))
+    let failure = StageFailure(message: "no", isFinal: true)
+    #expect(effects == [.send(.attemptFailed(attempt: first, failure: failure))])
+  }
+
   @Test func whatIsOwedIsSaidAgainAfterABreak() {
     var bench = Bench()
     bench.run(assignment(1))

@@ -46,6 +46,16 @@ private let messages: [WireMessage] = [
     #expect(read.values["box_loss"]!.isNaN)
   }
 
+  /// What workers said before there were final failures is still understood.
+  @Test func aFailureWithoutAWordOfFinalityIsNone() throws {
+    let old = Array(#"{"attemptFailed":{"attempt":42,"failure":{"message":"no memory"}}}"#.utf8)
+    let failure = StageFailure(message: "no memory")
+    #expect(try WireMessage([1, 1] + old) == .worker(.attemptFailed(attempt: attempt, failure: failure)))
+    let final = WireMessage.worker(
+      .attemptFailed(attempt: attempt, failure: StageFailure(message: "no", isFinal: true)))
+    #expect(try WireMessage(final.frame) == final)
+  }
+
   @Test func saysWhatItDoesNotUnderstand() {
     let frame = WireMessage.request(.workers).frame
     #expect(throws: WireError.empty) { try WireMessage([]) }

@@ -68,6 +68,59 @@ struct StageTreeTests {
     #expect(tree().sweep.name == "t-a684c349")
   }
 
+  /// A job's key must not depend on choices that were not made, and on all that were.
+  @Test func choicesOfThePruneStageAreInItsKeyAlone() {
+    let base = tree()
+    let changes: [(inout SweepSpec.PruneStage) -> Void] = [
+      { $0.policy = "grouped" }, { $0.importance = "weight_l1" }, { $0.importance = "random" },
+      { $0.minimumChannels = 8 }, { $0.roundTo = 8 }, { $0.targetParameters = 1_000_000 }, { $0.targetGFLOPs = 2 },
+    ]
+    var keys: Set<JobKey> = [base.nodes[2].key]
+    for change in changes {
+      let changed = tree { change(&$0.prune) }
+      #expect(changed.nodes[1].key == base.nodes[1].key)
+      #expect(changed.sweep != base.sweep)
+      #expect(keys.insert(changed.nodes[2].key).inserted)
+    }
+    let byTarget = tree { $0.prune.targetGFLOPs = 2 }
+    #expect(byTarget.configuration(of: 2) == ["backbone": "yolov5s", "target_gflops": 2.0])
+    #expect(tree { $0.prune.importance = "random" }.configuration(of: 2)["seed"] == 0)
+  }
+
+  @Test func roundsArePairsOfStagesThatCutEquallyMuch() {
+    let rounds = tree {
+      $0.grid.pruneRatio = [0.6]
+      $0.prune.rounds = 3
+    }
+    #expect(
+      rounds.nodes.map(\.stage) == [
+        .train, .sparsify, .prune, .finetune, .prune, .finetune, .prune, .finetune, .evaluate,
+      ])
+    #expect(rounds.nodes.map(\.round) == [1, 1, 1, 1, 2, 2, 3, 3, 1])
+    #expect(rounds.nodes.map(\.parent) == [nil, 0, 1, 2, 3, 4, 5, 6, 7])
+    #expect(rounds.modelNode(ofTrial: 0) == 7)
+    var left = 1.0
+    for node in [2, 4, 6] {
+      left *= 1 - rounds.configuration(of: node)["prune_ratio"]!.double!
+    }
+    #expect(abs(left - 0.4) < 1e-11)
+    // One round is what there was before rounds; equal schedules of two sweeps share their first rounds.
+    let once = tree { $0.grid.pruneRatio = [0.6] }
+    #expect(once.configuration(of: 2)["prune_ratio"] == 0.6)
+    let shorter = tree {
+      $0.grid.pruneRatio = [0.4]
+      $0.prune.rounds = 2
+    }
+    #expect(shorter.nodes[2].key == rounds.nodes[2].key)
+    #expect(shorter.nodes[3].key == rounds.nodes[3].key)
+
+    let target = tree {
+      $0.prune.targetParameters = 1_000_000
+      $0.prune.rounds = 2
+    }
+    #expect([2, 4].map { target.configuration(of: $0)["rounds_left"] } == [2, 1])
+  }
+
   @Test func stagesGetWhatTheyNeedAndNoMore() {
     let tree = tree {
       $0.train.hyp = "scratch-low"

@@ -1,3 +1,4 @@
+import Foundation
 import Sweep
 import Testing
 
@@ -67,6 +68,40 @@ struct SweepFileTests {
       """)
     #expect(spec.train.weights == ["yolov5s": "yolov5s.pt"])
     #expect(spec.files == ["hyp/mine.yaml", "yolov5s.pt"])
+  }
+
+  @Test func thePruneStageHasChoices() throws {
+    let spec = try read(
+      """
+      dataset: data.yaml
+      grid: {prune_ratio: [0, 0.5]}
+      stages:
+        prune: {policy: grouped, importance: weight_l2, min_channels: 4, round_to: 8, rounds: 3, target_gflops: 2.5}
+      """)
+    #expect(
+      spec.prune
+        == SweepSpec.PruneStage(
+          policy: "grouped", importance: "weight_l2", minimumChannels: 4, roundTo: 8, rounds: 3, targetGFLOPs: 2.5))
+    expectProblems(
+      "dataset: data.yaml\nstages:\n  prune: {importance: weight_l3,\n    rounds: 0, target_parameters: -1}\n",
+      "campus.yaml:3: unknown importance ‘weight_l3’; did you mean ‘weight_l1’?",
+      "campus.yaml:4: 0 is outside 1…100", "campus.yaml:4: -1 is outside 1…9223372036854775807")
+    expectProblems(
+      "dataset: data.yaml\nstages: {prune: {target_gflops: 2, target_parameters: 9}}\n",
+      "campus.yaml: there are two targets; give one")
+    expectProblems(
+      "dataset: data.yaml\ngrid: {prune_ratio: [0.3, 0.5]}\nstages: {prune: {target_gflops: 2}}\n",
+      "campus.yaml: a target takes the place of the prune ratio, which then only says whether a trial is pruned: "
+        + "give prune_ratio one value besides 0")
+  }
+
+  /// Submissions in journals may be older than the prune stage's choices.
+  @Test func aSpecWithoutAPruneStageIsRead() throws {
+    let spec = SweepSpec(name: "old", dataset: "data.yaml")
+    var members = try JSONDecoder().decode([String: PlainValue].self, from: JSONEncoder().encode(spec))
+    members["prune"] = nil
+    let old = Data(PlainValue.object(members).canonicalJSON.utf8)
+    #expect(try JSONDecoder().decode(SweepSpec.self, from: old) == spec)
   }
 
   @Test func unknownWordsNameTheNearest() {

@@ -1,0 +1,82 @@
+import Network
+
+extension ChannelUnits {
+  /// Per unit its score, or nothing where it may not be cut.
+  /// - Throws: `PruningError` when the method does not fit the network, or a score would not be a number.
+  func scores(_ parameters: Parameters, _ method: PruningMethod) throws(PruningError) -> [Float?] {
+    switch method.policy {
+    case .study:
+      guard method.importance == .gamma else {
+        throw PruningError("the study's policy scores by gamma only; use the grouped policy")
+      }
+      return try studyScores(try gammas(parameters))
+    case .grouped:
+      let scores: [Float?]
+      switch method.importance {
+      case .gamma:
+        let gammas = try gammas(parameters)
+        scores = units.map { unit in
+          mean(unit.members.map { Double(gammas[$0.batchNorm]![$0.channel]) })
+        }
+      case .weightL1: scores = try filterScores(parameters) { $0.reduce(0) { $0 + Double(abs($1)) } }
+      case .weightL2:
+        scores = try filterScores(parameters) { $0.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
+      case .random:
+        var random = SplitMix64(seed: method.seed, stream: "importance")
+        scores = units.map { _ in (random.nextSignedUnit() + 1) / 2 }
+      }
+      return zip(units, scores).map { unit, score in unit.fixedReason == nil ? score : nil }
+    }
+  }
+
+  private func mean(_ values: [Double]) -> Float? {
+    values.isEmpty ? nil : Float(values.reduce(0, +) / Double(values.count))
+  }
+
+  /// |gamma| by batch norm.
+  private func gammas(_ parameters: Parameters) throws(PruningError) -> [Int: [Float]] {
+    var gammas: [Int: [Float]] = [:]
+    for (index, node) in network.nodes.enumerated() {
+      guard case .batchNorm = node.operation, let gamma = parameters["\(node.name).weight"]?.values else { continue }
+      guard gamma.allSatisfy(\.isFinite) else { throw PruningError("\(node.name) has scales that are not numbers") }
+      gammas[index] = gamma.map(abs)
+    }
+    return gammas
+  }
+
+  private func studyScores(_ gammas: [Int: [Float]]) throws(PruningError) -> [Float?] {
+    let excluded = Set(network.sparsityExcludedBatchNorms)
+    var scores: [Float?] = []
+    for unit in units {
+      let free = unit.members.filter { !excluded.contains(network.nodes[$0.batchNorm].name) }
+      let isTied = unit.members.count > 1 || unit.fixedReason.map { $0 != .wholeLayer } ?? false
+      if let first = free.first, isTied {
+        throw PruningError(
+          """
+          the study's policy cuts channels one by one, but those of \(network.nodes[first.batchNorm].name) in \
+          \(network.name) are tied to others; use the grouped policy
+          """)
+      }
+      scores.append(free.first.map { gammas[$0.batchNorm]![$0.channel] })
+    }
+    return scores
+  }
+
+  /// Per unit the mean over the filters that make its channels, each in units of its convolution's mean.
+  private func filterScores(
+    _ parameters: Parameters, norm: (ArraySlice<Float>) -> Double
+  ) throws(PruningError) -> [Float?] {
+    var norms: [[Double]] = Array(repeating: [], count: units.count)
+    for (index, node) in network.nodes.enumerated() {
+      guard case .convolution(let c) = node.operation, let weight = parameters["\(node.name).weight"]?.values else {
+        continue
+      }
+      let size = weight.count / c.outputChannels
+      let filters = (0..<c.outputChannels).map { norm(weight[($0 * size)..<(($0 + 1) * size)]) }
+      let mean = filters.reduce(0, +) / Double(filters.count)
+      guard mean.isFinite else { throw PruningError("\(node.name) has weights that are not numbers") }
+      for (unit, filter) in zip(unitOf[index], filters) { norms[unit].append(mean > 0 ? filter / mean : 0) }
+    }
+    return norms.map(mean)
+  }
+}

@@ -1,0 +1,57 @@
+public import Network
+
+/// How channels are chosen, whatever number of them is to go.
+public struct PruningMethod: Sendable, Hashable, Codable {
+  public var policy: PruningPolicy
+  public var importance: Importance
+  /// Of the random importance.
+  public var seed: UInt64
+  /// What every map keeps at least, or all it has if that is less: the best of its channels stay although they score
+  /// below the threshold. Without it a cut that would empty a layer is refused.
+  public var minimumChannels: Int?
+  /// Every map keeps a multiple of this, rounded up, or all it has: hardware likes 8 and 16.
+  public var roundTo: Int
+
+  public init(
+    _ policy: PruningPolicy, importance: Importance = .gamma, seed: UInt64 = 0, minimumChannels: Int? = nil,
+    roundTo: Int = 1
+  ) {
+    self.policy = policy
+    self.importance = importance
+    self.seed = seed
+    self.minimumChannels = minimumChannels
+    self.roundTo = roundTo
+  }
+}
+
+/// Which channels may go. Both policies cut what scores below one threshold for the whole network: element
+/// `int(N · ratio)` of the `N` candidates' scores in ascending order. A cut channel's scale and shift count as zero.
+public enum PruningPolicy: String, Sendable, Hashable, Codable, CaseIterable {
+  /// The study's, for YOLOv5: each channel by its own |gamma|, and batch norms tied by shortcuts left whole
+  /// (`Network.sparsityExcludedBatchNorms`). Refuses a network in which other channels are tied.
+  case study
+  /// For every family: channels tied by sums, depthwise convolutions, shuffles and so on are cut together. A unit's
+  /// score is the mean of its channels': the mean, because units of many batch norms and of one must compare. A unit
+  /// counts once, however many channels are tied in it.
+  case grouped
+}
+
+/// What a channel's score is.
+public enum Importance: String, Sendable, Hashable, Codable, CaseIterable {
+  /// |gamma| of its batch norm: all start at 1 and shrink under the same penalty (network slimming).
+  case gamma
+  /// The sum of its filter's |weights| (Li et al., ICLR 2017), in units of the convolution's mean, because filters of
+  /// different sizes do not compare.
+  case weightL1 = "weight_l1"
+  /// The filter's Euclidean norm, in units of the convolution's mean.
+  case weightL2 = "weight_l2"
+  /// Drawn from the seed: what the others must beat.
+  case random
+}
+
+extension PruningPolicy {
+  /// The study's policy where it applies, otherwise the grouped one.
+  public static func standard(for network: Network, importance: Importance = .gamma) -> PruningPolicy {
+    network.sparsityExcludedBatchNorms.isEmpty || importance != .gamma ? .grouped : .study
+  }
+}

@@ -1,0 +1,25 @@
+public import Foundation
+
+/// Plans as JSON, for people and other programs: names in snake case, sorted.
+extension PruningPlan {
+  public func encoded() throws -> Data {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return try encoder.encode(self)
+  }
+
+  /// - Parameter file: what to call the content in an error.
+  /// - Throws: `PruningError` if it is no plan. Whether it fits a network is for `apply` to say.
+  public init(decoding data: Data, file: String) throws(PruningError) {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    do {
+      self = try decoder.decode(PruningPlan.self, from: data)
+    } catch let DecodingError.keyNotFound(key, _) {
+      throw PruningError("\(file): is no pruning plan: it has no \(key.stringValue)")
+    } catch {
+      throw PruningError("\(file): is no pruning plan (\(error))")
+    }
+  }
+}
