@@ -48,4 +48,30 @@ import Testing
       #expect((try? EventFile(decoding: damaged, name: "log"))?.events != file.events)
     }
   }
+
+  @Test("Records of any content, with good checksums, are read or end the log") func hostileRecords() throws {
+    let header = EventFile(wallTimeSeconds: 0).encoded
+    let content = [UInt8](file.encoded[(header.count + 12)...].dropLast(4))
+    var state: UInt64 = 1
+    func random(below limit: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % limit
+    }
+    for _ in 0..<20_000 {
+      var mutated = content
+      for _ in 0...random(below: 3) { mutated[random(below: mutated.count)] = UInt8(random(below: 256)) }
+      mutated.removeLast(random(below: 4))
+      let length = (0..<8).map { UInt8(truncatingIfNeeded: mutated.count >> (8 * $0)) }
+      let frame = length + masked(length) + mutated + masked(mutated)
+      let log = try EventFile(decoding: header + frame, name: "log")
+      #expect(log.events.count <= 1 && log.events.allSatisfy { $0.scalars.count <= mutated.count })
+    }
+    let endless = Array(repeating: UInt8.max, count: 12)
+    #expect(throws: InterchangeError.self) { try EventFile(decoding: endless, name: "log") }
+  }
+
+  private func masked(_ bytes: [UInt8]) -> [UInt8] {
+    let checksum = CRC32C.masked(bytes)
+    return (0..<4).map { UInt8(truncatingIfNeeded: checksum >> (8 * UInt32($0))) }
+  }
 }
