@@ -1,6 +1,8 @@
 import Client
 import Fleet
 import Foundation
+import Interchange
+import Pipeline
 import Sweep
 
 extension Command {
@@ -110,12 +112,22 @@ extension Command {
   static let pull = Command(
     name: "pull", summary: "fetch a trial's model", positionals: ["TRIAL"],
     options: Option.connection + [
-      Option("--output", "FILE", aliases: ["-o"], help: "(default: TRIAL.safetensors)")
-    ]
+      Option("--output", "FILE", aliases: ["-o"], help: ".safetensors or .onnx (default: TRIAL.safetensors)"),
+      Option("--image-size", "S", help: "side of the images of an ONNX file in pixels (default: 640)"),
+    ],
+    discussion: "'greensweep export' writes ONNX in more ways."
   ) { arguments in
     let trial = arguments.positionals[0]
     let output = arguments.string("--output") ?? "\(trial).safetensors"
-    try await OperatorConnection(arguments).pull(trial, to: output)
+    let size = try arguments.imageSize()
+    let isONNX = output.hasSuffix(".onnx")
+    let model = isONNX ? "\(output).\(UUID().uuidString).safetensors" : output
+    try await OperatorConnection(arguments).pull(trial, to: model)
+    if isONNX {
+      defer { try? FileManager.default.removeItem(atPath: model) }
+      _ = try Pipeline.export(
+        ExportRequest(model: model, output: output, options: .init(imageHeight: size, imageWidth: size)))
+    }
     print(output)
   }
 }

@@ -1,0 +1,48 @@
+import Interchange
+import Network
+
+/// Writes a model for other runtimes: `export`.
+public struct ExportRequest: Sendable, Hashable {
+  public var model: String
+  /// Where the ONNX file goes.
+  public var output: String
+  public var options: ONNXModel.Options
+
+  public init(model: String, output: String, options: ONNXModel.Options = .init()) {
+    self.model = model
+    self.output = output
+    self.options = options
+  }
+}
+
+public struct ExportReport: Sendable, Hashable, Codable {
+  public var model: String
+  public var output: String
+  public var opset: Int
+  /// nil: as many images as are handed in.
+  public var batch: Int?
+  public var imageSize: Int
+  public var classes: Int
+  public var sizeMegabytes: Double
+
+  enum CodingKeys: String, CodingKey {
+    case model, output, opset, batch, classes
+    case imageSize = "image_size"
+    case sizeMegabytes = "size_mb"
+  }
+}
+
+/// - Throws: the error of the module at fault, `PipelineError` for an image size that is no multiple of the stride.
+public func export(_ request: ExportRequest) throws -> ExportReport {
+  let model = try Model.read(request.model)
+  for size in [request.options.imageHeight, request.options.imageWidth] {
+    try requireImageSize(size, stride: model.network.detect.strides.max() ?? 32)
+  }
+  let bytes = try ONNXModel(model, options: request.options).write(to: request.output)
+  var batch: Int?
+  if case .fixed(let images) = request.options.batch { batch = images }
+  return ExportReport(
+    model: model.network.name, output: request.output, opset: request.options.opset, batch: batch,
+    imageSize: request.options.imageWidth, classes: model.network.detect.classCount,
+    sizeMegabytes: Double(bytes) / 1e6)
+}
