@@ -119,6 +119,9 @@ let testTargets: [Target] = [
       "Pipeline",
       "TestSupport",
     ]),
+  tests(
+    "Fuzz", "FuzzTests",
+    ["YAML", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "TestSupport"]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
   tests("Tidy", "TidyTests", []),
   .executableTarget(name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: common),

@@ -20,7 +20,11 @@ public struct SweepVocabulary: Sendable {
 /// Everything that is wrong with a sweep file, one `file:line: message` per line.
 public struct SweepFileError: Error, Hashable, Sendable, CustomStringConvertible {
   public let problems: [YAMLError]
-  public var description: String { problems.map(\.description).joined(separator: "\n") }
+  /// The first of very many: nobody reads more at once.
+  public var description: String {
+    let more = problems.count > 40 ? ["and \(problems.count - 40) more problems"] : []
+    return (problems.prefix(40).map(\.description) + more).joined(separator: "\n")
+  }
 }
 
 extension SweepSpec {
@@ -122,7 +126,7 @@ private struct SweepFileReader {
     return read(node, default: "") { node throws(YAMLError) in
       let path = try node.string
       guard exists(path) else {
-        throw node.error("there is no file ‘\(path)’ (paths start at the sweep file's folder)")
+        throw node.error("there is no file ‘\(path.shortened)’ (paths start at the sweep file's folder)")
       }
       return path
     }
@@ -189,6 +193,10 @@ extension SweepFileReader {
     if case .sequence(let list) = node.content { elements = list }
     if elements.isEmpty || node.isNull {
       problems.append(node.error("‘\(name)’ is empty: give at least one value, or leave it out"))
+      return `default`
+    }
+    guard elements.count <= 1000 else {
+      problems.append(node.error("‘\(name)’ has \(elements.count) values; an axis has at most 1000"))
       return `default`
     }
     var values: [T] = []

@@ -161,7 +161,7 @@ public struct YAMLMapping: Sendable, Hashable {
 
 extension String {
   /// Foreign text for an error message: one line of bounded length.
-  var shortened: String {
+  package var shortened: String {
     let line = map { $0.isNewline ? " " : $0 }
     return line.count <= 60 ? String(line) : String(line.prefix(59)) + "…"
   }

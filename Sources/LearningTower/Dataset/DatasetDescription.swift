@@ -29,12 +29,21 @@ public struct DatasetDescription: Sendable, Hashable {
 
   /// - Throws: `DatasetError` with file and line for what is missing, of the wrong kind or not there.
   public static func load(_ path: String) throws(DatasetError) -> DatasetDescription {
-    do {
-      let root = try YAMLDocument.load(path).mapping
-      return DatasetDescription(file: path, classNames: try classNames(root), sources: try sources(root, path))
-    } catch {
-      throw error as? DatasetError ?? DatasetError("\(error)")
-    }
+    do { return try DatasetDescription(YAMLDocument.load(path), file: path) } catch { throw Self.refusal(error) }
+  }
+
+  /// The same from the file's bytes.
+  init(parsing bytes: [UInt8], file: String) throws(DatasetError) {
+    do { try self.init(YAMLDocument.parse(bytes, file: file), file: file) } catch { throw Self.refusal(error) }
+  }
+
+  private init(_ document: YAMLNode, file: String) throws {
+    let root = try document.mapping
+    self.init(file: file, classNames: try Self.classNames(root), sources: try Self.sources(root, file))
+  }
+
+  private static func refusal(_ error: any Error) -> DatasetError {
+    error as? DatasetError ?? DatasetError("\(error)")
   }
 
   /// The class names alone; the images need not be there.
@@ -71,7 +80,8 @@ public struct DatasetDescription: Sendable, Hashable {
     var candidates = bases.map { absolute(name, in: $0) }
     if name.hasPrefix("../") { candidates += bases.map { absolute(String(name.dropFirst(3)), in: $0) } }
     guard let found = candidates.first(where: FileManager.default.fileExists(atPath:)) else {
-      throw entry.error("‘\(name)’ is not there; looked for \(candidates.joined(separator: " and "))")
+      let places = candidates.map { $0.count > 1000 ? $0.shortened : $0 }.joined(separator: " and ")
+      throw entry.error("‘\(name.shortened)’ is not there; looked for \(places)")
     }
     return found
   }

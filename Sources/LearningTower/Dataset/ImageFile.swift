@@ -83,6 +83,15 @@ func checkImageSize(width: Int, height: Int, name: String) throws(DatasetError) 
   }
 }
 
+/// Refuses files too short for the pixels they announce, before memory is taken for these. Neither format packs more
+/// than 1000 pixels into a byte, but for images of two colours; nobody photographs these at more than 4 megapixels.
+func checkCompression(width: Int, height: Int, byteCount: Int, name: String) throws(DatasetError) {
+  let pixels = width * height
+  guard pixels <= 1 << 22 || pixels / 1024 <= byteCount else {
+    throw DatasetError("\(name): \(width)×\(height) pixels in \(byteCount) bytes: the file is damaged or hostile")
+  }
+}
+
 /// The bytes of a file, or its first `prefix` bytes.
 func contents(of path: String, atMost limit: Int, prefix: Int? = nil) throws(DatasetError) -> [UInt8] {
   do {

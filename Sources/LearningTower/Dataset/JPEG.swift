@@ -13,6 +13,7 @@ public enum JPEG {
   static func decode(_ bytes: [UInt8], name: String) throws(DatasetError) -> Image {
     let handle = try TurboHandle.decompressor()
     let header = try handle.header(bytes, name: name)
+    try checkCompression(width: header.width, height: header.height, byteCount: bytes.count, name: name)
     if header.isCMYK {
       let inks = try handle.decompress(bytes, header, format: Int32(TJPF_CMYK.rawValue), channels: 4, name: name)
       return Image(width: header.width, height: header.height, pixels: rgb(fromInvertedCMYK: inks))
@@ -85,7 +86,7 @@ public enum JPEG {
       unsafe pixels.withUnsafeMutableBufferPointer { target in
         unsafe tjDecompress2(
           raw, source.baseAddress, UInt(source.count), target.baseAddress, Int32(header.width), 0,
-          Int32(header.height), format, TJFLAG_ACCURATEDCT)
+          Int32(header.height), format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS)
       }
     }
     try check(status, name)

@@ -1,4 +1,5 @@
 import Foundation
+import YAML
 
 /// A class index that `data.yaml` does not name: the whole data set is wrong then, not one image.
 struct UnknownClass: Error {
@@ -51,19 +52,24 @@ enum LabelFile {
         "\(place): \(columns.count) columns; a row is ‘class cx cy w h’, or a class and the outline's points")
     }
     let values = try columns.map { column in
-      guard let value = Float(column), value.isFinite else { throw DatasetError("\(place): ‘\(column)’ is no number") }
+      guard let value = Float(column), value.isFinite else {
+        throw DatasetError("\(place): ‘\(String(column).shortened)’ is no number")
+      }
       return value
     }
     guard values[0] >= 0, values[0] == values[0].rounded() else {
-      throw DatasetError("\(place): ‘\(columns[0])’ is no class index")
+      throw DatasetError("\(place): ‘\(String(columns[0]).shortened)’ is no class index")
     }
     guard values[0] < Float(classCount) else {
       throw UnknownClass(
         problem: DatasetError(
-          "\(place): class \(columns[0]), but data.yaml names only 0 to \(classCount - 1); add its name there"))
+          "\(place): class \(String(columns[0]).shortened), but data.yaml names only 0 to \(classCount - 1); "
+            + "add its name there"
+        ))
     }
     if let wrong = values.indices.dropFirst().first(where: { !(0...1).contains(values[$0]) }) {
-      throw DatasetError("\(place): \(columns[wrong]) lies outside [0, 1]; coordinates are fractions of the image")
+      throw DatasetError(
+        "\(place): \(String(columns[wrong]).shortened) lies outside [0, 1]; coordinates are fractions of the image")
     }
     let classIndex = Int(values[0])
     guard values.count > 5 else {

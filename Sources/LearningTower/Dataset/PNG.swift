@@ -15,7 +15,10 @@ public enum PNG {
   }
 
   static func decode(_ bytes: [UInt8], name: String) throws(DatasetError) -> Image {
-    _ = try size(bytes, name: name)
+    let announced = try size(bytes, name: name)
+    try checkCompression(
+      width: announced.width, height: announced.height, byteCount: bytes.count, name: name)
+    let bytes = try pixelChunks(of: bytes, name: name)
     var control = unsafe png_image()
     unsafe control.version = UInt32(PNG_IMAGE_VERSION)
     defer { unsafe png_image_free(&control) }
@@ -37,6 +40,24 @@ public enum PNG {
       guard status != 0 else { throw unsafe failure(control, name) }
       return Image(width: width, height: height, pixels: hasAlpha ? withoutAlpha(pixels) : pixels)
     }
+  }
+
+  /// The file without the chunks that say nothing about pixels: text, times, gamma and colour profiles, which OpenCV
+  /// ignores too. libpng believes a chunk's length and takes gigabytes for a few bytes; here it has to be in the file.
+  private static func pixelChunks(of bytes: [UInt8], name: String) throws(DatasetError) -> [UInt8] {
+    var kept = Array(bytes.prefix(8))
+    var position = 8
+    while position < bytes.count {
+      let length = bytes[position...].prefix(4).reduce(0) { $0 << 8 | Int($1) }
+      let end = position + 12 + length  // Length, type and checksum have four bytes each.
+      guard end <= bytes.count else { throw DatasetError("\(name): not a sound PNG: cut short at byte \(position)") }
+      let type = bytes[(position + 4)..<(position + 8)]
+      let isCritical = type.first.map { $0 & 0x20 == 0 } ?? false
+      if isCritical || type.elementsEqual("tRNS".utf8) { kept += bytes[position..<end] }
+      if type.elementsEqual("IEND".utf8) { break }
+      position = end
+    }
+    return kept
   }
 
   /// A PNG file of the image.

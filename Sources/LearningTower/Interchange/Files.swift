@@ -1,8 +1,27 @@
 import Foundation
 
+/// No model is larger; a device or a pipe without end would be.
+private let maximumFileBytes = 1 << 33
+
+/// The file's bytes, in memory once.
 func readFile(_ path: String) throws(InterchangeError) -> [UInt8] {
   do {
-    return Array(try Data(contentsOf: URL(filePath: path)))
+    let file = try FileHandle(forReadingFrom: URL(filePath: path))
+    defer { try? file.close() }
+    var bytes: [UInt8] = []
+    if let end = try? file.seekToEnd() {
+      try file.seek(toOffset: 0)
+      bytes.reserveCapacity(Int(min(end, UInt64(maximumFileBytes))))
+    }
+    while let chunk = try file.read(upToCount: 1 << 20), !chunk.isEmpty {
+      bytes += chunk
+      guard bytes.count <= maximumFileBytes else {
+        throw InterchangeError(file: path, "is larger than \(maximumFileBytes) bytes, which no model is")
+      }
+    }
+    return bytes
+  } catch let error as InterchangeError {
+    throw error
   } catch {
     throw InterchangeError(file: path, "cannot be read (\(describe(error)))")
   }

@@ -15,11 +15,14 @@ public struct ModelFile: Sendable, Hashable {
     self.classNames = classNames
   }
 
+  /// The longest description of a network that is read; that of the largest in the zoo has a fifth of it.
+  static let maximumTextBytes = 1 << 20
+
   /// Reads a file of `write`, any safetensors file with a `state_dict`, or a `.pt` file of YOLOv5's.
   /// - Parameter networkOf: says which network it is, from the tensors of a file that does not say so itself, such as
   ///   YOLOv5's own weights.
-  /// - Throws: `InterchangeError` if the file is damaged, is no model, or its network and tensors disagree; what
-  ///   `networkOf` throws.
+  /// - Throws: `InterchangeError` if the file is damaged, is no model, its network and tensors disagree or a tensor
+  ///   holds values that are not finite; what `networkOf` throws.
   public static func read(
     _ path: String, networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
   ) throws -> ModelFile {
@@ -40,6 +43,9 @@ public struct ModelFile: Sendable, Hashable {
   ) throws {
     func decoded<T: Decodable>(_: T.Type, _ key: String) throws -> T? {
       guard let text = content.metadata[key] else { return nil }
+      guard text.utf8.count <= Self.maximumTextBytes else {
+        throw InterchangeError(file: file, "its \(key) is \(text.utf8.count) bytes of text, which is beyond reason")
+      }
       do {
         return try JSONDecoder().decode(T.self, from: Data(text.utf8))
       } catch {
@@ -51,6 +57,7 @@ public struct ModelFile: Sendable, Hashable {
       network = try decoded(Network.self, "network") ?? networkOf(parameters)
       try network.check()
       self.parameters = try network.validated(parameters)
+      try network.checkValues(parameters)
     } catch let error as NetworkError {
       throw InterchangeError(file: file, error.message)
     }

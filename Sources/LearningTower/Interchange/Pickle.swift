@@ -63,17 +63,28 @@ struct Pickle {
   private(set) var root = Value.none
 
   private let file: String
-  private let bytes: [UInt8]
-  private var position = 0
+  private let bytes: ArraySlice<UInt8>
+  private var position: Int
+  private var instructionCount = 0
   private var stack: [Value] = []
   private var marks: [Int] = []
   private var memo: [Int: Value] = [:]
   private var itemCount = 0
 
-  init(_ bytes: [UInt8], file: String) throws(InterchangeError) {
+  /// A training checkpoint of YOLOv5's largest network has about 200,000. Each makes one value at most, so this bounds
+  /// the memory they take.
+  static let maximumInstructions = 500_000
+
+  init(_ bytes: ArraySlice<UInt8>, file: String) throws(InterchangeError) {
     self.bytes = bytes
     self.file = file
-    while try step() {}
+    position = bytes.startIndex
+    while try step() {
+      instructionCount += 1
+      guard instructionCount <= Self.maximumInstructions else {
+        throw fail("has more than \(Self.maximumInstructions) instructions")
+      }
+    }
   }
 
   // MARK: - Looking
@@ -86,6 +97,12 @@ struct Pickle {
 
   /// An object's attribute.
   func attribute(_ name: String, of object: Object) -> Value? { self[object.state, name] }
+
+  /// Entries of a dictionary: what looking into it costs.
+  func entryCount(_ value: Value) -> Int {
+    guard case .dictionary(let index) = value else { return 0 }
+    return dictionaries[index].count
+  }
 
   // MARK: - Running
 
@@ -147,7 +164,9 @@ struct Pickle {
     case UInt8(ascii: "Q"): try findStorage()
     default:
       throw fail(
-        "has an instruction 0x\(String(code, radix: 16)) at byte \(start), none that PyTorch writes for a model")
+        "has an instruction 0x\(String(code, radix: 16)) at byte \(start - bytes.startIndex), none that PyTorch writes "
+          + "for a model"
+      )
     }
     return true
   }
@@ -274,7 +293,7 @@ struct Pickle {
   }
 
   private mutating func take(_ count: Int) throws(InterchangeError) -> ArraySlice<UInt8> {
-    guard count <= bytes.count - position else { throw fail("ends in the middle of an instruction") }
+    guard count <= bytes.endIndex - position else { throw fail("ends in the middle of an instruction") }
     defer { position += count }
     return bytes[position..<(position + count)]
   }

@@ -16,7 +16,7 @@ public enum PyTorchCheckpoint {
     }
     let folder = String(pickleName.dropLast("data.pkl".count))
     if archive.names.contains("\(folder)byteorder") {
-      guard String(decoding: try archive.contents("\(folder)byteorder"), as: UTF8.self) == "little" else {
+      guard try archive.contents("\(folder)byteorder").elementsEqual("little".utf8) else {
         throw InterchangeError(file: file, "was written on a big-endian machine, which is not read")
       }
     }
@@ -32,8 +32,10 @@ private struct Reader {
   let folder: String
   let pickle: Pickle
   private var content = SafetensorsFile()
-  private var storages: [String: [UInt8]] = [:]
+  /// Parts of the archive whose checksums have been verified.
+  private var storages: [String: ArraySlice<UInt8>] = [:]
   private var modulesSeen = 0
+  private var entriesSeen = 0
   private var bytesCopied = 0
 
   init(file: String, archive: ZipArchive, folder: String, pickle: Pickle) {
@@ -64,21 +66,33 @@ private struct Reader {
     modulesSeen += 1
     guard depth < 64, modulesSeen < 100_000 else { throw fail("its modules are nested or repeated beyond reason") }
     for kind in ["_parameters", "_buffers"] {
-      for (name, tensor) in entries(kind, of: module) {
+      for (name, tensor) in try entries(kind, of: module) {
         if case .tensor(let index) = tensor { try add(index, prefix + name) }
       }
     }
-    for (name, child) in entries("_modules", of: module) {
+    for (name, child) in try entries("_modules", of: module) {
       guard case .object(let index) = child else { continue }
       try add(pickle.objects[index], prefix: "\(prefix)\(name).", depth: depth + 1)
     }
   }
 
-  private func entries(_ attribute: String, of module: Pickle.Object) -> [(String, Pickle.Value)] {
-    guard case .dictionary(let index)? = pickle.attribute(attribute, of: module) else { return [] }
+  private mutating func entries(
+    _ attribute: String, of module: Pickle.Object
+  ) throws(InterchangeError) -> [(String, Pickle.Value)] {
+    try account(entries: pickle.entryCount(module.state))
+    guard let entries = pickle.attribute(attribute, of: module), case .dictionary(let index) = entries else {
+      return []
+    }
+    try account(entries: pickle.entryCount(entries))
     return pickle.dictionaries[index].compactMap { entry in
       if case .string(let name) = entry.key { (name, entry.value) } else { nil }
     }
+  }
+
+  /// Modules and dictionaries may be shared, so that walking them can cost far more than the file has bytes.
+  private mutating func account(entries: Int) throws(InterchangeError) {
+    entriesSeen += entries
+    guard entriesSeen <= 10_000_000 else { throw fail("its modules are repeated beyond reason") }
   }
 
   /// A list of names, or a dictionary from index to name (since v7.0).
@@ -88,8 +102,10 @@ private struct Reader {
     case .dictionary(let index)?:
       let entries = pickle.dictionaries[index]
       guard entries.count <= 10_000 else { throw fail("has \(entries.count) class names") }
+      var named: [Int: String] = [:]
+      for case (.int(let number), .string(let name)) in entries { named[number] = named[number] ?? name }
       for number in entries.indices {
-        guard case .string(let name)? = entries.first(where: { $0.key == .int(number) })?.value else { return }
+        guard let name = named[number] else { return }
         names.append(name)
       }
     case let list?:
@@ -112,10 +128,10 @@ private struct Reader {
     }
     let count = try elementCount(view, of: storage, name)
     bytesCopied += count * width
-    guard bytesCopied <= 4 * archive.bytes.count else { throw fail("tensors are repeated beyond reason") }
+    guard bytesCopied <= archive.bytes.count else { throw fail("tensors are repeated beyond reason") }
     var copied: [UInt8] = []
     if view.isContiguous {
-      copied = Array(source[(view.offset * width)..<((view.offset + count) * width)])
+      copied = Array(source.dropFirst(view.offset * width).prefix(count * width))
     } else {
       copied.reserveCapacity(count * width)
       for element in 0..<count {
@@ -124,7 +140,8 @@ private struct Reader {
           position += remaining % view.shape[axis] * view.strides[axis]
           remaining /= view.shape[axis]
         }
-        copied += source[(position * width)..<((position + 1) * width)]
+        let first = source.startIndex + position * width
+        copied += source[first..<(first + width)]
       }
     }
     content.tensors[name] = StoredTensor(type: storage.type, shape: view.shape, bytes: copied)
@@ -156,7 +173,7 @@ private struct Reader {
     return count
   }
 
-  private mutating func bytes(of storage: Pickle.Storage) throws(InterchangeError) -> [UInt8] {
+  private mutating func bytes(of storage: Pickle.Storage) throws(InterchangeError) -> ArraySlice<UInt8> {
     if let bytes = storages[storage.key] { return bytes }
     let bytes = try archive.contents("\(folder)data/\(storage.key)")
     storages[storage.key] = bytes

@@ -1,5 +1,3 @@
-import Foundation
-
 /// The safetensors format: eight bytes of header length, a JSON header, then the tensors' bytes back to back.
 ///
 /// Files come from anywhere, so nothing in one is believed: lengths are checked before anything is allocated, every
@@ -32,30 +30,14 @@ public enum Safetensors {
         "announces a header of \(headerCount) bytes in a file of \(bytes.count); not a safetensors file, or cut short")
     }
     let dataStart = 8 + Int(headerCount)
-    let header: [String: HeaderEntry]
-    do {
-      header = try JSONDecoder().decode([String: HeaderEntry].self, from: Data(bytes[8..<dataStart]))
-    } catch {
-      throw fail("the header is not the JSON of a safetensors file (\(describe(error)))")
+    let header = try SafetensorsHeader(bytes[8..<dataStart], file: file, dataCount: bytes.count - dataStart)
+    try checkCover(header.entries.map { ($0.name, $0.range) }, dataCount: bytes.count - dataStart, file: file)
+    var content = SafetensorsFile(metadata: header.metadata)
+    for entry in header.entries {
+      content.tensors[entry.name] = StoredTensor(
+        type: entry.type, shape: entry.shape,
+        bytes: Array(bytes[(dataStart + entry.range.lowerBound)..<(dataStart + entry.range.upperBound)]))
     }
-
-    var content = SafetensorsFile()
-    var ranges: [(name: String, range: Range<Int>)] = []
-    for (name, entry) in header {
-      switch entry {
-      case .metadata(let metadata):
-        guard name == "__metadata__" else { throw fail("tensor \(name) has neither type nor offsets") }
-        content.metadata = metadata
-      case .tensor(let stored):
-        guard name != "__metadata__" else { throw fail("__metadata__ may hold text only") }
-        let range = try stored.range(name: name, file: file, dataCount: bytes.count - dataStart)
-        ranges.append((name, range))
-        content.tensors[name] = StoredTensor(
-          type: ElementType(rawValue: stored.dtype)!,  // `range` has refused unknown types.
-          shape: stored.shape, bytes: Array(bytes[(dataStart + range.lowerBound)..<(dataStart + range.upperBound)]))
-      }
-    }
-    try checkCover(ranges, dataCount: bytes.count - dataStart, file: file)
     return content
   }
 
@@ -106,48 +88,6 @@ public enum Safetensors {
     bytes += header
     for (_, tensor) in order { bytes += tensor.bytes }
     return bytes
-  }
-}
-
-/// One value of the header's object.
-private enum HeaderEntry: Decodable {
-  case metadata([String: String])
-  case tensor(StoredRange)
-
-  init(from decoder: any Decoder) throws {
-    if let metadata = try? [String: String](from: decoder) {
-      self = .metadata(metadata)
-    } else {
-      self = .tensor(try StoredRange(from: decoder))
-    }
-  }
-}
-
-private struct StoredRange: Decodable {
-  var dtype: String
-  var shape: [Int]
-  var data_offsets: [Int]
-
-  /// The tensor's bytes in the data section, whose length agrees with type and shape.
-  func range(name: String, file: String, dataCount: Int) throws(InterchangeError) -> Range<Int> {
-    func fail(_ reason: String) -> InterchangeError { InterchangeError(file: file, "tensor \(name): \(reason)") }
-    guard let type = ElementType(rawValue: dtype) else {
-      let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
-      throw fail("its type \(dtype) is none of \(known)")
-    }
-    var byteCount = type.byteCount
-    for dimension in shape {
-      let (product, overflow) = byteCount.multipliedReportingOverflow(by: dimension)
-      guard dimension >= 0, !overflow else { throw fail("its shape \(shape) is impossible") }
-      byteCount = product
-    }
-    guard data_offsets.count == 2, data_offsets[0] >= 0, data_offsets[0] <= data_offsets[1],
-      data_offsets[1] <= dataCount
-    else { throw fail("its offsets \(data_offsets) do not lie within the \(dataCount) bytes of data") }
-    guard data_offsets[1] - data_offsets[0] == byteCount else {
-      throw fail("\(data_offsets[1] - data_offsets[0]) bytes do not hold \(dtype) × \(shape)")
-    }
-    return data_offsets[0]..<data_offsets[1]
   }
 }
 

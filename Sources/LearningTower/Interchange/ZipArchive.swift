@@ -42,8 +42,8 @@ struct ZipArchive {
 
   var names: [String] { members.keys.sorted() }
 
-  /// A member's bytes, checked against its checksum.
-  func contents(_ name: String) throws(InterchangeError) -> [UInt8] {
+  /// A member's bytes in the archive, checked against its checksum.
+  func contents(_ name: String) throws(InterchangeError) -> ArraySlice<UInt8> {
     guard let member = members[name] else { throw fail("has no member \(name)") }
     guard member.method == 0, member.storedCount == member.count else {
       throw fail("member \(name) is compressed, which PyTorch never does")
@@ -52,7 +52,7 @@ struct ZipArchive {
     guard header + 30 <= bytes.count, word(header) == 0x0403_4b50 else { throw fail("member \(name) has no header") }
     let start = header + 30 + half(header + 26) + half(header + 28)
     guard start + member.count <= bytes.count else { throw fail("member \(name) is cut short") }
-    let contents = Array(bytes[start..<(start + member.count)])
+    let contents = bytes[start..<(start + member.count)]
     guard checksum(contents) == member.checksum else { throw fail("member \(name) does not match its checksum") }
     return contents
   }
@@ -67,7 +67,7 @@ struct ZipArchive {
 }
 
 /// CRC-32 of ISO 3309, as in zip.
-func checksum(_ bytes: [UInt8]) -> UInt32 {
+func checksum(_ bytes: ArraySlice<UInt8>) -> UInt32 {
   var table = Array(repeating: UInt32(0), count: 256)
   for index in table.indices {
     var value = UInt32(index)

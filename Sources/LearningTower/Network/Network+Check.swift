@@ -15,6 +15,11 @@ extension Network {
       guard node.operation.isWithinBounds else {
         throw NetworkError("\(node.name): a size is not positive or beyond reason: \(node.operation)")
       }
+      guard node.operation.inputCounts.contains(node.inputs.count) else {
+        throw NetworkError(
+          "\(node.name): "
+            + (node.inputs.isEmpty ? "has no input" : "has \(node.inputs.count) inputs, too many or too few"))
+      }
     }
     guard Set(modules.map(\.path)).count == modules.count else {
       throw NetworkError("\(name): two modules of the same path")
@@ -55,6 +60,18 @@ extension Network {
 }
 
 extension Operation {
+  /// How many maps it reads.
+  fileprivate var inputCounts: ClosedRange<Int> {
+    switch self {
+    case .image: 0...0
+    case .add, .concat: 1...Network.maximumNodes
+    case .scale: 2...2
+    case .convolution, .batchNorm, .activation, .upsample, .maxPool, .averagePool, .globalAveragePool, .linear, .slice,
+      .shuffle:
+      1...1
+    }
+  }
+
   /// Sizes that neither trap nor overflow in shape arithmetic.
   fileprivate var isWithinBounds: Bool {
     let channels = 1...1_000_000
@@ -67,8 +84,8 @@ extension Operation {
     case .batchNorm(let b): return channels ~= b.channels && b.epsilon > 0 && 0...1 ~= b.momentum
     case .linear(let l): return channels ~= l.inputCount && channels ~= l.outputCount
     case .upsample(let factor): return 1...64 ~= factor
-    case .maxPool(let p): return side ~= p.kernel && side ~= p.stride && 0...1024 ~= p.padding
-    case .averagePool(let p): return side ~= p.kernel && side ~= p.stride && 0...1024 ~= p.padding
+    case .maxPool(let p): return side ~= p.kernel && side ~= p.stride && 0...(p.kernel / 2) ~= p.padding
+    case .averagePool(let p): return side ~= p.kernel && side ~= p.stride && 0...(p.kernel / 2) ~= p.padding
     case .slice(let start, let count): return 0...1_000_000 ~= start && channels ~= count
     case .shuffle(let groups): return channels ~= groups
     case .activation, .add, .concat, .globalAveragePool, .scale: return true

@@ -12,21 +12,23 @@ extension Network {
   public func gflops(imageSize: Int) throws(NetworkError) -> Double {
     let side = detect.strides.max() ?? 32
     let shapes = try shapes(height: side, width: side)
-    var operations = 0
+    // Whole numbers, exact in a double for any network that can be run; a hostile one must not overflow.
+    var operations = 0.0
     for (node, shape) in zip(nodes, shapes) {
       switch node.operation {
-      case .convolution(let c): operations += shape.count * (c.inputChannels / c.groups) * c.kernel * c.kernel
-      case .batchNorm: operations += 4 * shape.count
-      case .upsample, .averagePool: operations += shape.count
-      case .linear(let l): operations += l.inputCount * l.outputCount
+      case .convolution(let c):
+        operations += Double(shape.count) * Double(c.inputChannels / c.groups * c.kernel * c.kernel)
+      case .batchNorm: operations += 4 * Double(shape.count)
+      case .upsample, .averagePool: operations += Double(shape.count)
+      case .linear(let l): operations += Double(l.inputCount) * Double(l.outputCount)
       case .globalAveragePool:
         let input = shapes[node.inputs[0]]
-        operations += (input.height * input.width + 1) * input.channels
+        operations += Double(input.height * input.width + 1) * Double(input.channels)
       case .image, .activation, .add, .concat, .maxPool, .scale, .slice, .shuffle: break
       }
     }
     let scale = Double(imageSize) / Double(side)
-    return Double(operations) * 2 / 1e9 * scale * scale
+    return operations * 2 / 1e9 * scale * scale
   }
 
   /// One line per top-level layer, `model.0`, `model.1` …: what `model info` prints.

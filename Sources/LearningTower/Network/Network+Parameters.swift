@@ -49,6 +49,20 @@ extension Network {
     return parameters
   }
 
+  /// Refuses values that no sound training leaves: from one NaN on, every output is NaN.
+  /// - Throws: `NetworkError` with the tensor's name.
+  public func checkValues(_ parameters: Parameters) throws(NetworkError) {
+    for spec in parameterSpecs {
+      guard let values = parameters[spec.name]?.values else { continue }
+      if let wrong = values.firstIndex(where: { !$0.isFinite }) {
+        throw NetworkError("tensor \(spec.name): value \(wrong) is \(values[wrong])")
+      }
+      if spec.role == .runningVariance, let wrong = values.firstIndex(where: { $0 < 0 }) {
+        throw NetworkError("tensor \(spec.name): variance \(wrong) is negative (\(values[wrong]))")
+      }
+    }
+  }
+
   /// The batch norms that BN sparsity leaves alone: of each bottleneck with a shortcut its `cv1` and `cv2`, and the
   /// `cv1` of the C3 around it (the study's list; its channels are summed and cannot be cut one by one). Paths in
   /// module order.

@@ -74,7 +74,9 @@ extension Node {
       return try resized(first, kernel: p.kernel, stride: p.stride, padding: p.padding, channels: first.channels)
     case .globalAveragePool: return MapShape(channels: first.channels, height: 1, width: 1)
     case .linear(let l):
-      guard l.inputCount == first.count else { throw fail("expects \(l.inputCount) values and gets \(first.count)") }
+      guard first == MapShape(channels: l.inputCount, height: 1, width: 1) else {
+        throw fail("expects \(l.inputCount) × 1 × 1 values and gets \(first)")
+      }
       return MapShape(channels: l.outputCount, height: 1, width: 1)
     case .scale:
       guard inputs.count == 2, inputs[1] == MapShape(channels: first.channels, height: 1, width: 1) else {

@@ -92,6 +92,7 @@ extension TrainRequest {
       guard transfer.transferred > 0 else {
         throw PipelineError("\(weights): no tensor has a name and a shape of \(name)")
       }
+      do { try network.checkValues(transfer.parameters) } catch { throw PipelineError("\(weights): \(error)") }
       return (network, transfer.parameters, transfer.transferred, transfer.total)
     }
   }

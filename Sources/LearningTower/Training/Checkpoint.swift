@@ -63,8 +63,13 @@ extension Checkpoint {
   public init(decoding file: SafetensorsFile, name: String) throws {
     guard let text = file.metadata["training"] else { throw TrainingError("\(name): a model, not a checkpoint") }
     let progress: Progress
+    guard text.utf8.count <= Self.maximumProgressBytes else {
+      throw TrainingError("\(name): the checkpoint's progress is \(text.utf8.count) bytes long, beyond reason")
+    }
     do {
       progress = try JSONDecoder().decode(Progress.self, from: Data(text.utf8))
+    } catch let error as DecodingError {
+      throw TrainingError("\(name): the checkpoint's progress cannot be read (\(Self.place(of: error)))")
     } catch {
       throw TrainingError("\(name): the checkpoint's progress cannot be read (\(error))")
     }
@@ -78,8 +83,17 @@ extension Checkpoint {
       !["ema.", "optimizer.", "best."].contains { entry.key.hasPrefix($0) }
     }
     let model = try ModelFile(decoding: modelPart, file: name)
-    let average = try model.network.validated(Parameters(group("ema.")))
-    let best = group("best.")
+    func parameters(_ prefix: String) throws -> Parameters {
+      let parameters = Parameters(group(prefix))
+      do {
+        try model.network.checkValues(model.network.validated(parameters))
+      } catch {
+        throw TrainingError("\(name): \(prefix): \(error)")
+      }
+      return parameters
+    }
+    let average = try parameters("ema.")
+    let hasBest = file.tensors.keys.contains { $0.hasPrefix("best.") }
     guard (0..<max(progress.history.count, 1)).contains(progress.stopping.bestEpoch), progress.optimizerUpdates >= 0,
       progress.averageUpdates >= 0
     else { throw TrainingError("\(name): the checkpoint's progress contradicts itself") }
@@ -88,7 +102,19 @@ extension Checkpoint {
       history: progress.history, stopping: progress.stopping, optimizerUpdates: progress.optimizerUpdates,
       averageUpdates: progress.averageUpdates, parameters: model.parameters, average: average,
       optimizerState: group("optimizer."),
-      best: best.isEmpty ? average : try model.network.validated(Parameters(best)))
+      best: hasBest ? try parameters("best.") : average)
+  }
+
+  /// The longest progress that is read: about 20,000 epochs.
+  private static let maximumProgressBytes = 1 << 23
+
+  private static func place(of error: DecodingError) -> String {
+    switch error {
+    case .dataCorrupted(let context), .keyNotFound(_, let context), .typeMismatch(_, let context),
+      .valueNotFound(_, let context):
+      (context.codingPath.map(\.stringValue) + [context.debugDescription]).joined(separator: ": ")
+    @unknown default: "\(error)"
+    }
   }
 
   /// Replaces the file in one step: a reader sees the old checkpoint or the new one.

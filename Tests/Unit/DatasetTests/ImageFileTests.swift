@@ -15,6 +15,25 @@ import Testing
     return image
   }()
 
+  /// A chunk's length is believed only where the file has as many bytes; what a file says about its colours is not.
+  @Test func pngChunks() throws {
+    let sound = try PNG.encode(picture)
+    let text = Array("iTXt".utf8)
+    let huge = sound.prefix(33) + [0x7f, 0xff, 0xff, 0xff] + text + sound.dropFirst(33)
+    let error = #expect(throws: DatasetError.self) { try ImageFile.decode(Array(huge), name: "huge.png") }
+    #expect(error?.description == "huge.png: not a sound PNG: cut short at byte 33")
+    let gamma: [UInt8] = [0, 0, 0, 4, 0x67, 0x41, 0x4d, 0x41, 0, 1, 0x86, 0xa0, 0x31, 0xe8, 0x96, 0x5f]
+    #expect(try ImageFile.decode(Array(sound.prefix(33) + gamma + sound.dropFirst(33)), name: "p") == picture)
+  }
+
+  /// Few bytes that announce very many pixels.
+  @Test func emptyVastnessIsRefused() throws {
+    var bytes = try PNG.encode(picture)
+    for first in [16, 20] { bytes.replaceSubrange(first..<(first + 4), with: [0, 0, 0x27, 0x10]) }
+    let error = #expect(throws: DatasetError.self) { try ImageFile.decode(bytes, name: "vast.png") }
+    #expect(error?.description.contains("vast.png: 10000×10000 pixels in") == true)
+  }
+
   @Test func pngIsExactAndJPEGClose() throws {
     #expect(try ImageFile.decode(PNG.encode(picture), name: "p") == picture)
     let decoded = try ImageFile.decode(JPEG.encode(picture), name: "j")

@@ -49,6 +49,20 @@ import Zoo
     }
   }
 
+  @Test(arguments: [
+    ("model.0.conv.weight", Float.nan, "nan"), ("model.24.m.1.bias", .infinity, "inf"),
+    ("model.2.cv1.bn.running_var", -0.5, "negative"),
+  ])
+  func valuesThatNoTrainingLeavesAreNamed(_ name: String, _ value: Float, _ reason: String) throws {
+    var model = ModelFile(network: network, parameters: network.goldenParameters, classNames: ["cat", "dog"])
+    model.parameters[name]!.values[3] = value
+    let error = #expect(throws: InterchangeError.self) {
+      _ = try ModelFile(decoding: model.encoded(), file: "m.safetensors")
+    }
+    #expect(error?.description.hasPrefix("m.safetensors: tensor \(name)") == true)
+    #expect(error?.reason.contains(reason) == true, "\(String(describing: error))")
+  }
+
   @Test func networkAndTensorsMustAgree() throws {
     let model = ModelFile(network: network, parameters: network.goldenParameters, classNames: ["cat", "dog"])
     var missing = try model.encoded()

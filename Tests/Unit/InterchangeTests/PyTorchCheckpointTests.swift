@@ -79,6 +79,25 @@ import Zoo
     expectRefusal(pickle, "no class of a YOLOv5 network")
   }
 
+  /// A module of many modules, each the same of many, and so on: walked naively, it has no end.
+  @Test func sharedModulesAreNotUnfolded() {
+    var pickle = PickleWriter()
+    pickle.global("models.common", "Module")
+    pickle.bytes += Array(")".utf8) + [0x81] + Array("q\u{0}".utf8)
+    for level in 1...20 {
+      pickle.global("models.common", "Module")
+      pickle.bytes += Array(")".utf8) + [0x81] + Array("}(".utf8)
+      pickle.string("_modules")
+      pickle.bytes += Array("}(".utf8)
+      for child in 0..<50 {
+        pickle.string("\(child)")
+        pickle.bytes += [UInt8(ascii: "h"), UInt8(level - 1)]
+      }
+      pickle.bytes += Array("uub".utf8) + [UInt8(ascii: "q"), UInt8(level)]
+    }
+    expectRefusal(pickle, "beyond reason")
+  }
+
   @Test func unknownInstructionsAreNamed() {
     var pickle = PickleWriter()
     pickle.bytes.append(UInt8(ascii: "i"))
@@ -145,128 +164,4 @@ private func expectRefusal(
   }
   #expect(error?.description.hasPrefix("m.pt: ") == true, sourceLocation: sourceLocation)
   #expect(error?.reason.contains(reason) == true, "\(error?.reason ?? "")", sourceLocation: sourceLocation)
-}
-
-// MARK: - Writing
-
-/// Emits the instructions that PyTorch's pickles are made of.
-private struct PickleWriter {
-  var bytes: [UInt8] = [0x80, 2]
-
-  mutating func none() { bytes.append(UInt8(ascii: "N")) }
-
-  mutating func string(_ text: String) {
-    bytes.append(UInt8(ascii: "X"))
-    bytes += littleEndian(text.utf8.count, 4) + Array(text.utf8)
-  }
-
-  mutating func global(_ module: String, _ name: String) { bytes += Array("c\(module)\n\(name)\n".utf8) }
-
-  mutating func integer(_ value: Int) { bytes += [0x8a, 8] + littleEndian(value, 8) }
-
-  mutating func integers(_ values: [Int]) {
-    bytes.append(UInt8(ascii: "("))
-    for value in values { integer(value) }
-    bytes.append(UInt8(ascii: "t"))
-  }
-
-  mutating func pairs(_ pairs: [((inout PickleWriter) -> Void, (inout PickleWriter) -> Void)]) {
-    bytes += Array("}(".utf8)
-    for (key, value) in pairs {
-      key(&self)
-      value(&self)
-    }
-    bytes.append(UInt8(ascii: "u"))
-  }
-
-  mutating func dictionary(_ entries: [(String, (inout PickleWriter) -> Void)]) {
-    pairs(entries.map { entry in ({ $0.string(entry.0) }, entry.1) })
-  }
-
-  mutating func tensor(
-    _ type: String, _ key: String, _ count: Int, offset: Int, _ shape: [Int], _ strides: [Int]
-  ) {
-    global("torch._utils", "_rebuild_tensor_v2")
-    bytes += Array("((".utf8)
-    string("storage")
-    global("torch", type)
-    string(key)
-    string("cpu")
-    integer(count)
-    bytes += Array("tQ".utf8)
-    integer(offset)
-    integers(shape)
-    integers(strides)
-    bytes.append(0x89)
-    global("collections", "OrderedDict")
-    bytes += Array(")RtR".utf8)
-  }
-
-  /// A tree of modules that holds `parameters`; tensors become storages of their own.
-  mutating func module(
-    _ network: Network, _ parameters: Parameters, storages: inout [String: [UInt8]], at path: String = "",
-    names: ((inout PickleWriter) -> Void)? = nil
-  ) {
-    let prefix = path.isEmpty ? "" : "\(path)."
-    func isChild(_ name: String) -> Bool {
-      name.hasPrefix(prefix) && name != path && !name.dropFirst(prefix.count).contains(".") && !name.isEmpty
-    }
-    global("models.common", "Module")
-    bytes += Array(")".utf8) + [0x81] + Array("}(".utf8)
-    string("_parameters")
-    bytes += Array("}(".utf8)
-    for spec in network.parameterSpecs where isChild(spec.name) {
-      string(String(spec.name.dropFirst(prefix.count)))
-      let key = "\(storages.count)"
-      let type: ElementType = spec.role == .batchCount ? .int64 : .float32
-      storages[key] = StoredTensor(parameters[spec.name]!, as: type).bytes
-      var strides = Array(repeating: 1, count: spec.shape.count)
-      for axis in spec.shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * spec.shape[axis + 1] }
-      tensor(
-        type == .int64 ? "LongStorage" : "FloatStorage", key, spec.count, offset: 0, spec.shape, strides)
-    }
-    bytes.append(UInt8(ascii: "u"))
-    string("_modules")
-    bytes += Array("}(".utf8)
-    for module in network.modules where isChild(module.path) {
-      string(String(module.path.dropFirst(prefix.count)))
-      self.module(network, parameters, storages: &storages, at: module.path)
-    }
-    bytes.append(UInt8(ascii: "u"))
-    if let names {
-      string("names")
-      names(&self)
-    }
-    bytes += Array("ub".utf8)
-  }
-}
-
-private func littleEndian(_ value: Int, _ count: Int) -> [UInt8] {
-  (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
-}
-
-/// A zip archive of stored members.
-private func archive(_ pickle: PickleWriter, _ storages: [String: [UInt8]]) -> [UInt8] {
-  var members = [("archive/data.pkl", pickle.bytes + [UInt8(ascii: ".")])]
-  members += storages.sorted { $0.key < $1.key }.map { ("archive/data/\($0.key)", $0.value) }
-  var bytes: [UInt8] = []
-  var directory: [UInt8] = []
-  for (name, contents) in members {
-    let common =
-      littleEndian(0, 8) + littleEndian(Int(crc32(contents)), 4) + littleEndian(contents.count, 4)
-      + littleEndian(contents.count, 4) + littleEndian(name.utf8.count, 2)
-    directory += [0x50, 0x4b, 1, 2, 0, 0] + [0, 0] + common + littleEndian(0, 12) + littleEndian(bytes.count, 4)
-    directory += Array(name.utf8)
-    bytes += [0x50, 0x4b, 3, 4, 0, 0] + common + [0, 0] + Array(name.utf8) + contents
-  }
-  let start = bytes.count
-  return bytes + directory + [0x50, 0x4b, 5, 6, 0, 0, 0, 0] + littleEndian(members.count, 2)
-    + littleEndian(members.count, 2) + littleEndian(directory.count, 4) + littleEndian(start, 4) + [0, 0]
-}
-
-/// Bit by bit.
-private func crc32(_ bytes: [UInt8]) -> UInt32 {
-  ~bytes.reduce(UInt32.max) { value, byte in
-    (0..<8).reduce(value ^ UInt32(byte)) { value, _ in value & 1 == 1 ? (value >> 1) ^ 0xedb8_8320 : value >> 1 }
-  }
 }

@@ -72,6 +72,17 @@ import Testing
     (#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#, 4, "accounts for 2"),
     (#"{"a":{"text":"no tensor"}}"#, 0, "neither type nor offsets"),
     (#"{"__metadata__":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#, 0, "text only"),
+    (
+      #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#, 0,
+      "twice"
+    ),
+    (#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"shape":[0]}}"#, 0, "twice"),
+    (
+      #"{"a":{"dtype":"U8","shape":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"data_offsets":[0,0]}}"#, 0, "more than 16"
+    ),
+    (#"{"__metadata__":{"a":"\ud800"}}"#, 0, "surrogate"), (#"{"__metadata__":{"a":"\x41"}}"#, 0, "escape"),
+    (#"{"__metadata__":{"a":"b"}"#, 0, "object's end"), (#"{} {}"#, 0, "follows"),
+    (#"{"a":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}}"#, 1, "not the JSON"),
     (#"["a"]"#, 0, "not the JSON"),
     ("", 0, "not the JSON"),
   ])
@@ -83,6 +94,17 @@ import Testing
     let error = #expect(throws: InterchangeError.self) { try Safetensors.decode(bytes, file: "hostile.safetensors") }
     #expect(error?.file == "hostile.safetensors")
     #expect(error?.reason.contains(reason) == true, "\(String(describing: error))")
+  }
+
+  /// Escapes as other writers make them.
+  @Test func textsAreUnescaped() throws {
+    let header =
+      Array(#"{ "__metadata__" : {"a\u00e9" : "\ud83e\udd93\t\"\/\\", "b":""} , "x":"#.utf8)
+      + Array(#"{"shape": [ ], "data_offsets":[0,1],"dtype":"U8"}}  "#.utf8)
+    let bytes = littleEndian(header.count, 8) + header + [7]
+    let content = try Safetensors.decode(bytes, file: "memory")
+    #expect(content.metadata == ["aé": "🦓\t\"/\\", "b": ""])
+    #expect(content.tensors["x"]?.integers == [7])
   }
 
   @Test func refusesImpossibleHeaderLengths() {

@@ -21,6 +21,17 @@ private func expectProblems(_ text: String, _ expected: String..., location: Sou
 }
 
 struct SweepFileTests {
+  @Test func longListsAreRefusedBriefly() {
+    let zeros = Array(repeating: "0", count: 2000).joined(separator: ",")
+    expectProblems(
+      "dataset: data.yaml\ngrid: {seed: [\(zeros)]}",
+      "campus.yaml:2: ‘seed’ has 2000 values; an axis has at most 1000")
+    let wrong = (1...100).map { "-\($0)" }.joined(separator: ",")
+    let error = #expect(throws: SweepFileError.self) { _ = try read("dataset: data.yaml\ngrid: {seed: [\(wrong)]}") }
+    let lines = error?.description.split(separator: "\n") ?? []
+    #expect(lines.count == 41 && lines.last == "and 60 more problems")
+  }
+
   @Test func theDesignsExampleIsRead() throws {
     let spec = try read(
       """
