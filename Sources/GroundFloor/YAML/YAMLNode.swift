@@ -160,10 +160,12 @@ public struct YAMLMapping: Sendable, Hashable {
 }
 
 extension String {
-  /// Foreign text for an error message: one line of bounded length.
+  /// Foreign text for an error message: one line of bounded length. Counted in scalars, of which one letter may have
+  /// millions.
   package var shortened: String {
-    let line = map { $0.isNewline ? " " : $0 }
-    return line.count <= 60 ? String(line) : String(line.prefix(59)) + "…"
+    var line = String.UnicodeScalarView()
+    for scalar in unicodeScalars.prefix(60) { line.append(Character(scalar).isNewline ? " " : scalar) }
+    return unicodeScalars.dropFirst(60).isEmpty ? String(line) : String(line.dropLast()) + "…"
   }
 
   /// `-`? digits without a leading zero.
