@@ -33,6 +33,39 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: folder.path("run")))
   }
 
+  /// A plan is printed and written before anything is cut, and replayed; what cannot be done is said in words.
+  @Test func aPlanIsReplayed() throws {
+    let folder = try TemporaryFolder()
+    let sample = ["dataset", "sample", folder.path("data"), "--images", "8", "--val-images", "4", "--image-size", "64"]
+    #expect(try greensweep(sample).status == 0)
+    let train = [
+      "train", folder.path("data/data.yaml"), "--model", "yolov5n", "--epochs", "1", "--batch", "8", "--image-size",
+      "64", "--threads", "1", "-o", folder.path("run"),
+    ]
+    #expect(try greensweep(train).status == 0)
+    let (model, plan) = (folder.path("run/model.safetensors"), folder.path("plan.json"))
+    let choice = ["--policy", "grouped", "--importance", "weight_l1", "--target-gflops", "2"]
+    let planned = try greensweep(["prune", model, "--plan-only", "-o", plan] + choice)
+    #expect(planned.status == 0, "\(planned.errors)")
+    #expect(planned.output.contains("model.23.cv3.bn") && planned.output.contains("GFLOPs at 640 4.2"))
+    for (arguments, name) in [(choice, "a"), (["--plan", plan], "b")] {
+      #expect(try greensweep(["prune", model, "-o", folder.path("\(name).safetensors")] + arguments).status == 0)
+    }
+    let bytes = FileManager.default.contents(atPath: folder.path("a.safetensors"))
+    #expect(bytes != nil && FileManager.default.contents(atPath: folder.path("b.safetensors")) == bytes)
+
+    let misfit = try greensweep(["prune", folder.path("a.safetensors"), "--plan", plan, "-o", folder.path("c")])
+    #expect(misfit.status == 1)
+    #expect(misfit.errors.contains("made for another network"))
+    let tooMuch = choice.prefix(4) + ["--ratio", "0.99"]
+    let refused = try greensweep(["prune", model, "-o", folder.path("c")] + tooMuch)
+    #expect(refused.status == 1)
+    #expect(refused.errors.contains("the largest ratio that keeps one in every layer is"))
+    #expect(refused.errors.contains("gone from ratio"))
+    #expect(try greensweep(["prune", model, "--plan", plan, "--ratio", "0.1"]).status == 2)
+    #expect(!FileManager.default.fileExists(atPath: folder.path("c")))
+  }
+
   /// A worker and the coordinator are killed in mid-stage; the table and the best model's bytes are those of an
   /// undisturbed run, and a second run has nothing left to do.
   @Test(.timeLimit(.minutes(10))) func aSweepSurvivesKills() throws {

@@ -103,6 +103,28 @@ import Zoo
     #expect(error?.message.contains("grouped") == true)
   }
 
+  /// Layers of one channel, on which the study breaks, compute and train.
+  @Test(arguments: Runtime.availableBackends, [("yolov5n", 0.8), ("yolov5s", 0.85)])
+  func layersOfOneChannel(_ backend: Runtime.Backend, _ model: (name: String, ratio: Double)) throws {
+    let network = try Zoo.network(named: model.name, classCount: 14)
+    let parameters = network.goldenParameters
+    let plan = try ChannelRanking(network, parameters, PruningMethod(.study)).plan(ratio: model.ratio)
+    #expect(plan.layers.map(\.keptCount).min() == 1)
+    let pruned = try plan.apply(to: network, parameters)
+    let masked = try inferredHeads(network, plan.masked(parameters), backend)
+    for (a, b) in zip(try inferredHeads(pruned.network, pruned.parameters, backend), masked) {
+      expectClose(a, b, absolute: 1e-6)
+    }
+    let losses = try lossesOfAFewSteps(pruned.network, pruned.parameters, backend)
+    #expect(losses.last! < losses[0], "\(losses)")
+    // What is left can be pruned again: its layers of one channel stay, those of more go on.
+    let again = try ChannelRanking(
+      pruned.network, pruned.parameters, PruningMethod(.grouped, minimumChannels: 1)
+    ).plan(ratio: 0.3)
+    #expect(again.cutUnitCount > 0 && again.layers.allSatisfy { $0.keptCount > 0 })
+    try again.apply(to: pruned.network, pruned.parameters).network.check()
+  }
+
   // MARK: - In execution plans
 
   /// Outputs of the pruned networks as PyTorch computed them.

@@ -56,26 +56,7 @@ import Zoo
     let (network, parameters) = try sparsified(name)
     let plan = try ChannelRanking(network, parameters, Self.method).plan(ratio: ratio)
     let pruned = try plan.apply(to: network, parameters)
-    let memory = try ParameterMemory(
-      pruned.network, pruned.parameters, runtime: Runtime(backend: Runtime.defaultBackend, threads: 2))
-    let training = try TrainingPlan(memory, batchSize: 2, imageHeight: 64, imageWidth: 64)
-    let update = ParameterUpdate(
-      memory, optimizer: Optimizer(.adamW, memory, decay: PerGroup(gammas: 0, weights: 0, biases: 0), beta1: 0.9))
-    var loss = DetectionLoss(detect: network.detect, imageSize: 64)
-    let targets = [
-      Target(imageIndex: 0, classIndex: 3, cx: 0.4, cy: 0.5, w: 0.5, h: 0.6),
-      Target(imageIndex: 1, classIndex: 9, cx: 0.6, cy: 0.3, w: 0.3, h: 0.2),
-    ]
-    let images = nhwc(DeterministicValues.images()).values
-    let losses = (0..<6).map { _ in
-      training.forward(images)
-      let sum = loss.evaluate(training, targets: targets).sum
-      training.backward()
-      let settings = StepSettings(
-        learningRates: PerGroup(gammas: 1e-3, weights: 1e-3, biases: 1e-3), momentum: 0.9, accumulation: 1)
-      update.apply(settings, epoch: 0)
-      return sum
-    }
+    let losses = try lossesOfAFewSteps(pruned.network, pruned.parameters, Runtime.defaultBackend)
     #expect(losses.last! < losses[0], "\(losses)")
   }
 
@@ -131,5 +112,31 @@ import Zoo
       parameters[gamma]!.values = u.map { 1.5 * $0 * $0 }
     }
     return (network, parameters)
+  }
+}
+
+/// The loss before each of sixteen steps on the fixtures' images.
+func lossesOfAFewSteps(
+  _ network: Network, _ parameters: Parameters, _ backend: Runtime.Backend
+) throws -> [Double] {
+  let memory = try ParameterMemory(
+    network, parameters, runtime: Runtime(backend: backend, threads: 2))
+  let training = try TrainingPlan(memory, batchSize: 2, imageHeight: 64, imageWidth: 64)
+  let update = ParameterUpdate(
+    memory, optimizer: Optimizer(.adamW, memory, decay: PerGroup(gammas: 0, weights: 0, biases: 0), beta1: 0.9))
+  var loss = DetectionLoss(detect: network.detect, imageSize: 64)
+  let targets = [
+    Target(imageIndex: 0, classIndex: 3, cx: 0.4, cy: 0.5, w: 0.5, h: 0.6),
+    Target(imageIndex: 1, classIndex: 9, cx: 0.6, cy: 0.3, w: 0.3, h: 0.2),
+  ]
+  let images = nhwc(DeterministicValues.images()).values
+  return (0..<16).map { _ in
+    training.forward(images)
+    let sum = loss.evaluate(training, targets: targets).sum
+    training.backward()
+    let settings = StepSettings(
+      learningRates: PerGroup(gammas: 1e-3, weights: 1e-3, biases: 1e-3), momentum: 0.9, accumulation: 1)
+    update.apply(settings, epoch: 0)
+    return sum
   }
 }
