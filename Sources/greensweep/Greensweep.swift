@@ -5,7 +5,8 @@ enum Greensweep {
   static let version = "0.1.0"
 
   static let commands: [Command] = [
-    .run, .coordinator, .worker, .submit, .status, .pareto, .workers, .drain, .cancel, .retry, .logs, .pull,
+    .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto, .workers, .drain,
+    .cancel, .retry, .logs, .pull,
     .train, .val, .detect, .prune, .modelInfo, .datasetInfo, .datasetSample, .benchTrain, .benchInfer, .stage,
   ]
 

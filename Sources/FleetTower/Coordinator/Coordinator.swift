@@ -36,6 +36,7 @@ public actor Coordinator {
   /// Let go of, and with it the folder's lock, when the coordinator stops.
   private var folder: DataFolder?
   private let artifacts: ArtifactFolder
+  private let tokens: TokenFolder
   private let clock = MonotonicClock()
   private var now: Instant { Instant(milliseconds: clock.milliseconds) }
   private var brain: CoordinatorBrain
@@ -43,6 +44,7 @@ public actor Coordinator {
   private var listener: Listener?
   private var timer: Transport.Timer?
   private var timerDeadline: Instant?
+  private var tokenTimer: Transport.Timer?
 
   private var peers: [ConnectionID: Connection] = [:]
   private var lastConnection: UInt64 = 0
@@ -66,10 +68,8 @@ public actor Coordinator {
     let folder = try DataFolder(options.folder)
     artifacts = folder.artifacts
     brain = CoordinatorBrain(policy: options.policy)
-    for (role, path) in [(Token.Role.worker, folder.workerTokenPath), (.operator, folder.operatorTokenPath)]
-    where !Files.exists(path) {
-      try Token(role: role).write(to: path)
-    }
+    tokens = TokenFolder(folder.path)
+    try tokens.fill()
     self.folder = folder
   }
 
@@ -90,13 +90,14 @@ public actor Coordinator {
     durableSequence = records
     brain.start(at: now)
     self.brain = brain
-    let tokens = try [Token(file: folder.workerTokenPath), Token(file: folder.operatorTokenPath)]
+    let accepted = try acceptedTokens()
     let listener = try Listener(
-      at: options.endpoint, on: loop, keyring: Keyring(tokens), limits: options.limits
+      at: options.endpoint, on: loop, keyring: Keyring(accepted), limits: options.limits
     ) { [self] connection in opened(connection) }
     self.listener = listener
     options.log("listening on \(listener.address!), \(records) records replayed")
     armTimer()
+    watchTokens(accepted)
     return listener.address
   }
 
@@ -107,6 +108,8 @@ public actor Coordinator {
     await journal?.close()
     timer?.cancel()
     timer = nil
+    tokenTimer?.cancel()
+    tokenTimer = nil
     for connection in peers.values { connection.close() }
     peers = [:]
     journal = nil
@@ -176,6 +179,35 @@ extension Coordinator {
 
   private func missing(_ references: [ArtifactReference]) -> [ArtifactDigest] {
     references.filter { artifacts.byteCount(of: ContentHash($0.digest)) != $0.byteCount }.map(\.digest)
+  }
+}
+
+// MARK: - Tokens
+
+extension Coordinator {
+  private func acceptedTokens() throws -> [Token] {
+    let now = Int(time(nil))
+    return try tokens.entries().filter { !$0.isExpired(at: now) }.map(\.token)
+  }
+
+  /// Looks every second whether tokens were made, revoked or have expired. Connections that were opened with one that
+  /// is no longer accepted are closed; what their workers hold passes to others as after any break.
+  private func watchTokens(_ known: [Token]) {
+    tokenTimer = Transport.Timer(on: loop, after: .seconds(1)) { [self] in
+      var known = known
+      do {
+        let accepted = try acceptedTokens()
+        if accepted != known {
+          listener?.keyring = try Keyring(accepted)
+          options.log("\(accepted.count) tokens are accepted now")
+          for connection in peers.values.filter({ $0.token.map(accepted.contains) == false }) {
+            connection.close("its token is not accepted any more")
+          }
+          known = accepted
+        }
+      } catch { options.log("the tokens stay as they were: \(error)") }
+      watchTokens(known)
+    }
   }
 }
 

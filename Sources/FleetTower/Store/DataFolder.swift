@@ -5,8 +5,7 @@ import Artifacts
 ///     lock             held as long as the coordinator runs
 ///     journal.sqlite   what happened
 ///     artifacts/       checkpoints, models, data sets, logs
-///     worker.token     what workers need to join
-///     operator.token   what operators need
+///     worker.token, operator.token, tokens/   who may connect (`TokenFolder`)
 public final class DataFolder: Sendable {
   public let path: String
   public let artifacts: ArtifactFolder
@@ -22,6 +21,4 @@ public final class DataFolder: Sendable {
   }
 
   public var journalPath: String { path + "/journal.sqlite" }
-  public var workerTokenPath: String { path + "/worker.token" }
-  public var operatorTokenPath: String { path + "/operator.token" }
 }

@@ -43,21 +43,24 @@ public struct Token: Hashable, Sendable {
   /// Reads the token in the file at `path`.
   /// - Throws: also when others than the owner can read the file.
   public init(file path: String) throws {
-    let bytes: [UInt8]
+    let first = try Token.privateText(path).split(separator: "\n").first ?? ""
+    do {
+      self = try Token(text: String(first))
+    } catch {
+      throw TransportError.invalidToken(reason: "\(path) does not hold a Greensweep token")
+    }
+  }
+
+  /// What is in a file that only its owner can read.
+  static func privateText(_ path: String) throws -> String {
     do {
       let status = try FileDescriptor(path, .read).status()
       guard status.st_mode & 0o077 == 0 else {
         throw TransportError.invalidToken(reason: "others can read the token in \(path): run 'chmod 600 \(path)'")
       }
-      bytes = try Files.read(path, maximumByteCount: 1024)
+      return String(decoding: try Files.read(path, maximumByteCount: 1024), as: UTF8.self)
     } catch let error as ArtifactsError {
       throw TransportError.invalidToken(reason: "cannot read the token: \(error)")
-    }
-    let text = String(decoding: bytes, as: UTF8.self)
-    do {
-      self = try Token(text: text.hasSuffix("\n") ? String(text.dropLast()) : text)
-    } catch {
-      throw TransportError.invalidToken(reason: "\(path) does not hold a Greensweep token")
     }
   }
 

@@ -55,6 +55,21 @@ public enum Files {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// What lies in the folder, in no order.
+  public static func names(in path: String) throws -> [String] {
+    guard let folder = unsafe opendir(path) else { throw ArtifactsError.lastSystemError("opendir", path) }
+    defer { unsafe closedir(folder) }
+    var names: [String] = []
+    // An entry lives until the next call; its name ends with a zero.
+    while let entry = unsafe readdir(folder) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names
+  }
+
   /// Size of the file in bytes, `nil` when there is none.
   public static func byteCount(_ path: String) -> Int? {
     var status = stat()

@@ -1,0 +1,77 @@
+import Artifacts
+import Glibc
+
+/// The tokens a coordinator accepts: files that only its user can read, one for each. A token is revoked by taking its
+/// file away; the coordinator looks every second.
+///
+///     worker.token, operator.token    the first of each role, made when missing
+///     tokens/ROLE-ID.token            those made later; a second line says when the token ends
+public struct TokenFolder: Sendable {
+  public struct Entry: Hashable, Sendable {
+    public let token: Token
+    public let path: String
+    /// Seconds since 1970; nil means never.
+    public let expiresAt: Int?
+
+    public func isExpired(at now: Int) -> Bool { expiresAt.map { $0 <= now } ?? false }
+  }
+
+  /// The coordinator's data folder.
+  public let path: String
+
+  public init(_ path: String) { self.path = path }
+
+  private var extraPath: String { path + "/tokens" }
+  private func firstPath(_ role: Token.Role) -> String { path + "/\(role.rawValue).token" }
+
+  /// Makes the first tokens of both roles where they are missing.
+  public func fill() throws {
+    for role in Token.Role.allCases where !Files.exists(firstPath(role)) {
+      try Token(role: role).write(to: firstPath(role))
+    }
+  }
+
+  /// Makes another token.
+  /// - Parameter lifetimeSeconds: how long it is good; nil means until it is revoked.
+  public func create(_ role: Token.Role, lifetimeSeconds: Int?) throws -> Entry {
+    try Files.createFolder(extraPath)
+    let token = try Token(role: role)
+    let expiresAt = lifetimeSeconds.map { Int(time(nil)) + $0 }
+    let file = extraPath + "/\(role.rawValue)-\(token.id).token"
+    try Files.writeDurably(Array((token.text + "\n" + (expiresAt.map { "expires \($0)\n" } ?? "")).utf8), to: file)
+    return Entry(token: token, path: file, expiresAt: expiresAt)
+  }
+
+  /// - Returns: whether there was such a token.
+  public func revoke(_ id: String) throws -> Bool {
+    let found = try entries().filter { $0.token.id == id }
+    for entry in found { try Files.remove(entry.path) }
+    return !found.isEmpty
+  }
+
+  /// All tokens, expired ones included, sorted by role and name.
+  /// - Throws: `TransportError.invalidToken` for a file that is no token or that others can read.
+  public func entries() throws -> [Entry] {
+    var files = Token.Role.allCases.map(firstPath).filter(Files.exists)
+    if Files.exists(extraPath) {
+      files += try Files.names(in: extraPath).filter { $0.hasSuffix(".token") }.sorted().map { extraPath + "/" + $0 }
+    }
+    return try files.compactMap { file in
+      // One that has just been taken away is no mistake.
+      do { return try entry(file) } catch  where !Files.exists(file) { return nil }
+    }.sorted { ($0.token.role.rawValue, $0.token.id) < ($1.token.role.rawValue, $1.token.id) }
+  }
+
+  private func entry(_ file: String) throws -> Entry {
+    let lines = try Token.privateText(file).split(separator: "\n", omittingEmptySubsequences: true)
+    guard let first = lines.first, let token = try? Token(text: String(first)), lines.count <= 2 else {
+      throw TransportError.invalidToken(reason: "\(file) does not hold a Greensweep token")
+    }
+    guard lines.count == 2 else { return Entry(token: token, path: file, expiresAt: nil) }
+    let words = lines[1].split(separator: " ")
+    guard words.count == 2, words[0] == "expires", let expiresAt = Int(words[1]) else {
+      throw TransportError.invalidToken(reason: "\(file): '\(lines[1].prefix(40))' does not say when the token ends")
+    }
+    return Entry(token: token, path: file, expiresAt: expiresAt)
+  }
+}
