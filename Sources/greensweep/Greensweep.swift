@@ -7,7 +7,8 @@ enum Greensweep {
   static let commands: [Command] = [
     .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto, .workers, .drain,
     .cancel, .retry, .logs, .pull,
-    .train, .val, .detect, .prune, .modelInfo, .datasetInfo, .datasetSample, .benchTrain, .benchInfer, .stage,
+    .train, .val, .detect, .prune, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain, .benchInfer,
+    .stage,
   ]
 
   static func main() async {
