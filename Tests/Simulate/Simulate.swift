@@ -5,8 +5,9 @@ import Synchronization
 
 /// Runs the simulated cluster from many seeds on all cores, and stops at the first promise that is broken.
 ///
-/// `simulate [--seeds N] [--first SEED] [--threads N] [--fault NAME]`; with a planted fault, the first seed that catches
-/// it.
+/// `simulate [--seeds N] [--first SEED] [--threads N] [--fault NAME]`
+///
+/// With a planted fault: the first seed that catches it.
 @main
 struct Simulate {
   static func main() {

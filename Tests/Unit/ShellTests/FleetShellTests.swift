@@ -88,7 +88,7 @@ private struct Cluster {
 
   /// The table, once every trial is done.
   func table(_ client: OperatorClient, _ sweep: SweepID) async throws -> ResultTable {
-    try await within(seconds: 60) {
+    try await withoutHanging {
       while true {
         if case .sweeps(let all) = try await client.request(.status(sweep: nil)), all[0].state != .running { break }
         try await Task.sleep(for: .milliseconds(50))
@@ -107,7 +107,7 @@ private struct Cluster {
   }
 
   func waitForEpochs(_ count: Int) async throws {
-    try await within(seconds: 30) {
+    try await withoutHanging {
       while epochs().count < count { try await Task.sleep(for: .milliseconds(10)) }
     }
   }
@@ -153,7 +153,7 @@ private struct Cluster {
 
     for worker in workers {
       await worker.leave()
-      try await within(seconds: 20) { await worker.ended() }
+      try await withoutHanging { await worker.ended() }
     }
     await coordinator.stop()
   }
@@ -187,7 +187,7 @@ private struct Cluster {
     let sweep = try await cluster.submit(client)
     try await cluster.waitForEpochs(2)
     await leaver.leave()
-    try await within(seconds: 20) { await leaver.ended() }
+    try await withoutHanging { await leaver.ended() }
     _ = try await cluster.worker("b", endpoint)
     let table = try await cluster.table(client, sweep)
     #expect(table == reference)

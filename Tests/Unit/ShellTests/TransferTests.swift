@@ -86,7 +86,7 @@ extension LoopShell {
     let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
     let client = try BulkClient(endpoint, token)
     let copy = temporary.path + "/copy"
-    try await within(seconds: 30) {
+    try await withoutHanging {
       try await client.upload(path, as: reference)
       try await client.upload(path, as: reference)
       try await client.download(reference, to: ArtifactSink(reference, to: copy))
@@ -100,7 +100,7 @@ extension LoopShell {
     let (path, reference, _) = try file(byteCount: 3_000_000)
     let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
     let shell = try LoopShell()
-    let offsets = try await within(seconds: 30) { [token] in
+    let offsets = try await withoutHanging { [token] in
       var offsets: [Int] = []
       for _ in 0..<2 {
         offsets.append(
@@ -118,7 +118,7 @@ extension LoopShell {
     let (path, reference, _) = try file(byteCount: 600_000)
     let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
     let shell = try LoopShell()
-    try await within(seconds: 30) { [token] in
+    try await withoutHanging { [token] in
       try await shell.run { try await $0.sendDamaged(path, reference, to: endpoint, token) }
     }
     #expect(store.byteCount(of: ContentHash(reference.digest)) == nil)

@@ -89,7 +89,7 @@ extension LoopShell {
     let frames = [1, 2, 100, 16_384, 70_000, 3_000_000].map { size in
       (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ size) }
     }
-    let answers = try await within(seconds: 20) {
+    let answers = try await withoutHanging {
       try await client.run { try await $0.roundTrip(frames, to: address, with: token) }
     }
     let areEqual = answers == frames
@@ -104,13 +104,13 @@ extension LoopShell {
     let otherRole = token.text.replacing("worker", with: "operator")
     for text in [String(forged), otherRole, try Token(role: .worker).text] where text != token.text {
       await #expect(throws: TransportError.self) {
-        try await within(seconds: 20) {
+        try await withoutHanging {
           try await client.run { _ = try await $0.roundTrip([[1]], to: address, with: Token(text: text)) }
         }
       }
     }
     // Whoever knows the token is still served.
-    let answer = try await within(seconds: 20) {
+    let answer = try await withoutHanging {
       try await client.run { try await $0.roundTrip([[1]], to: address, with: token) }
     }
     #expect(answer == [[1]])
@@ -126,7 +126,7 @@ extension LoopShell {
     let answer = try await client.run { try await $0.roundTrip([ok], to: address, with: token) }
     #expect(answer == [ok])
     await #expect(throws: TransportError.self) {
-      try await within(seconds: 20) {
+      try await withoutHanging {
         try await client.run { _ = try await $0.roundTrip([ok + [1]], to: address, with: token) }
       }
     }
@@ -141,7 +141,7 @@ extension LoopShell {
     var generator = SystemRandomNumberGenerator()
     for length in [0, 1, 5, 600] {
       let bytes = (0..<length).map { _ in UInt8.random(in: 0...255, using: &generator) }
-      let closed = try await within(seconds: 20) { connectSendAndAwaitEnd(port: address.port, bytes) }
+      let closed = try await withoutHanging { connectSendAndAwaitEnd(port: address.port, bytes) }
       #expect(closed, "after \(bytes)")
     }
   }
@@ -153,7 +153,7 @@ extension LoopShell {
     limits.idleSeconds = 0.3
     let address = try await server.run { [limits] in try $0.echo([token], limits: limits) }
     await #expect(throws: TransportError.self) {
-      try await within(seconds: 20) {
+      try await withoutHanging {
         try await client.run { shell in
           let stream = try shell.dial(address, token)
           try await stream.opened()
@@ -189,7 +189,7 @@ extension LoopShell {
     let reader = await iterator.next()!
     try await Task.sleep(for: .milliseconds(300))
     #expect(sent.value < 100, "60 MB fit nowhere between a sender and a reader that does not read")
-    try await within(seconds: 30) {
+    try await withoutHanging {
       try await server.run { _ in
         for _ in 0..<300 {
           let next = try await reader.stream.next()
@@ -249,7 +249,7 @@ private func connectSendAndAwaitEnd(port: UInt16, _ bytes: [UInt8]) -> Bool {
         if case .exited = event { events.continuation.finish() }
       }
     }
-    return try await within(seconds: 20) {
+    return try await withoutHanging {
       var all: [ChildProcess.Event] = []
       for await event in events.stream { all.append(event) }
       return all
