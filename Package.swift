@@ -59,7 +59,7 @@ let groundFloor: [Target] = [
 
 let learningTower: [Target] = [
   module("LearningTower", "Network", settings: numeric),
-  module("LearningTower", "Zoo", ["Network"]),
+  module("LearningTower", "Zoo", ["YAML", "Network"]),
   module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
   module("LearningTower", "Dataset", ["YAML", "CTurboJPEG", "CPNG"], settings: numeric),
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),

@@ -6,6 +6,7 @@ import Pipeline
 import Pruning
 import Sweep
 import Training
+import Zoo
 
 /// The door between the towers, from the fleet's plain request to the pipeline's typed one and back.
 struct PipelineStageRunner: StageRunner {
@@ -21,7 +22,7 @@ struct PipelineStageRunner: StageRunner {
   private func train(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
     let trainRequest = TrainRequest(
       start: request.stage == .train
-        ? .zoo(name: try request.string("backbone"), weights: request.input(.weights))
+        ? .new(try request.architecture(), weights: request.input(.weights))
         : .model(try request.file(.model)),
       checkpoint: request.input(.resume), dataset: try request.dataset(), configuration: try request.training(),
       outputDirectory: request.directory, machine: try request.machine())
@@ -133,6 +134,11 @@ extension StageRequest {
   fileprivate func string(_ key: String) throws -> String { try value(key, \.string) }
   fileprivate func int(_ key: String) throws -> Int { try value(key, \.int) }
   fileprivate func double(_ key: String) throws -> Double { try value(key, \.double) }
+
+  /// The network that the stage `train` begins with.
+  fileprivate func architecture() throws -> Architecture {
+    Architecture(.family(try string("backbone")))
+  }
 
   fileprivate func machine() throws -> Machine {
     let backend = try backend.map { name in

@@ -12,9 +12,7 @@ extension Network {
     for (index, node) in nodes.enumerated() {
       guard names.insert(node.name).inserted else { throw NetworkError("\(node.name): two nodes of this name") }
       if case .image = node.operation, index > 0 { throw NetworkError("\(node.name): a second image") }
-      guard node.operation.isWithinBounds else {
-        throw NetworkError("\(node.name): a size is not positive or beyond reason: \(node.operation)")
-      }
+      try node.checkBounds()
       guard node.operation.inputCounts.contains(node.inputs.count) else {
         throw NetworkError(
           "\(node.name): "
@@ -55,6 +53,14 @@ extension Network {
       guard side % stride == 0, shapes[output] == expected else {
         throw fail("\(nodes[output].name) gives \(shapes[output]) for a \(side)-pixel image, expected \(expected)")
       }
+    }
+  }
+}
+
+extension Node {
+  func checkBounds() throws(NetworkError) {
+    guard operation.isWithinBounds else {
+      throw NetworkError("\(name): a size is not positive or beyond reason: \(operation)")
     }
   }
 }

@@ -24,19 +24,23 @@ extension Network {
         throw NetworkError("\(node.name): reads node \(input), which does not stand before it")
       }
       let inputs = node.inputs.map { shapes[$0] }
-      let shape = try node.outputShape(inputs, imageHeight: height, imageWidth: width)
-      guard max(shape.height, shape.width) <= 1 << 16, shape.channels <= 1 << 24 else {
-        throw NetworkError(
-          "\(node.name): a map of \(shape.channels) × \(shape.height) × \(shape.width) is beyond reason")
-      }
-      shapes.append(shape)
+      shapes.append(try node.boundedShape(inputs, imageHeight: height, imageWidth: width))
     }
     return shapes
   }
 }
 
 extension Node {
-  func outputShape(_ inputs: [MapShape], imageHeight: Int, imageWidth: Int) throws(NetworkError) -> MapShape {
+  /// - Throws: `NetworkError` also where the output would be too large to compute with.
+  func boundedShape(_ inputs: [MapShape], imageHeight: Int, imageWidth: Int) throws(NetworkError) -> MapShape {
+    let shape = try outputShape(inputs, imageHeight: imageHeight, imageWidth: imageWidth)
+    guard max(shape.height, shape.width) <= 1 << 16, shape.channels <= 1 << 24 else {
+      throw NetworkError("\(name): a map of \(shape.channels) × \(shape.height) × \(shape.width) is beyond reason")
+    }
+    return shape
+  }
+
+  private func outputShape(_ inputs: [MapShape], imageHeight: Int, imageWidth: Int) throws(NetworkError) -> MapShape {
     func fail(_ reason: String) -> NetworkError { NetworkError("\(name): \(reason)") }
     if case .image(let channels) = operation {
       return MapShape(channels: channels, height: imageHeight, width: imageWidth)

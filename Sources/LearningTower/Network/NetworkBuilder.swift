@@ -5,8 +5,16 @@
 /// Paths are PyTorch's: the parent's path, a dot, the child's name. Adding an operation with a module of its own
 /// declares that module.
 public struct NetworkBuilder {
+  /// The side in pixels of the image whose shapes are followed while building: as YOLOv5, which finds its strides so.
+  public static let probeSide = 256
+
+  /// What is wrong with the first operation that does not fit its inputs; nil as long as all do.
+  public private(set) var problem: NetworkError?
+  /// Learned values and buffers so far.
+  public private(set) var parameterCount = 0
+
   private var nodes: [Node] = []
-  private var channelCounts: [Int] = []
+  private var shapes: [MapShape] = []
   private var types: [String: String] = ["": "Model"]
   private var children: [String: [String]] = [:]
 
@@ -16,7 +24,10 @@ public struct NetworkBuilder {
   }
 
   /// Channels of a node's output.
-  public func channels(_ node: Int) -> Int { channelCounts[node] }
+  public func channels(_ node: Int) -> Int { shapes[node].channels }
+
+  /// A node's output for the probe.
+  public func shape(of node: Int) -> MapShape { shapes[node] }
 
   /// The node added last.
   public var last: Int { nodes.count - 1 }
@@ -122,8 +133,21 @@ public struct NetworkBuilder {
   }
 
   private mutating func append(_ name: String, _ operation: Operation, of inputs: [Int], channels: Int) -> Int {
-    nodes.append(Node(name: name, operation: operation, inputs: inputs))
-    channelCounts.append(channels)
+    let node = Node(name: name, operation: operation, inputs: inputs)
+    var shape = MapShape(channels: channels, height: 1, width: 1)
+    do throws(NetworkError) {
+      try node.checkBounds()
+      shape = try node.boundedShape(
+        inputs.map { shapes[$0] }, imageHeight: Self.probeSide, imageWidth: Self.probeSide)
+      for spec in operation.parameterSpecs(owner: name) {
+        let (sum, isTooLarge) = parameterCount.addingReportingOverflow(spec.count)
+        parameterCount = isTooLarge ? .max : sum
+      }
+    } catch {
+      problem = problem ?? error
+    }
+    nodes.append(node)
+    shapes.append(shape)
     return nodes.count - 1
   }
 

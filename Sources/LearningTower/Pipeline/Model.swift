@@ -9,12 +9,19 @@ enum Model {
     try ModelFile.read(path) { try Zoo.matching($0) }
   }
 
-  /// `model` as a file's path if it looks like one, else as a name of the zoo, newly initialised.
+  /// `model` as a file's path if it looks like one, else as a name of the zoo; a network without weights newly
+  /// initialised.
   static func named(_ model: String, classCount: Int, seed: UInt64 = 0) throws -> ModelFile {
+    if model.hasSuffix(".yaml") || model.hasSuffix(".yml") {
+      return new(try Architecture(.modelFile(model)).network(classCount: classCount), seed: seed)
+    }
     if model.contains("/") || model.hasSuffix(".safetensors") || model.hasSuffix(".pt") { return try read(model) }
-    let network = try Zoo.network(named: model, classCount: classCount)
-    return ModelFile(
+    return new(try Zoo.network(named: model, classCount: classCount), seed: seed)
+  }
+
+  private static func new(_ network: Network, seed: UInt64) -> ModelFile {
+    ModelFile(
       network: network, parameters: network.initialParameters(seed: seed),
-      classNames: (0..<classCount).map { "class\($0)" })
+      classNames: (0..<network.detect.classCount).map { "class\($0)" })
   }
 }

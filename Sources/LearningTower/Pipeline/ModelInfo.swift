@@ -1,5 +1,6 @@
 import Interchange
 import Network
+import Zoo
 
 /// What is known of a model without running it: `model info`.
 public struct ModelInfo: Sendable, Hashable, Codable {
@@ -62,6 +63,12 @@ public struct ModelInfo: Sendable, Hashable, Codable {
       "size_mb": sizeMegabytes,
     ]
   }
+}
+
+/// - Parameter classCount: nil takes the model file's own, or COCO's 80.
+public func modelInfo(_ architecture: Architecture, classCount: Int? = nil, imageSize: Int = 640) throws -> ModelInfo {
+  try requireImageSize(imageSize, stride: 32)
+  return try ModelInfo(architecture.network(classCount: classCount), imageSize: imageSize)
 }
 
 /// - Parameter model: a model file's path or a name of the zoo.

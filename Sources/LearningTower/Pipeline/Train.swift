@@ -83,14 +83,14 @@ extension TrainRequest {
       }
       let count = model.network.parameterSpecs.count
       return (model.network, model.parameters, count, count)
-    case .zoo(let name, let weights):
-      let network = try Zoo.network(named: name, classCount: classNames.count)
+    case .new(let architecture, let weights):
+      let network = try architecture.network(classCount: classNames.count)
       let initial = network.initialParameters(seed: configuration.seed)
       guard let weights else { return (network, initial, 0, network.parameterSpecs.count) }
       let pretrained = Parameters(try ModelFile.readStateDict(weights).tensors.mapValues(\.tensor))
       let transfer = initial.transferring(from: pretrained, into: network)
       guard transfer.transferred > 0 else {
-        throw PipelineError("\(weights): no tensor has a name and a shape of \(name)")
+        throw PipelineError("\(weights): no tensor has a name and a shape of \(network.name)")
       }
       do { try network.checkValues(transfer.parameters) } catch { throw PipelineError("\(weights): \(error)") }
       return (network, transfer.parameters, transfer.transferred, transfer.total)

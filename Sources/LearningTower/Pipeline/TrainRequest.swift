@@ -1,11 +1,12 @@
 import Training
+import Zoo
 
 /// A run of epochs: the stages `train`, `sparsify` (with a sparsity rate) and `finetune` (of a pruned model).
 public struct TrainRequest: Sendable, Hashable, Codable {
   /// What the run begins with.
   public enum Start: Sendable, Hashable, Codable {
-    /// A network of the zoo, newly initialised, then given every tensor of `weights` whose name and shape fit.
-    case zoo(name: String, weights: String?)
+    /// A network newly initialised, then given every tensor of `weights` whose name and shape fit.
+    case new(Architecture, weights: String?)
     /// A model file, with its own network. Its classes have to be those of the data set.
     case model(String)
   }

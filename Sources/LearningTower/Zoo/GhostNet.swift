@@ -15,12 +15,12 @@ extension LayerTable {
       layer(.sppf(1024)),  // 9
 
       layer(.ghostConv(512)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 6]),  // backbone P4
       layer(.c3Ghost(512), repeats: 3),  // 13
 
       layer(.ghostConv(256)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 4]),  // backbone P3
       layer(.c3Ghost(256), repeats: 3),  // 17 P3/8
 

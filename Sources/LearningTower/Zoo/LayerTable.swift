@@ -11,39 +11,23 @@ struct LayerTable: Sendable {
   var rows: [Row]
   /// The layers (P3, P4, P5) that the detection head reads.
   var detect: [Int]
+  var anchors = Self.cocoAnchors
+  /// What a model file says unless it is overridden.
+  var classCount: Int?
 
   struct Row: Sendable {
     var block: Block
     /// −1 is the layer before.
     var from: [Int]
     var repeats: Int
+    /// File and line, for errors.
+    var place: String?
   }
 
   /// Sizes in pixels of the three anchors at strides 8, 16 and 32: YOLOv5's, found on COCO.
-  static let anchors: [[Anchor]] = [
+  static let cocoAnchors: [[Anchor]] = [
     [(10, 13), (16, 30), (33, 23)], [(30, 61), (62, 45), (59, 119)], [(116, 90), (156, 198), (373, 326)],
   ].map { $0.map { Anchor(width: $0.0, height: $0.1) } }
-}
-
-/// One row's block. Channel counts are before scaling.
-enum Block: Sendable {
-  case conv(Int, kernel: Int = 1, stride: Int = 1, padding: Int? = nil, activation: Activation? = .silu)
-  case c3(Int, shortcut: Bool = true)
-  case sppf(Int)
-  case upsample
-  case concat
-  case ghostConv(Int, kernel: Int = 1, stride: Int = 1)
-  case c3Ghost(Int)
-  case depthwiseSeparable(Int, stride: Int)
-  case invertedResidual(Int, stride: Int, expansion: Int)
-  case hardSwishConv(Int, stride: Int)
-  /// `hidden` is not scaled.
-  case mobileNetV3(Int, hidden: Int, kernel: Int, stride: Int, squeezeExcite: Bool, activation: Activation)
-  /// Channels become a multiple of `multiple`, for the groups that follow.
-  case maxPoolStem(Int, multiple: Int = 8)
-  /// Channels become a multiple of `8 · groups`.
-  case shuffleUnit(Int, stride: Int, groups: Int, entryGroups: Int? = nil)
-  case shuffleBlock(Int, stride: Int)
 }
 
 func layer(_ block: Block, from: [Int] = [-1], repeats: Int = 1) -> LayerTable.Row {
@@ -51,71 +35,113 @@ func layer(_ block: Block, from: [Int] = [-1], repeats: Int = 1) -> LayerTable.R
 }
 
 extension LayerTable {
-  func network(classCount: Int) -> Network {
-    var builder = NetworkBuilder()
+  /// More is taken for a mistake: YOLOv5x has 86 million.
+  private static let parameterLimit = 1_000_000_000
+  private static let operationLimit = 50_000
+
+  /// - Throws: `NetworkError` naming the row, with file and line if it has one, that cannot be built.
+  func network(classCount: Int) throws(NetworkError) -> Network {
+    guard 1...100_000 ~= classCount else {
+      throw NetworkError("\(name): \(classCount) classes is not a number of classes")
+    }
+    var blocks = BlockBuilder(
+      widthMultiple: widthMultiple, unscaledChannels: anchors[0].count * (5 + classCount))
     var outputs: [Int] = []
     for (index, row) in rows.enumerated() {
       let inputs = row.from.map { $0 < 0 ? outputs.last ?? 0 : outputs[$0] }
-      let repeats = row.repeats > 1 ? max(Int((Double(row.repeats) * depthMultiple).rounded(.toNearestOrEven)), 1) : 1
-      outputs.append(add(row.block, "model.\(index)", of: inputs, repeats: repeats, to: &builder))
+      do throws(NetworkError) {
+        outputs.append(
+          try blocks.add(row.block, "model.\(index)", of: inputs, repeats: scaled(repeats: row.repeats)))
+        guard blocks.builder.parameterCount <= Self.parameterLimit, outputs[index] < Self.operationLimit else {
+          throw NetworkError(
+            "a network of more than \(Self.parameterLimit) parameters or \(Self.operationLimit) operations")
+        }
+      } catch {
+        throw NetworkError("\(row.place ?? name): \(error)")
+      }
     }
-    return builder.network(
-      name: name, detectPath: "model.\(rows.count)", levels: detect.map { outputs[$0] }, classCount: classCount,
-      anchors: Self.anchors, strides: [8, 16, 32])
+    let levels = detect.map { outputs[$0] }
+    let strides = levels.map { NetworkBuilder.probeSide / blocks.builder.shape(of: $0).height }
+    let network = blocks.builder.network(
+      name: name, detectPath: "model.\(rows.count)", levels: levels, classCount: classCount,
+      anchors: anchorsInOrder(of: strides), strides: strides)
+    do { try network.check() } catch { throw NetworkError("\(name): \(error)") }
+    return network
   }
 
-  private func scaled(_ channels: Int, multiple: Int = 8) -> Int {
-    Int((Double(channels) * widthMultiple / Double(multiple)).rounded(.up)) * multiple
+  private func scaled(repeats: Int) -> Int {
+    repeats > 1 ? max(Int((Double(repeats) * depthMultiple).rounded(.toNearestOrEven)), 1) : 1
   }
 
-  /// C3 and its kind repeat inside; other blocks are repeated as a whole, in a `Sequential`.
-  private func add(
-    _ block: Block, _ path: String, of inputs: [Int], repeats: Int, to builder: inout NetworkBuilder
-  ) -> Int {
-    switch block {
-    case .c3(let channels, let shortcut):
-      return builder.c3(path, of: inputs[0], to: scaled(channels), repeats: repeats, shortcut: shortcut)
-    case .c3Ghost(let channels):
-      return builder.c3Ghost(path, of: inputs[0], to: scaled(channels), repeats: repeats)
-    default: break
-    }
-    guard repeats > 1 else { return add(block, path, of: inputs, to: &builder) }
-    builder.module(path, "Sequential")
-    return (0..<repeats).reduce(inputs[0]) { add(block, "\(path).\($1)", of: [$0], to: &builder) }
-  }
-
-  private func add(_ block: Block, _ path: String, of inputs: [Int], to builder: inout NetworkBuilder) -> Int {
-    let input = inputs[0]
-    switch block {
-    case .conv(let channels, let kernel, let stride, let padding, let activation):
-      return builder.conv(
-        path, of: input, to: scaled(channels), kernel: kernel, stride: stride, padding: padding, activation: activation)
-    case .c3, .c3Ghost: preconditionFailure("repeats inside itself")
-    case .sppf(let channels): return builder.sppf(path, of: input, to: scaled(channels))
-    case .upsample: return builder.upsample(path, of: input)
-    case .concat:
-      builder.module(path, "Concat")
-      return builder.concat(path, of: inputs)
-    case .ghostConv(let channels, let kernel, let stride):
-      return builder.ghostConv(path, of: input, to: scaled(channels), kernel: kernel, stride: stride)
-    case .depthwiseSeparable(let channels, let stride):
-      return builder.depthwiseSeparable(path, of: input, to: scaled(channels), stride: stride)
-    case .invertedResidual(let channels, let stride, let expansion):
-      return builder.invertedResidual(path, of: input, to: scaled(channels), stride: stride, expansion: expansion)
-    case .hardSwishConv(let channels, let stride):
-      return builder.hardSwishConv(path, of: input, to: scaled(channels), stride: stride)
-    case .mobileNetV3(let channels, let hidden, let kernel, let stride, let squeezeExcite, let activation):
-      return builder.mobileNetV3(
-        path, of: input, to: scaled(channels), hidden: hidden, kernel: kernel, stride: stride,
-        squeezeExcite: squeezeExcite, activation: activation)
-    case .maxPoolStem(let channels, let multiple):
-      return builder.maxPoolStem(path, of: input, to: scaled(channels, multiple: multiple))
-    case .shuffleUnit(let channels, let stride, let groups, let entryGroups):
-      return builder.shuffleUnit(
-        path, of: input, to: scaled(channels, multiple: 8 * groups), stride: stride, groups: groups,
-        entryGroups: entryGroups ?? groups)
-    case .shuffleBlock(let channels, let stride):
-      return builder.shuffleBlock(path, of: input, to: scaled(channels), stride: stride)
-    }
+  /// Small anchors belong to small strides; a file that has them the other way round is turned (`check_anchor_order`).
+  private func anchorsInOrder(of strides: [Int]) -> [[Anchor]] {
+    let areas = anchors.map { level in level.reduce(0) { $0 + $1.width * $1.height } }
+    let isReversed = (areas.last! - areas[0]) * Float(strides.last! - strides[0]) < 0
+    return isReversed ? anchors.reversed() : anchors
   }
 }
+
+// MARK: - Multiples
+
+extension LayerTable {
+  /// The table for a wider or narrower, deeper or shallower network than its own multiples make.
+  ///
+  /// Width scales every channel count, hidden ones included. Depth scales repeats as `depthMultiple` does, and rows
+  /// that stand alike one below the other as if they were one repeated row.
+  /// - Throws: `NetworkError` for multiples beyond reason.
+  func scaled(width: Double, depth: Double) throws(NetworkError) -> LayerTable {
+    for (multiple, word) in [(width, "width"), (depth, "depth")] where !(0.01...16).contains(multiple) {
+      throw NetworkError("\(name): a \(word) of \(multiple) is not in 0.01 … 16")
+    }
+    var table = self
+    if width != 1 {
+      table.name += "-w\(shortest(width))"
+      table.widthMultiple *= width
+      for index in rows.indices { table.rows[index].block = rows[index].block.withHidden(scaledBy: width) }
+    }
+    if depth != 1 {
+      table.name += "-d\(shortest(depth))"
+      table.depthMultiple *= depth
+      table.scaleRuns(by: depth)
+    }
+    return table
+  }
+
+  private mutating func scaleRuns(by depth: Double) {
+    var scaled: [Row] = []
+    var newIndex: [Int] = []
+    var start = 0
+    while start < rows.count {
+      let end = rows[(start + 1)...].firstIndex { !$0.isRepetition(of: rows[start]) } ?? rows.count
+      let count = end - start
+      let kept = count > 1 ? max(Int((Double(count) * depth).rounded(.toNearestOrEven)), 1) : 1
+      // Whoever reads the run's last row reads the last one of the new run.
+      newIndex += (0..<count).map { scaled.count + ($0 == count - 1 ? kept - 1 : min($0, kept - 1)) }
+      scaled += (0..<kept).map { rows[start + min($0, count - 1)] }
+      start = end
+    }
+    for index in scaled.indices { scaled[index].from = scaled[index].from.map { $0 < 0 ? $0 : newIndex[$0] } }
+    rows = scaled
+    detect = detect.map { newIndex[$0] }
+  }
+}
+
+extension LayerTable.Row {
+  /// Rows with repeats of their own are scaled by these.
+  fileprivate func isRepetition(of first: LayerTable.Row) -> Bool {
+    block == first.block && from == [-1] && first.from == [-1] && repeats == 1 && first.repeats == 1
+  }
+}
+
+extension Block {
+  fileprivate func withHidden(scaledBy width: Double) -> Block {
+    guard case .mobileNetV3(let channels, let hidden, let kernel, let stride, let squeezeExcite, let activation) = self
+    else { return self }
+    return .mobileNetV3(
+      channels, hidden: Int((Double(hidden) * width / 8).rounded(.up)) * 8, kernel: kernel, stride: stride,
+      squeezeExcite: squeezeExcite, activation: activation)
+  }
+}
+
+/// `2` rather than `2.0`.
+private func shortest(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }

@@ -18,12 +18,12 @@ extension LayerTable {
       layer(.depthwiseSeparable(1024, stride: 1)),
 
       layer(.conv(256)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 7]),  // backbone P4
       layer(.c3(256, shortcut: false)),  // 13
 
       layer(.conv(128)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 5]),  // backbone P3
       layer(.c3(128, shortcut: false)),  // 17 P3/8
 

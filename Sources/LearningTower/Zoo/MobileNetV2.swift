@@ -23,12 +23,12 @@ extension LayerTable {
       layer(.invertedResidual(320, stride: 1, expansion: 6)),  // 17
 
       layer(.conv(160)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 13]),  // backbone P4
       layer(.c3(160, shortcut: false)),  // 21
 
       layer(.conv(80)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 6]),  // backbone P3
       layer(.c3(80, shortcut: false)),  // 25 P3/8
 

@@ -29,12 +29,12 @@ extension LayerTable {
       bneck(96, 576, 5, squeezeExcite: true, .hardSwish),  // 11
 
       layer(.conv(96)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 8]),  // backbone P4
       layer(.c3(144, shortcut: false), repeats: 3),  // 15
 
       layer(.conv(144)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 3]),  // backbone P3
       layer(.c3(168, shortcut: false), repeats: 3),  // 19 P3/8
 
@@ -69,12 +69,12 @@ extension LayerTable {
       bneck(160, 960, 5, squeezeExcite: true, .hardSwish),
 
       layer(.conv(256)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 13]),  // backbone P4
       layer(.c3(256, shortcut: false)),  // 19
 
       layer(.conv(128)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 6]),  // backbone P3
       layer(.c3(128, shortcut: false)),  // 23 P3/8
 

@@ -14,12 +14,12 @@ extension LayerTable {
       layer(.shuffleUnit(960, stride: 1, groups: 3), repeats: 3),
 
       layer(.conv(256)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 4]),  // backbone P4
       layer(.c3(256, shortcut: false)),  // 10
 
       layer(.conv(128)),
-      layer(.upsample),
+      layer(.upsample()),
       layer(.concat, from: [-1, 2]),  // backbone P3
       layer(.c3(128, shortcut: false)),  // 14 P3/8
 

@@ -16,12 +16,12 @@ extension LayerTable {
         layer(.sppf(1024)),  // 9
 
         layer(.conv(512)),
-        layer(.upsample),
+        layer(.upsample()),
         layer(.concat, from: [-1, 6]),  // backbone P4
         layer(.c3(512, shortcut: false), repeats: 3),  // 13
 
         layer(.conv(256)),
-        layer(.upsample),
+        layer(.upsample()),
         layer(.concat, from: [-1, 4]),  // backbone P3
         layer(.c3(256, shortcut: false), repeats: 3),  // 17 P3/8
 

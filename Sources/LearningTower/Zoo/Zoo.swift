@@ -8,15 +8,17 @@ public enum Zoo {
 
   /// - Throws: `NetworkError` naming the nearest known name.
   public static func network(named name: String, classCount: Int) throws(NetworkError) -> Network {
+    try family(named: name).network(classCount: classCount)
+  }
+
+  /// - Throws: `NetworkError` naming the nearest known name.
+  static func family(named name: String) throws(NetworkError) -> LayerTable {
     guard let family = families.first(where: { $0.name == name }) else {
       let nearest = names.min { editDistance($0, name) < editDistance($1, name) }!
       throw NetworkError(
         "no network is called \(name); did you mean \(nearest)? Known: \(names.joined(separator: ", "))")
     }
-    guard 1...100_000 ~= classCount else {
-      throw NetworkError("\(name): \(classCount) classes is not a number of classes")
-    }
-    return family.network(classCount: classCount)
+    return family
   }
 
   /// The network whose `state_dict` has these names and shapes, with the anchors found there: for files that do not say
@@ -25,12 +27,12 @@ public enum Zoo {
   public static func matching(_ parameters: Parameters) throws(NetworkError) -> Network {
     for family in families {
       // The head's rows say how many classes there are: anchors × (5 + classes).
-      let probe = family.network(classCount: 1)
+      let probe = try family.network(classCount: 1)
       let head = "\(probe.nodes[probe.detect.outputs[0]].name).bias"
       guard let rows = parameters[head]?.shape.first, rows % probe.detect.anchors[0].count == 0 else { continue }
       let classCount = rows / probe.detect.anchors[0].count - 5
       guard 1...100_000 ~= classCount else { continue }
-      let network = family.network(classCount: classCount)
+      let network = try family.network(classCount: classCount)
       guard (try? network.validated(parameters)) != nil else { continue }
       return try network.adoptingAnchors(of: parameters)
     }

@@ -1,11 +1,15 @@
 import Compute
 import Pipeline
+import Zoo
 
 extension Option {
   static let threads = Option("--threads", "T", help: "threads to compute with (default: all processors)")
   static let backend = Option(
     "--backend", "NAME", help: "onednn or openblas (default: the faster one this machine has)")
   static let imageSize = Option("--image-size", "S", help: "side of the square images in pixels (default: 640)")
+  static let modelYAML = Option("--cfg", "MODEL.yaml", help: "a YOLOv5 model file: backbone, head and anchors")
+  static let width = Option("--width", "W", help: "multiple of the network's channels (default: 1)")
+  static let depth = Option("--depth", "D", help: "multiple of the network's repeated blocks (default: 1)")
   static let classCount = Option("--nc", "N", help: "number of classes (default: 80)")
 }
 
@@ -16,6 +20,14 @@ extension Arguments {
     return Machine(
       threads: try int("--threads", in: 1...256) ?? processorCount,
       backend: try choice("--backend", among: names).flatMap(Runtime.Backend.init(rawValue:)))
+  }
+
+  /// `--cfg` or a family's name, with `--width` and `--depth`.
+  func architecture(family: String) throws -> Architecture {
+    let multiples = 0.01...16.0
+    return Architecture(
+      string("--cfg").map { .modelFile($0) } ?? .family(family), width: try double("--width", in: multiples) ?? 1,
+      depth: try double("--depth", in: multiples) ?? 1)
   }
 
   func imageSize(default size: Int = 640) throws -> Int { try int("--image-size", in: 32...8192) ?? size }

@@ -8,7 +8,8 @@ extension Command {
     name: "train", summary: "train, sparsify or fine-tune one detector on this machine", positionals: ["DATA.yaml"],
     options: [
       Option("--model", "M", help: "a network's name, or a model file to go on from (default: yolov5s)"),
-      Option("--weights", "FILE", help: "start a named network from these weights where names and shapes fit"),
+      .modelYAML, .width, .depth,
+      Option("--weights", "FILE", help: "start a new network from these weights where names and shapes fit"),
       Option("--epochs", "N", help: "(default: 100)"), Option("--batch", "B", help: "images a batch (default: 16)"),
       Option("--nominal-batch", "B", help: "images an optimizer step; gradients are accumulated (default: 64)"),
       .imageSize,
@@ -56,7 +57,10 @@ extension Command {
 
     let model = arguments.string("--model") ?? "yolov5s"
     let isFile = model.contains("/") || model.hasSuffix(".safetensors")
-    if isFile, arguments.has("--weights") { throw UsageError("--weights goes with a named network, not with a file") }
+    if arguments.has("--cfg"), arguments.has("--model") { throw UsageError("train: give --model or --cfg, not both") }
+    if isFile, let option = ["--weights", "--width", "--depth"].first(where: arguments.has) {
+      throw UsageError("\(option) goes with a new network, not with the model file \(model)")
+    }
     let patience = try arguments.int("--patience", in: 0...1_000_000) ?? 100
     let configuration = TrainingConfiguration(
       epochs: try arguments.int("--epochs", in: 1...1_000_000) ?? 100, batchSize: try arguments.batchSize(default: 16),
@@ -69,7 +73,8 @@ extension Command {
       frozenLayers: try arguments.int("--freeze", in: 0...1000) ?? 0,
       seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0))
     return TrainRequest(
-      start: isFile ? .model(model) : .zoo(name: model, weights: arguments.string("--weights")),
+      start: isFile
+        ? .model(model) : .new(try arguments.architecture(family: model), weights: arguments.string("--weights")),
       checkpoint: arguments.has("--resume") ? checkpoint : nil, dataset: arguments.positionals[0],
       configuration: configuration, outputDirectory: output, machine: try arguments.machine())
   }
