@@ -29,13 +29,13 @@ struct PixelBox: Sendable, Hashable {
       y2: min(max(y2, 0), height))
   }
 
-  /// The box as fractions of a square image of `side` pixels. YOLOv5 keeps a thousandth of a pixel away from the end,
-  /// so that the centre of a box always lies in a cell.
-  func target(imageIndex: Int, side: Float) -> Target {
-    let box = clipped(width: side - 1e-3, height: side - 1e-3)
+  /// The box as fractions of an image of `width` × `height` pixels. YOLOv5 keeps a thousandth of a pixel away from the
+  /// end, so that the centre of a box always lies in a cell.
+  func target(imageIndex: Int, width: Float, height: Float) -> Target {
+    let box = clipped(width: width - 1e-3, height: height - 1e-3)
     return Target(
-      imageIndex: imageIndex, classIndex: classIndex, cx: (box.x1 + box.x2) / 2 / side,
-      cy: (box.y1 + box.y2) / 2 / side, w: (box.x2 - box.x1) / side, h: (box.y2 - box.y1) / side)
+      imageIndex: imageIndex, classIndex: classIndex, cx: (box.x1 + box.x2) / 2 / width,
+      cy: (box.y1 + box.y2) / 2 / height, w: (box.x2 - box.x1) / width, h: (box.y2 - box.y1) / height)
   }
 
   /// Whether enough of a box is left after a transformation (YOLOv5 `box_candidates`): more than 2 pixels wide and

@@ -6,34 +6,34 @@ struct AugmentationWorkspace {
 }
 
 extension TrainingLoader {
-  /// Makes the training image drawn for `index` (`imageSize` × `imageSize` × 3) in the place `position` of a batch, and
-  /// gives its targets. The steps and their order are YOLOv5's: mosaic and perspective, mixup with a second
-  /// mosaic, colour, flips.
+  /// Makes the training image drawn for `index` (`H` × `W` × 3) in the place `position` of a batch, and gives its
+  /// targets. The steps and their order are YOLOv5's: mosaic (of square batches only) and perspective, mixup with a
+  /// second mosaic, colour, flips.
+  /// - Parameter partners: the images of which a mosaic takes three; nil: all.
   func augmented(
-    _ index: Int, into batchImages: inout [UInt8], at position: Int, _ workspace: inout AugmentationWorkspace,
-    _ generator: inout SplitMix64
+    _ index: Int, _ shape: BatchShape, partners: [Int]?, into batchImages: inout [UInt8], at position: Int,
+    _ workspace: inout AugmentationWorkspace, _ generator: inout SplitMix64
   ) throws(DatasetError) -> [Target] {
     let augmentation = options.augmentation
-    let size = options.imageSize
     var boxes: [PixelBox]
-    if generator.unit() < augmentation.mosaic {
-      boxes = try mosaic(index, into: &workspace.image, &workspace.canvas, &generator)
+    if !options.isRectangular, generator.unit() < augmentation.mosaic {
+      boxes = try mosaic(index, partners, into: &workspace.image, &workspace.canvas, &generator)
       if generator.unit() < augmentation.mixup {
         let partner = generator.index(below: images.count)
-        boxes += try mosaic(partner, into: &workspace.second, &workspace.canvas, &generator)
+        boxes += try mosaic(partner, partners, into: &workspace.second, &workspace.canvas, &generator)
         mix(&workspace.image, workspace.second, ratio: generator.beta32())
       }
     } else {
-      boxes = try single(index, into: &workspace.image, &generator)
+      boxes = try single(index, shape, into: &workspace.image, &generator)
     }
     ColourJitter(augmentation, &generator)?.apply(to: &workspace.image)
     let isFlippedUpDown = generator.unit() < augmentation.flipUpDown
     let isFlippedLeftRight = generator.unit() < augmentation.flipLeftRight
     place(
-      workspace.image.span, side: size, isFlippedUpDown: isFlippedUpDown, isFlippedLeftRight: isFlippedLeftRight,
-      into: &batchImages, position * size * size * 3)
+      workspace.image.span, shape, isFlippedUpDown: isFlippedUpDown, isFlippedLeftRight: isFlippedLeftRight,
+      into: &batchImages, position * shape.height * shape.width * 3)
     return boxes.map { box in
-      var target = box.target(imageIndex: position, side: Float(size))
+      var target = box.target(imageIndex: position, width: Float(shape.width), height: Float(shape.height))
       if isFlippedUpDown { target.cy = 1 - target.cy }
       if isFlippedLeftRight { target.cx = 1 - target.cx }
       return target
@@ -42,13 +42,17 @@ extension TrainingLoader {
 
   /// The image with three drawn ones round a drawn point, then zoomed and moved.
   private func mosaic(
-    _ index: Int, into result: inout [UInt8], _ canvas: inout [UInt8], _ generator: inout SplitMix64
+    _ index: Int, _ partners: [Int]?, into result: inout [UInt8], _ canvas: inout [UInt8],
+    _ generator: inout SplitMix64
   ) throws(DatasetError) -> [PixelBox] {
     let size = options.imageSize
     let centerY = Int(generator.uniform(Double(size) / 2, 1.5 * Double(size)))
     let centerX = Int(generator.uniform(Double(size) / 2, 1.5 * Double(size)))
     var indices = [index]
-    for _ in 0..<3 { indices.append(generator.index(below: images.count)) }
+    for _ in 0..<3 {
+      let drawn = generator.index(below: images.count)
+      indices.append(partners?[drawn] ?? drawn)
+    }
     generator.shuffle(&indices)
     let draw = PerspectiveDraw(options.augmentation, &generator)
 
@@ -67,19 +71,19 @@ extension TrainingLoader {
 
   /// The image alone, letterboxed, zoomed and moved.
   private func single(
-    _ index: Int, into result: inout [UInt8], _ generator: inout SplitMix64
+    _ index: Int, _ shape: BatchShape, into result: inout [UInt8], _ generator: inout SplitMix64
   ) throws(DatasetError) -> [PixelBox] {
-    let size = options.imageSize
+    let (width, height) = (shape.width, shape.height)
     let draw = PerspectiveDraw(options.augmentation, &generator)
     let image = try cache.image(index)
-    let letterbox = Letterbox(width: image.width, height: image.height, intoWidth: size, height: size)
+    let letterbox = Letterbox(width: image.width, height: image.height, intoWidth: width, height: height)
     let letterboxed = image.letterboxed(letterbox)
-    let matrix = draw.matrix(width: size, height: size, resultWidth: size, resultHeight: size)
+    let matrix = draw.matrix(width: width, height: height, resultWidth: width, resultHeight: height)
     if matrix == .identity {
       result = letterboxed.pixels
     } else {
-      result.reserve(size * size * 3)
-      Warp(matrix, width: size, height: size, resultWidth: size, resultHeight: size)
+      result.reserve(width * height * 3)
+      Warp(matrix, width: width, height: height, resultWidth: width, resultHeight: height)
         .apply(letterboxed.pixels.span, into: &result)
     }
     let boxes = images[index].labels.map { label in
@@ -88,7 +92,7 @@ extension TrainingLoader {
         height: Float(letterbox.ratioY * Double(image.height)), left: Float(letterbox.padX),
         top: Float(letterbox.padY))
     }
-    return draw.boxes(boxes, matrix, resultWidth: size, resultHeight: size)
+    return draw.boxes(boxes, matrix, resultWidth: width, resultHeight: height)
   }
 }
 
@@ -114,21 +118,21 @@ func mix(_ a: inout [UInt8], _ b: [UInt8], ratio: Double) {
   for i in 0..<b.count { a[i] = UInt8(Double(a[i]) * ratio + Double(b[i]) * (1 - ratio)) }
 }
 
-/// Copies a square image into a batch, mirrored as asked.
+/// Copies an image into a batch, mirrored as asked.
 private func place(
-  _ image: Span<UInt8>, side: Int, isFlippedUpDown: Bool, isFlippedLeftRight: Bool, into batch: inout [UInt8],
+  _ image: Span<UInt8>, _ shape: BatchShape, isFlippedUpDown: Bool, isFlippedLeftRight: Bool, into batch: inout [UInt8],
   _ start: Int
 ) {
-  let rowBytes = side * 3
+  let rowBytes = shape.width * 3
   var batch = batch.mutableSpan
-  for y in 0..<side {
-    let sourceY = isFlippedUpDown ? side - 1 - y : y
+  for y in 0..<shape.height {
+    let sourceY = isFlippedUpDown ? shape.height - 1 - y : y
     let source = image.extracting((sourceY * rowBytes)..<((sourceY + 1) * rowBytes))
     let target = start + y * rowBytes
     precondition(source.count == rowBytes && target + rowBytes <= batch.count, "whole rows")
     if isFlippedLeftRight {
-      for x in 0..<side {
-        for channel in 0..<3 { batch[target + x * 3 + channel] = source[(side - 1 - x) * 3 + channel] }
+      for x in 0..<shape.width {
+        for channel in 0..<3 { batch[target + x * 3 + channel] = source[(shape.width - 1 - x) * 3 + channel] }
       }
     } else {
       for i in 0..<rowBytes { batch[target + i] = source[i] }

@@ -23,6 +23,8 @@ public struct Checkpoint: Sendable, Hashable {
   public var optimizerState: [String: Tensor]
   /// The moving average of the best epoch.
   public var best: Parameters
+  /// mAP50-95 of each class in the last validation, in runs whose image weights go by it.
+  public var classPrecisions: [Double]?
 }
 
 extension Checkpoint {
@@ -33,11 +35,13 @@ extension Checkpoint {
     var stopping: EarlyStopping
     var optimizerUpdates: Int
     var averageUpdates: Int
+    var classPrecisions: [Double]?
 
     enum CodingKeys: String, CodingKey {
       case configuration, history, stopping
       case optimizerUpdates = "optimizer_updates"
       case averageUpdates = "average_updates"
+      case classPrecisions = "class_precisions"
     }
   }
 
@@ -46,7 +50,7 @@ extension Checkpoint {
     var file = try ModelFile(network: network, parameters: parameters, classNames: classNames).encoded()
     let progress = Progress(
       configuration: configuration, history: history, stopping: stopping, optimizerUpdates: optimizerUpdates,
-      averageUpdates: averageUpdates)
+      averageUpdates: averageUpdates, classPrecisions: classPrecisions)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     file.metadata["training"] = String(decoding: try encoder.encode(progress), as: UTF8.self)
@@ -95,14 +99,16 @@ extension Checkpoint {
     let average = try parameters("ema.")
     let hasBest = file.tensors.keys.contains { $0.hasPrefix("best.") }
     guard (0..<max(progress.history.count, 1)).contains(progress.stopping.bestEpoch), progress.optimizerUpdates >= 0,
-      progress.averageUpdates >= 0
+      progress.averageUpdates >= 0,
+      progress.classPrecisions.map({ $0.count == model.network.detect.classCount && $0.allSatisfy((0...1).contains) })
+        ?? true
     else { throw TrainingError("\(name): the checkpoint's progress contradicts itself") }
     self.init(
       network: model.network, classNames: model.classNames, configuration: progress.configuration,
       history: progress.history, stopping: progress.stopping, optimizerUpdates: progress.optimizerUpdates,
       averageUpdates: progress.averageUpdates, parameters: model.parameters, average: average,
       optimizerState: group("optimizer."),
-      best: hasBest ? try parameters("best.") : average)
+      best: hasBest ? try parameters("best.") : average, classPrecisions: progress.classPrecisions)
   }
 
   /// The longest progress that is read: about 20,000 epochs.

@@ -8,7 +8,8 @@ extension Trainer {
       network: network, classNames: classNames, configuration: configuration, history: history, stopping: stopping,
       optimizerUpdates: update.optimizer.updateCount, averageUpdates: update.average.updateCount,
       parameters: memory.parameters(), average: update.average.parameters(),
-      optimizerState: update.optimizer.savedState(), best: bestParameters)
+      optimizerState: update.optimizer.savedState(), best: bestParameters,
+      classPrecisions: configuration.usesImageWeights ? classPrecisions : nil)
   }
 
   /// Goes on where a checkpoint stands. With the same data, backend and thread count the rest of the run is bit by bit
@@ -26,5 +27,6 @@ extension Trainer {
     history = checkpoint.history
     stopping = checkpoint.stopping
     bestParameters = checkpoint.best
+    if let precisions = checkpoint.classPrecisions { classPrecisions = precisions }
   }
 }

@@ -33,8 +33,10 @@ public final class Trainer {
   var stopping: EarlyStopping
   /// The moving average of the best epoch; before the first, the parameters the run starts with.
   public internal(set) var bestParameters: Parameters
-  /// By batch size: that of most batches, and that of an epoch's last one.
-  private var plans: [Int: TrainingPlan] = [:]
+  /// mAP50-95 of each class in the last validation, which image weights go by.
+  var classPrecisions: [Double]
+  private let imageWeights: ImageWeights?
+  private var plans: TrainingPlanCache
 
   /// A run from its beginning.
   /// - Throws: `TrainingError` for a configuration that makes no sense or classes that are not the network's.
@@ -71,7 +73,13 @@ public final class Trainer {
       imageSize: configuration.imageSize, batchSize: configuration.batchSize, augmentation: hyp.augmentation,
       seed: configuration.seed)
     options.workers = data.workers
+    options.stride = network.detect.strides.max() ?? 32
+    options.isMultiScale = configuration.isMultiScale
+    options.isRectangular = configuration.isRectangular
     loader = TrainingLoader(images: data.training, options: options)
+    imageWeights =
+      configuration.usesImageWeights ? ImageWeights(loader.images, classCount: network.detect.classCount) : nil
+    classPrecisions = Array(repeating: 0, count: network.detect.classCount)
     schedule = Schedule(
       epochs: configuration.epochs, batchesPerEpoch: loader.batchesPerEpoch, batchSize: configuration.batchSize,
       nominalBatchSize: configuration.nominalBatchSize,
@@ -87,8 +95,9 @@ public final class Trainer {
 
     let memory = try ParameterMemory(network, parameters, runtime: runtime)
     self.memory = memory
+    plans = TrainingPlanCache(memory)
     let frozen = network.parameterSpecs.filter { spec in
-      spec.isLearned && (0..<configuration.frozenLayers).contains { spec.name.hasPrefix("model.\($0).") }
+      spec.isLearned && configuration.frozenLayers.contains { spec.name.hasPrefix("model.\($0).") }
     }
     let optimizer = Optimizer(
       configuration.optimizer, memory,
@@ -107,11 +116,14 @@ public final class Trainer {
   public func run(
     isCancelled: () -> Bool = { false }, onEpoch: (EpochSummary, EpochTiming) throws -> Void
   ) throws -> Ending {
-    let batches = loader.batches(fromEpoch: history.count)
-    defer { batches.stop() }
+    // With image weights an epoch's images are not known before the last one is validated.
+    let endless = imageWeights == nil ? loader.batches(fromEpoch: history.count) : nil
+    defer { endless?.stop() }
     let clock = ContinuousClock()
     while history.count < configuration.epochs {
       if !history.isEmpty, stopping.shouldStop(afterEpoch: history.count - 1) { return .stoppedEarly }
+      let batches = endless ?? weightedBatches()
+      defer { if endless == nil { batches.stop() } }
       let start = clock.now
       guard let loss = try trainEpoch(batches, isCancelled) else { return .cancelled }
       let trained = clock.now
@@ -122,6 +134,12 @@ public final class Trainer {
       try onEpoch(history[history.count - 1], timing)
     }
     return .completed
+  }
+
+  /// Of the next epoch.
+  private func weightedBatches() -> BatchStream {
+    let weights = imageWeights!.weights(averagePrecisions: classPrecisions)
+    return loader.batches(ofEpoch: history.count, weights: weights)
   }
 
   /// nil before the first epoch is completed.
@@ -155,19 +173,11 @@ extension Trainer {
 
   /// Forward, loss and backward.
   private func gradients(of batch: Batch, accumulate: Bool) throws -> LossItems {
-    let plan = try plan(for: batch.count)
+    let plan = try plans.plan(batchSize: batch.count, height: batch.height, width: batch.width)
     plan.forward(batch.images)
     let items = loss.evaluate(plan, targets: batch.targets)
     plan.backward(accumulate: accumulate)
     return items
-  }
-
-  private func plan(for batchSize: Int) throws -> TrainingPlan {
-    if let plan = plans[batchSize] { return plan }
-    let plan = try TrainingPlan(
-      memory, batchSize: batchSize, imageHeight: configuration.imageSize, imageWidth: configuration.imageSize)
-    plans[batchSize] = plan
-    return plan
   }
 
   /// Validates the moving average and keeps it if it is the best.
@@ -177,6 +187,9 @@ extension Trainer {
     var evaluator = Evaluator(network, average, runtime: memory.runtime)
     let result = try evaluator.evaluate(validation, loss: self.loss)
     let metrics = result.metrics
+    // A class without labels counts as found as well as the mean.
+    classPrecisions = Array(repeating: metrics.map50_95, count: network.detect.classCount)
+    for item in metrics.perClass { classPrecisions[item.classIndex] = item.map50_95 }
     let lastBatch = schedule.settings(epoch: epoch, batch: schedule.batchesPerEpoch - 1)
     var summary = EpochSummary(
       epoch: epoch + 1, loss: loss, validationLoss: result.loss ?? LossItems(), precision: metrics.precision,

@@ -15,15 +15,23 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var sparsityRate: Double?
   /// Checks that the anchors fit the data and computes new ones if they do not.
   public var fitsAnchors: Bool
-  /// How many of YOLOv5's layers (`model.0`, `model.1`, …) keep their parameters.
-  public var frozenLayers: Int
+  /// Which of YOLOv5's layers (`model.0`, `model.1`, …) keep their learned parameters. As there, running statistics of
+  /// their batch norms go on moving.
+  public var frozenLayers: [Int]
+  /// Draws images by how badly the classes they show are found (YOLOv5's `--image-weights`).
+  public var usesImageWeights: Bool
+  /// Every batch at a size of its own, from half to one and a half of `imageSize` (`--multi-scale`).
+  public var isMultiScale: Bool
+  /// Batches of like shapes, in the same order in every epoch and without mosaics (`--rect`).
+  public var isRectangular: Bool
   public var seed: UInt64
 
   public init(
     epochs: Int, batchSize: Int = 16, nominalBatchSize: Int = 64, imageSize: Int = 640,
     hyperparameters: Hyperparameters = .scratchLow,
     optimizer: OptimizerKind = .sgd, curve: LearningRateCurve = .linear, patience: Int? = 100,
-    sparsityRate: Double? = nil, fitsAnchors: Bool = true, frozenLayers: Int = 0, seed: UInt64 = 0
+    sparsityRate: Double? = nil, fitsAnchors: Bool = true, frozenLayers: [Int] = [],
+    usesImageWeights: Bool = false, isMultiScale: Bool = false, isRectangular: Bool = false, seed: UInt64 = 0
   ) {
     self.epochs = epochs
     self.batchSize = batchSize
@@ -36,6 +44,9 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     self.sparsityRate = sparsityRate
     self.fitsAnchors = fitsAnchors
     self.frozenLayers = frozenLayers
+    self.usesImageWeights = usesImageWeights
+    self.isMultiScale = isMultiScale
+    self.isRectangular = isRectangular
     self.seed = seed
   }
 
@@ -53,7 +64,10 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     guard patience ?? 1 > 0 else {
       throw TrainingError("patience: \(patience!) is not positive; leave it out for none")
     }
-    guard frozenLayers >= 0 else { throw TrainingError("frozen layers: \(frozenLayers) is negative") }
+    if let layer = frozenLayers.first(where: { $0 < 0 }) { throw TrainingError("frozen layers: \(layer) is negative") }
+    guard !(usesImageWeights && isRectangular) else {
+      throw TrainingError("image weights draw images freely, rectangular batches are fixed: choose one of them")
+    }
     for (key, value) in hyperparameters.values.sorted(by: { $0.key < $1.key }) {
       var checked = hyperparameters
       try checked.set(key, to: value)

@@ -18,7 +18,11 @@ extension Command {
       Option("--cosine", help: "cosine learning rate instead of linear"),
       Option("--patience", "N", help: "stop after N epochs without improvement (default: 100; 0 never)"),
       Option("--sparsity-rate", "R", help: "pull batch-norm scales towards 0, to prune afterwards"),
-      Option("--freeze", "N", help: "keep the parameters of the first N layers"),
+      Option("--label-smoothing", "E", help: "takes the place of the hyp file's label_smoothing (default: 0)"),
+      Option("--freeze", "N|LIST", help: "keep the parameters of the first N layers, or of layers such as 0,1,5"),
+      Option("--image-weights", help: "draw images by how badly their classes are found"),
+      Option("--multi-scale", help: "vary the size from batch to batch by up to a half"),
+      Option("--rect", help: "batches of like shapes instead of squares; no mosaics"),
       Option("--no-autoanchor", help: "keep the anchors even if they do not fit the data"),
       Option("--seed", "N", help: "(default: 0)"),
       Option("--output", "DIR", aliases: ["-o"], help: "where model and results.csv go (default: runs/train)"),
@@ -65,12 +69,13 @@ extension Command {
     let configuration = TrainingConfiguration(
       epochs: try arguments.int("--epochs", in: 1...1_000_000) ?? 100, batchSize: try arguments.batchSize(default: 16),
       nominalBatchSize: try arguments.int("--nominal-batch", in: 1...65_536) ?? 64,
-      imageSize: try arguments.imageSize(), hyperparameters: try hyperparameters(arguments.string("--hyp")),
+      imageSize: try arguments.imageSize(), hyperparameters: try hyperparameters(arguments),
       optimizer: try optimizer(arguments.string("--optimizer") ?? "SGD"),
       curve: arguments.has("--cosine") ? .cosine : .linear, patience: patience == 0 ? nil : patience,
       sparsityRate: try arguments.double("--sparsity-rate", in: 0...0.999),
       fitsAnchors: !arguments.has("--no-autoanchor"),
-      frozenLayers: try arguments.int("--freeze", in: 0...1000) ?? 0,
+      frozenLayers: try frozenLayers(arguments.string("--freeze")), usesImageWeights: arguments.has("--image-weights"),
+      isMultiScale: arguments.has("--multi-scale"), isRectangular: arguments.has("--rect"),
       seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0))
     return TrainRequest(
       start: isFile
@@ -78,6 +83,25 @@ extension Command {
       checkpoint: arguments.has("--resume") ? checkpoint : nil, dataset: arguments.positionals[0],
       configuration: configuration, outputDirectory: output, machine: try arguments.machine())
   }
+}
+
+/// As YOLOv5: one number is how many, several are which ones.
+private func frozenLayers(_ text: String?) throws -> [Int] {
+  guard let text else { return [] }
+  let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+  guard !numbers.contains(where: { $0 == nil || !(0...1000).contains($0!) }) else {
+    throw UsageError("--freeze takes a number of layers or a list such as 0,1,5, not '\(text)'")
+  }
+  return numbers.count == 1 ? Array(0..<numbers[0]!) : numbers.map { $0! }
+}
+
+/// `--hyp` with what other options replace.
+private func hyperparameters(_ arguments: Arguments) throws -> Hyperparameters {
+  var values = try hyperparameters(arguments.string("--hyp"))
+  if let smoothing = try arguments.double("--label-smoothing", in: 0...1) {
+    try values.set("label_smoothing", to: smoothing)
+  }
+  return values
 }
 
 /// A built-in set's name or a `hyp` file.

@@ -21,6 +21,7 @@ struct DetectionLossTests {
     "Gradients agree with finite differences",
     arguments: [
       LossHyperparameters(boxGain: 0), LossHyperparameters(boxGain: 0, focalGamma: 1.5, labelSmoothing: 0.1),
+      LossHyperparameters(boxGain: 0, objectnessPositiveWeight: 2, focalGamma: 0.5),
       LossHyperparameters(boxGain: 0, classPositiveWeight: 0.6, objectnessPositiveWeight: 2),
     ])
   func scoreGradients(hyperparameters: LossHyperparameters) {
@@ -88,6 +89,43 @@ struct DetectionLossTests {
       let slope = 1 / (1 + exp(-Double(logit)))
       expectClose(Double(gradient[4]) * 2 / scale, slope, absolute: 0, relative: 1e-6, "gradient at \(logit)")
     }
+  }
+
+  @Test("Label smoothing: the truth is 1 − ε/2, the other classes ε/2")
+  func labelSmoothing() {
+    var loss = DetectionLoss(
+      detect: detect, hyperparameters: .init(objectnessGain: 0, labelSmoothing: 0.1), imageSize: 640)
+    // Every logit is 1: softplus(1) = 1.3132617, softplus(−1) = 0.3132617.
+    let head = Array(repeating: Float(1), count: shape.count)
+    let truth = 0.05 * 1.3132617 + 0.95 * 0.3132617
+    let other = 0.95 * 1.3132617 + 0.05 * 0.3132617
+    let gain = 0.5 * 11.0 / 80 * 3
+    let expected = gain * (truth + 10 * other) / 11
+    expectClose(evaluate(&loss, head).0.classification, expected, absolute: 0, relative: 1e-6)
+    var plain = DetectionLoss(detect: detect, hyperparameters: .init(objectnessGain: 0), imageSize: 640)
+    let unsmoothed = gain * (0.3132617 + 10 * 1.3132617) / 11
+    expectClose(evaluate(&plain, head).0.classification, unsmoothed, absolute: 0, relative: 1e-6)
+  }
+
+  @Test("Focal loss: cross entropy × α or 1 − α × (1 − p)^γ", arguments: [0.5, 1.5, 2])
+  func focal(gamma: Double) {
+    let hyperparameters = LossHyperparameters(focalGamma: gamma)
+    // No targets: every cell is background, of weight 1 − 0.25, and p = 1 − σ(x).
+    var loss = DetectionLoss(detect: detect, hyperparameters: hyperparameters, imageSize: 640)
+    for logit in [-2.0, 0, 3] {
+      let head = Array(repeating: Float(logit), count: shape.count)
+      let sigmoid = 1 / (1 + exp(-logit))
+      let expected = 0.75 * pow(sigmoid, gamma) * log1p(exp(logit))
+      expectClose(
+        evaluate(&loss, head, []).0.objectness / (4 * 3), expected, absolute: 0, relative: 1e-6, "logit \(logit)")
+    }
+    // One class of eleven is the truth, of weight 0.25.
+    let head = Array(repeating: Float(1), count: shape.count)
+    let (hit, miss) = (1 / (1 + exp(-1.0)), 1 / (1 + exp(1.0)))
+    let truth = 0.25 * pow(miss, gamma) * 0.3132617
+    let other = 0.75 * pow(hit, gamma) * 1.3132617
+    let expected = 0.5 * 11.0 / 80 * 3 * (truth + 10 * other) / 11
+    expectClose(evaluate(&loss, head).0.classification, expected, absolute: 0, relative: 1e-6)
   }
 
   @Test("A network that ran away says so", arguments: [Float.nan, .infinity, -.infinity])

@@ -1,4 +1,5 @@
 import Compute
+import Detection
 import Foundation
 import Interchange
 import Network
@@ -44,7 +45,7 @@ import Training
     let run = try TinyRun()
     defer { run.remove() }
     var configuration = TinyRun.configuration(epochs: 1)
-    configuration.frozenLayers = 2
+    configuration.frozenLayers = [0, 1]
     let trainer = try run.start(configuration, backend: .openBLAS)
     let before = trainer.checkpoint().parameters
     _ = try trainer.run { _, _ in }
@@ -53,6 +54,56 @@ import Training
     for name in ["model.2.conv.weight", "model.2.bn.weight", "model.5.m.0.bias"] {
       #expect(before[name] != after[name])
     }
+  }
+
+  @Test func frozenLayersMayBeAnyOnes() throws {
+    let run = try TinyRun()
+    defer { run.remove() }
+    var configuration = TinyRun.configuration(epochs: 1)
+    configuration.frozenLayers = [1, 3]
+    let trainer = try run.start(configuration, backend: .openBLAS)
+    let before = trainer.checkpoint().parameters
+    _ = try trainer.run { _, _ in }
+    let after = trainer.checkpoint().parameters
+    for layer in 0..<5 {
+      #expect((before["model.\(layer).conv.weight"] == after["model.\(layer).conv.weight"]) == [1, 3].contains(layer))
+    }
+    // As in YOLOv5, what a frozen batch norm has seen goes on moving.
+    #expect(before["model.1.bn.running_mean"] != after["model.1.bn.running_mean"])
+  }
+
+  @Test(
+    "Every choice of batches goes on as if it had not been interrupted",
+    arguments: [
+      "image weights", "multi-scale", "rectangular", "rectangular and multi-scale", "focal and smoothed", "frozen",
+    ])
+  func resumingWithChoices(choice: String) throws {
+    let run = try TinyRun(images: 9)
+    defer { run.remove() }
+    var configuration = TinyRun.configuration()
+    configuration.usesImageWeights = choice == "image weights"
+    configuration.isMultiScale = choice.contains("multi-scale")
+    configuration.isRectangular = choice.contains("rectangular")
+    configuration.frozenLayers = choice == "frozen" ? [0, 2] : []
+    if choice.contains("focal") {
+      configuration.hyperparameters.loss.focalGamma = 1.5
+      configuration.hyperparameters.loss.labelSmoothing = 0.1
+    }
+    let plain = try run.start(TinyRun.configuration(), backend: .openBLAS)
+    _ = try plain.run { _, _ in }
+
+    let whole = try run.start(configuration, backend: .openBLAS)
+    var interruption: [UInt8] = []
+    #expect(
+      try whole.run { summary, _ in
+        if summary.epoch == 2 { interruption = try Safetensors.encode(whole.checkpoint().encoded()) }
+      } == .completed)
+    #expect(whole.history.map(\.loss) != plain.history.map(\.loss))
+    let checkpoint = try Checkpoint(decoding: Safetensors.decode(interruption, file: "memory"), name: "memory")
+    #expect(checkpoint.configuration == configuration)
+    let resumed = try Trainer(resuming: checkpoint, data: run.data, runtime: Runtime(backend: .openBLAS, threads: 2))
+    #expect(try resumed.run { _, _ in } == .completed)
+    #expect(try encoded(resumed) == encoded(whole))
   }
 
   @Test func cancellationLosesOnlyTheEpoch() throws {
@@ -89,7 +140,11 @@ import Training
     defer { run.remove() }
     for change: (inout TrainingConfiguration) -> Void in [
       { $0.imageSize = 50 }, { $0.epochs = 0 }, { $0.batchSize = 0 }, { $0.sparsityRate = -1 },
-      { $0.hyperparameters.initialLearningRate = .nan },
+      { $0.hyperparameters.initialLearningRate = .nan }, { $0.frozenLayers = [-1] },
+      {
+        $0.usesImageWeights = true
+        $0.isRectangular = true
+      },
     ] {
       var configuration = TinyRun.configuration()
       change(&configuration)
