@@ -137,7 +137,10 @@ extension StageRequest {
 
   /// The network that the stage `train` begins with.
   fileprivate func architecture() throws -> Architecture {
-    Architecture(.family(try string("backbone")))
+    let backbone = try string("backbone")
+    guard let file = input(.network) else { return try Architecture(named: backbone) }
+    let name = URL(filePath: backbone).deletingPathExtension().lastPathComponent
+    return Architecture(.modelFile(file), name: name)
   }
 
   fileprivate func machine() throws -> Machine {
@@ -169,6 +172,11 @@ extension StageRequest {
       roundTo: configuration["round_to"]?.int ?? 1)
   }
 
+  private var frozenLayers: [Int] {
+    guard case .array(let layers) = configuration["freeze"] else { return [] }
+    return layers.compactMap(\.int)
+  }
+
   fileprivate func training() throws -> TrainingConfiguration {
     let patience = try int("patience")
     let preset = configuration["hyp"]?.string ?? (stage == .finetune ? "finetune_prune" : "scratch-low")
@@ -178,6 +186,8 @@ extension StageRequest {
       hyperparameters: try input(.hyp).map { try Hyperparameters(hypYAMLPath: $0) } ?? hyperparameters(preset),
       optimizer: try optimizer(try string("optimizer")), patience: patience == 0 ? nil : patience,
       sparsityRate: stage == .sparsify ? try double("sparsity_rate") : nil, fitsAnchors: stage == .train,
+      frozenLayers: frozenLayers, usesImageWeights: configuration["image_weights"]?.bool ?? false,
+      isMultiScale: configuration["multi_scale"]?.bool ?? false, isRectangular: configuration["rect"]?.bool ?? false,
       seed: UInt64(try int("seed")))
   }
 }

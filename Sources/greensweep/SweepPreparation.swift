@@ -18,7 +18,8 @@ struct SweepPreparation {
     }
     let folder = URL(filePath: path).deletingLastPathComponent()
     let vocabulary = SweepVocabulary(
-      backbones: Zoo.names, hyps: Hyperparameters.presets.map(\.name),
+      backbones: Zoo.names, isVariant: { (try? Architecture(named: $0)) != nil },
+      hyps: Hyperparameters.presets.map(\.name),
       fileExists: { FileManager.default.fileExists(atPath: URL(filePath: $0, relativeTo: folder).path) })
     do {
       spec = try SweepSpec(parsing: String(decoding: bytes, as: UTF8.self), file: path, vocabulary: vocabulary)
@@ -39,6 +40,13 @@ struct SweepPreparation {
       let contents = try description.contents(of: split)
       guard contents.boxCount > 0 else {
         throw UsageError("\(path(spec.dataset)): no box in the \(split.rawValue) images; are the label files in place?")
+      }
+    }
+    for backbone in spec.grid.backbone where spec.files.contains(backbone) {
+      do {
+        _ = try Architecture(.modelFile(path(backbone))).network(classCount: description.classCount)
+      } catch {
+        throw UsageError("\(error)")
       }
     }
     for hyp in [spec.train.hyp, spec.sparsify.hyp, spec.finetune.hyp].compactMap({ $0 }) where spec.files.contains(hyp)

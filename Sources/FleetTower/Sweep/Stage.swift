@@ -17,6 +17,8 @@ public enum InputRole: String, CaseIterable, Hashable, Sendable, Codable, Compar
   case weights
   /// A YOLOv5 hyper-parameter file, where the configuration's `hyp` does not name a built-in set.
   case hyp
+  /// A YOLOv5 model file, where the backbone is one.
+  case network
   /// The parent job's model.
   case model
   /// The checkpoint this stage goes on from.

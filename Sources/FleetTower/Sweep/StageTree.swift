@@ -58,10 +58,15 @@ extension SweepSubmission {
   }
 
   private var canonicalValue: PlainValue {
-    func stage(_ epochs: Int, _ hyp: String?, _ patience: Int) -> [String: PlainValue] {
-      ["epochs": .int(epochs), "hyp": hyp.map { .string($0) } ?? .null, "patience": .int(patience)]
+    func stage(
+      _ epochs: Int, _ hyp: String?, _ patience: Int, _ choices: SweepSpec.TrainingChoices?
+    ) -> [String: PlainValue] {
+      let common: [String: PlainValue] = [
+        "epochs": .int(epochs), "hyp": hyp.map { .string($0) } ?? .null, "patience": .int(patience),
+      ]
+      return common.merging(choices?.values ?? [:]) { own, _ in own }
     }
-    var train = stage(spec.train.epochs, spec.train.hyp, spec.train.patience)
+    var train = stage(spec.train.epochs, spec.train.hyp, spec.train.patience, spec.train.choices)
     train["weights"] = .object(spec.train.weights.mapValues { .string($0) })
     var members: [String: PlainValue] = [
       "name": .string(spec.name), "dataset": .string(dataset.digest.description),
@@ -76,8 +81,12 @@ extension SweepSubmission {
         "prune_ratio": .array(spec.grid.pruneRatio.map { .double($0) }),
       ]),
       "train": .object(train),
-      "sparsify": .object(stage(spec.sparsify.epochs, spec.sparsify.hyp, spec.sparsify.patience)),
-      "finetune": .object(stage(spec.finetune.epochs, spec.finetune.hyp, spec.finetune.patience)),
+      "sparsify": .object(
+        stage(
+          spec.sparsify.epochs, spec.sparsify.hyp, spec.sparsify.patience, spec.sparsify.choices)),
+      "finetune": .object(
+        stage(
+          spec.finetune.epochs, spec.finetune.hyp, spec.finetune.patience, spec.finetune.choices)),
       "benchmark": .object([
         "iterations": .int(spec.benchmark.iterations), "threads": .int(spec.benchmark.threads),
       ]),
@@ -94,6 +103,7 @@ extension SweepSubmission {
     var inputs: [InputRole: ArtifactReference] = [:]
     if [.train, .sparsify, .finetune, .evaluate].contains(stage) { inputs[.dataset] = dataset }
     if stage == .train, let weights = spec.train.weights[backbone] { inputs[.weights] = files[weights] }
+    if stage == .train, SweepSpec.isModelFile(backbone) { inputs[.network] = files[backbone] }
     if let hyp = spec.hyp(of: stage) { inputs[.hyp] = files[hyp] }
     return inputs
   }
@@ -117,6 +127,18 @@ extension SweepSpec.PruneStage {
   }
 }
 
+extension SweepSpec.TrainingChoices {
+  /// What is chosen, by the sweep file's keys: where nothing is, keys are what they were before there was a choice.
+  fileprivate var values: [String: PlainValue] {
+    var values: [String: PlainValue] = [:]
+    values["freeze"] = freeze.map { .array($0.map { .int($0) }) }
+    values["image_weights"] = imageWeights.map { .bool($0) }
+    values["multi_scale"] = multiScale.map { .bool($0) }
+    values["rect"] = rect.map { .bool($0) }
+    return values
+  }
+}
+
 extension SweepSpec {
   fileprivate func hyp(of stage: Stage) -> String? {
     switch stage {
@@ -136,12 +158,13 @@ extension SweepSpec {
         "backbone": .string(trial.backbone), "optimizer": .string(trial.optimizer), "seed": .int(trial.seed),
         "image_size": .int(imageSize), "batch_size": .int(batchSize), "nominal_batch_size": .int(nominalBatchSize),
       ]
-      let (epochs, patience) =
+      let (epochs, patience, choices) =
         switch stage {
-        case .train: (train.epochs, train.patience)
-        case .sparsify: (sparsify.epochs, sparsify.patience)
-        default: (finetune.epochs, finetune.patience)
+        case .train: (train.epochs, train.patience, train.choices)
+        case .sparsify: (sparsify.epochs, sparsify.patience, sparsify.choices)
+        default: (finetune.epochs, finetune.patience, finetune.choices)
         }
+      if let choices { values.merge(choices.values) { own, _ in own } }
       values["epochs"] = .int(epochs)
       values["patience"] = .int(patience)
       if let hyp = hyp(of: stage), !SweepSpec.isFile(hyp) { values["hyp"] = .string(hyp) }

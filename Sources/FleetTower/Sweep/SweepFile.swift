@@ -3,13 +3,19 @@ import YAML
 /// The words and files that only the machine at hand knows; the executable supplies them.
 public struct SweepVocabulary: Sendable {
   public var backbones: [String]
+  /// Whether a name that is not among `backbones` means one of them all the same, such as `mobilenetv2-w0.5`.
+  public var isVariant: @Sendable (String) -> Bool
   /// Names of built-in hyper-parameter sets.
   public var hyps: [String]
   /// Whether a path written in the sweep file (relative to its folder) leads to a file.
   public var fileExists: @Sendable (String) -> Bool
 
-  public init(backbones: [String], hyps: [String], fileExists: @escaping @Sendable (String) -> Bool) {
+  public init(
+    backbones: [String], isVariant: @escaping @Sendable (String) -> Bool = { _ in false }, hyps: [String],
+    fileExists: @escaping @Sendable (String) -> Bool
+  ) {
     self.backbones = backbones
+    self.isVariant = isVariant
     self.hyps = hyps
     self.fileExists = fileExists
   }
@@ -122,14 +128,16 @@ private struct SweepFileReader {
 
   /// A path that must lead to a file.
   private mutating func path(_ node: YAMLNode) -> String {
-    let exists = vocabulary.fileExists
-    return read(node, default: "") { node throws(YAMLError) in
-      let path = try node.string
-      guard exists(path) else {
-        throw node.error("there is no file ‘\(path.shortened)’ (paths start at the sweep file's folder)")
-      }
-      return path
+    let vocabulary = vocabulary
+    return read(node, default: "") { node throws(YAMLError) in try Self.path(node, vocabulary) }
+  }
+
+  private static func path(_ node: YAMLNode, _ vocabulary: SweepVocabulary) throws(YAMLError) -> String {
+    let path = try node.string
+    guard vocabulary.fileExists(path) else {
+      throw node.error("there is no file ‘\(path.shortened)’ (paths start at the sweep file's folder)")
     }
+    return path
   }
 
   private static func int(_ node: YAMLNode, in range: ClosedRange<Int>) throws(YAMLError) -> Int {
@@ -157,9 +165,11 @@ extension SweepFileReader {
   private mutating func readGrid(_ node: YAMLNode?, into spec: inout SweepSpec) {
     let keys = ["backbone", "optimizer", "seed", "sparsity_rate", "prune_ratio"]
     guard let grid = mapping(node, keys: keys) else { return }
-    let backbones = vocabulary.backbones
+    let vocabulary = vocabulary
     spec.grid.backbone = axis(grid["backbone"], "backbone", default: spec.grid.backbone) { node throws(YAMLError) in
-      try Self.word(node, among: backbones, kind: "backbone")
+      let name = try node.string
+      if SweepSpec.isModelFile(name) { return try Self.path(node, vocabulary) }
+      return vocabulary.isVariant(name) ? name : try Self.word(node, among: vocabulary.backbones, kind: "backbone")
     }
     spec.grid.optimizer = axis(grid["optimizer"], "optimizer", default: spec.grid.optimizer) {
       node throws(YAMLError) in
@@ -218,16 +228,17 @@ extension SweepFileReader {
 extension SweepFileReader {
   private mutating func readStages(_ node: YAMLNode?, into spec: inout SweepSpec) {
     guard let stages = mapping(node, keys: Stage.allCases.map(\.rawValue)) else { return }
-    if let train = mapping(stages["train"], keys: ["epochs", "weights", "hyp", "patience"]) {
+    let keys = ["epochs", "hyp", "patience", "freeze", "image_weights", "multi_scale", "rect"]
+    if let train = mapping(stages["train"], keys: keys + ["weights"]) {
       let common = epochStage(train, default: spec.train.epochs)
       spec.train = SweepSpec.TrainStage(
         epochs: common.epochs, hyp: common.hyp, patience: common.patience,
-        weights: weights(train["weights"], backbones: spec.grid.backbone))
+        weights: weights(train["weights"], backbones: spec.grid.backbone), choices: common.choices)
     }
-    if let sparsify = mapping(stages["sparsify"], keys: ["epochs", "hyp", "patience"]) {
+    if let sparsify = mapping(stages["sparsify"], keys: keys) {
       spec.sparsify = epochStage(sparsify, default: spec.sparsify.epochs)
     }
-    if let finetune = mapping(stages["finetune"], keys: ["epochs", "hyp", "patience"]) {
+    if let finetune = mapping(stages["finetune"], keys: keys) {
       spec.finetune = epochStage(finetune, default: spec.finetune.epochs)
     }
     if let benchmark = mapping(stages["benchmark"], keys: ["iterations", "threads"]) {
@@ -271,7 +282,31 @@ extension SweepFileReader {
   private mutating func epochStage(_ stage: YAMLMapping, default epochs: Int) -> SweepSpec.EpochStage {
     SweepSpec.EpochStage(
       epochs: int(stage["epochs"], default: epochs, in: 1...1_000_000), hyp: hyp(stage["hyp"]),
-      patience: int(stage["patience"], default: 0, in: 0...1_000_000))
+      patience: int(stage["patience"], default: 0, in: 0...1_000_000), choices: choices(stage))
+  }
+
+  /// What is given and is not the default.
+  private mutating func choices(_ stage: YAMLMapping) -> SweepSpec.TrainingChoices? {
+    func isWanted(_ key: String) -> Bool? {
+      let value = read(stage[key], default: false) { node throws(YAMLError) in try node.bool }
+      return value ? true : nil
+    }
+    let choices = SweepSpec.TrainingChoices(
+      freeze: frozenLayers(stage["freeze"]), imageWeights: isWanted("image_weights"),
+      multiScale: isWanted("multi_scale"), rect: isWanted("rect"))
+    if choices.imageWeights == true, choices.rect == true, let node = stage["rect"] {
+      problems.append(node.error("image_weights draws images freely, rect has fixed batches: choose one of them"))
+    }
+    return choices.isEmpty ? nil : choices
+  }
+
+  /// As YOLOv5: a number is how many of the first layers, a list is which ones.
+  private mutating func frozenLayers(_ node: YAMLNode?) -> [Int]? {
+    let layers = read(node, default: []) { node throws(YAMLError) -> [Int] in
+      guard case .sequence(let list) = node.content else { return Array(0..<(try Self.int(node, in: 0...1000))) }
+      return Set(try list.map { node throws(YAMLError) in try Self.int(node, in: 0...999) }).sorted()
+    }
+    return layers.isEmpty ? nil : layers
   }
 
   private mutating func hyp(_ node: YAMLNode?) -> String? {

@@ -45,12 +45,33 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     public var hyp: String?
     /// Epochs without a better fitness after which training stops; 0 never does.
     public var patience: Int
+    /// nil: nothing is chosen.
+    public var choices: TrainingChoices?
 
-    public init(epochs: Int, hyp: String? = nil, patience: Int = 0) {
+    public init(epochs: Int, hyp: String? = nil, patience: Int = 0, choices: TrainingChoices? = nil) {
       self.epochs = epochs
       self.hyp = hyp
       self.patience = patience
+      self.choices = choices
     }
+  }
+
+  /// What may be chosen about epochs besides hyper-parameters, under YOLOv5's names; nil is its default.
+  public struct TrainingChoices: Hashable, Sendable, Codable {
+    /// Layers whose learned parameters stay.
+    public var freeze: [Int]?
+    public var imageWeights: Bool?
+    public var multiScale: Bool?
+    public var rect: Bool?
+
+    public init(freeze: [Int]? = nil, imageWeights: Bool? = nil, multiScale: Bool? = nil, rect: Bool? = nil) {
+      self.freeze = freeze
+      self.imageWeights = imageWeights
+      self.multiScale = multiScale
+      self.rect = rect
+    }
+
+    var isEmpty: Bool { self == TrainingChoices() }
   }
 
   public struct TrainStage: Hashable, Sendable, Codable {
@@ -59,12 +80,17 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     public var patience: Int
     /// Files with weights to start from, by backbone; a backbone without an entry starts from its initial weights.
     public var weights: [String: String]
+    public var choices: TrainingChoices?
 
-    public init(epochs: Int = 100, hyp: String? = nil, patience: Int = 0, weights: [String: String] = [:]) {
+    public init(
+      epochs: Int = 100, hyp: String? = nil, patience: Int = 0, weights: [String: String] = [:],
+      choices: TrainingChoices? = nil
+    ) {
       self.epochs = epochs
       self.hyp = hyp
       self.patience = patience
       self.weights = weights
+      self.choices = choices
     }
   }
 
@@ -134,11 +160,15 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     self.objectives = objectives
   }
 
-  /// The files a submission must bring along besides the data set: weights and hyper-parameters, sorted, each once.
+  /// The files a submission must bring along besides the data set: weights, hyper-parameters and model files, sorted,
+  /// each once.
   public var files: [String] {
     let hyps = [train.hyp, sparsify.hyp, finetune.hyp].compactMap { $0 }.filter(SweepSpec.isFile)
-    return Set(hyps + train.weights.values).sorted()
+    return Set(hyps + train.weights.values + grid.backbone.filter(SweepSpec.isModelFile)).sorted()
   }
+
+  /// A backbone that is a YAML file describes itself; any other is a name.
+  static func isModelFile(_ backbone: String) -> Bool { backbone.hasSuffix(".yaml") || backbone.hasSuffix(".yml") }
 
   /// A `hyp` that looks like a path is one; any other word is the name of a built-in set.
   static func isFile(_ hyp: String) -> Bool { hyp.contains("/") || hyp.hasSuffix(".yaml") || hyp.hasSuffix(".yml") }

@@ -4,6 +4,7 @@ import Evaluation
 import Foundation
 import Training
 import YAML
+import Zoo
 
 /// The folder of one run of epochs: the model, the checkpoint while it runs, and what people and their scripts know
 /// from YOLOv5: `results.csv`, `opt.yaml`, `hyp.yaml`, a picture of the labels and one of the epochs, a log for
@@ -46,7 +47,7 @@ extension TrainRequest {
     let folder = URL(filePath: outputDirectory)
     let (weights, cfg) =
       switch start {
-      case .zoo(let name, let weights): (weights ?? "", name)
+      case .new(let architecture, let weights): (weights ?? "", architecture.title)
       case .model(let path): (path, "")
       }
     func entry(_ key: String, _ value: YAMLValue) -> YAMLValue.Entry { YAMLValue.Entry(key, value) }
@@ -58,9 +59,12 @@ extension TrainRequest {
       entry("epochs", .int(c.epochs)),
       entry("batch_size", .int(c.batchSize)),
       entry("imgsz", .int(c.imageSize)),
+      entry("rect", .bool(c.isRectangular)),
       entry("resume", checkpoint.map { .string($0) } ?? false),
       entry("noautoanchor", .bool(!c.fitsAnchors)),
+      entry("image_weights", .bool(c.usesImageWeights)),
       entry("device", "cpu"),
+      entry("multi_scale", .bool(c.isMultiScale)),
       entry("optimizer", .string(c.optimizer.rawValue)),
       entry("workers", .int(loaderWorkers)),
       entry("project", .string(folder.deletingLastPathComponent().relativePath)),
@@ -68,7 +72,7 @@ extension TrainRequest {
       entry("cos_lr", .bool(c.curve == .cosine)),
       entry("label_smoothing", .double(c.hyperparameters.loss.labelSmoothing)),
       entry("patience", .int(c.patience ?? 0)),
-      entry("freeze", .sequence([.int(c.frozenLayers)])),
+      entry("freeze", .sequence(c.freezeOption.map { .int($0) })),
       entry("save_period", .int(checkpointInterval > 0 ? checkpointInterval : -1)),
       entry("seed", .int(Int(clamping: c.seed))),
       entry("save_dir", .string(outputDirectory)),
@@ -77,5 +81,13 @@ extension TrainRequest {
       entry("backend", machine.backend.map { .string($0.rawValue) } ?? nil),
       entry("threads", .int(machine.threads)),
     ])
+  }
+}
+
+extension TrainingConfiguration {
+  /// As `--freeze` takes it: one number is how many of the first layers, several are which ones.
+  fileprivate var freezeOption: [Int] {
+    if frozenLayers == Array(0..<frozenLayers.count) { return [frozenLayers.count] }
+    return frozenLayers.count == 1 ? frozenLayers + frozenLayers : frozenLayers
   }
 }

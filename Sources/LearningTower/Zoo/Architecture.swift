@@ -13,11 +13,40 @@ public struct Architecture: Sendable, Hashable, Codable {
   /// Multiples of the channels and of the repeats that the source asks for.
   public var width: Double
   public var depth: Double
+  /// What to call the network; nil: as the family or the file is called.
+  public var name: String?
 
-  public init(_ source: Source, width: Double = 1, depth: Double = 1) {
+  public init(_ source: Source, width: Double = 1, depth: Double = 1, name: String? = nil) {
     self.source = source
+    self.name = name
     self.width = width
     self.depth = depth
+  }
+
+  /// A family's name as networks carry it, with its multiples: `mobilenetv2`, `mobilenetv2-w0.5`, `yolov5s-w0.75-d2`.
+  /// - Throws: `NetworkError` naming the nearest known family.
+  public init(named text: String) throws(NetworkError) {
+    var name = text[...]
+    func multiple(_ letter: Character) -> Double? {
+      guard let dash = name.lastIndex(of: "-"), name[dash...].dropFirst().first == letter,
+        let value = Double(name[dash...].dropFirst(2))
+      else { return nil }
+      name = name[..<dash]
+      return value
+    }
+    // Taken from the end, where depth stands behind width.
+    let depth = multiple("d") ?? 1
+    let width = multiple("w") ?? 1
+    self.init(.family(String(name)), width: width, depth: depth)
+    _ = try Zoo.family(named: String(name)).scaled(width: width, depth: depth)
+  }
+
+  /// What was asked for in words: a name as networks carry it, or the file.
+  public var title: String {
+    switch source {
+    case .family(let name): name + LayerTable.suffix(width: width, depth: depth)
+    case .modelFile(let path): path
+    }
   }
 
   /// - Parameter classCount: nil takes what the model file says; COCO's 80 without one.
@@ -28,6 +57,8 @@ public struct Architecture: Sendable, Hashable, Codable {
       case .family(let name): try Zoo.family(named: name)
       case .modelFile(let path): try LayerTable(yaml: path)
       }
-    return try table.scaled(width: width, depth: depth).network(classCount: classCount ?? table.classCount ?? 80)
+    var named = table
+    if let name { named.name = name }
+    return try named.scaled(width: width, depth: depth).network(classCount: classCount ?? table.classCount ?? 80)
   }
 }

@@ -94,17 +94,23 @@ extension LayerTable {
       throw NetworkError("\(name): a \(word) of \(multiple) is not in 0.01 … 16")
     }
     var table = self
+    table.name += Self.suffix(width: width, depth: depth)
     if width != 1 {
-      table.name += "-w\(shortest(width))"
       table.widthMultiple *= width
       for index in rows.indices { table.rows[index].block = rows[index].block.withHidden(scaledBy: width) }
     }
     if depth != 1 {
-      table.name += "-d\(shortest(depth))"
       table.depthMultiple *= depth
       table.scaleRuns(by: depth)
     }
     return table
+  }
+
+  /// What the multiples add to a name.
+  static func suffix(width: Double, depth: Double) -> String {
+    // `2` rather than `2.0`.
+    func shortest(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+    return (width == 1 ? "" : "-w\(shortest(width))") + (depth == 1 ? "" : "-d\(shortest(depth))")
   }
 
   private mutating func scaleRuns(by depth: Double) {
@@ -142,6 +148,3 @@ extension Block {
       squeezeExcite: squeezeExcite, activation: activation)
   }
 }
-
-/// `2` rather than `2.0`.
-private func shortest(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }

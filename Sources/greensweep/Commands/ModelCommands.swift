@@ -28,25 +28,18 @@ extension Command {
 
   private static func modelInfo(_ arguments: Arguments) throws -> ModelInfo {
     let imageSize = try arguments.imageSize()
-    guard let model = arguments.positionals.first else {
-      guard arguments.has("--cfg") else { throw UsageError("model info: give MODEL or --cfg MODEL.yaml") }
-      return try info(try arguments.architecture(family: ""))
+    let model = arguments.positionals.first
+    guard (model == nil) == arguments.has("--cfg") else {
+      throw UsageError("model info: give either MODEL or --cfg MODEL.yaml")
     }
-    if arguments.has("--cfg") { throw UsageError("model info: give MODEL or --cfg, not both") }
-    if model.hasSuffix(".yaml") || model.hasSuffix(".yml") {
-      var architecture = try arguments.architecture(family: "")
-      architecture.source = .modelFile(model)
-      return try info(architecture)
+    guard let model, model.isWeightsFile else {
+      return try Pipeline.modelInfo(
+        arguments.architecture(model ?? ""), classCount: arguments.has("--nc") ? arguments.classCount() : nil,
+        imageSize: imageSize)
     }
-    if Zoo.names.contains(model) { return try info(try arguments.architecture(family: model)) }
-    if arguments.has("--width") || arguments.has("--depth") {
-      throw UsageError("model info: --width and --depth go with a named network or a model YAML, not with \(model)")
+    if let option = ["--width", "--depth"].first(where: arguments.has) {
+      throw UsageError("model info: \(option) goes with a network's name or a model YAML, not with \(model)")
     }
     return try Pipeline.modelInfo(model, classCount: arguments.classCount(), imageSize: imageSize)
-
-    func info(_ architecture: Architecture) throws -> ModelInfo {
-      try Pipeline.modelInfo(
-        architecture, classCount: arguments.has("--nc") ? arguments.classCount() : nil, imageSize: imageSize)
-    }
   }
 }

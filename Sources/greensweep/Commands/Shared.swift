@@ -22,12 +22,14 @@ extension Arguments {
       backend: try choice("--backend", among: names).flatMap(Runtime.Backend.init(rawValue:)))
   }
 
-  /// `--cfg` or a family's name, with `--width` and `--depth`.
-  func architecture(family: String) throws -> Architecture {
+  /// `--cfg`, or else the model: a family's name or a model file; with `--width` and `--depth`.
+  func architecture(_ model: String) throws -> Architecture {
     let multiples = 0.01...16.0
-    return Architecture(
-      string("--cfg").map { .modelFile($0) } ?? .family(family), width: try double("--width", in: multiples) ?? 1,
-      depth: try double("--depth", in: multiples) ?? 1)
+    let file = string("--cfg") ?? (model.isModelYAML ? model : nil)
+    var architecture = if let file { Architecture(.modelFile(file)) } else { try Architecture(named: model) }
+    architecture.width *= try double("--width", in: multiples) ?? 1
+    architecture.depth *= try double("--depth", in: multiples) ?? 1
+    return architecture
   }
 
   func imageSize(default size: Int = 640) throws -> Int { try int("--image-size", in: 32...8192) ?? size }
@@ -35,4 +37,11 @@ extension Arguments {
   func classCount(default count: Int = 80) throws -> Int { try int("--nc", in: 1...10_000) ?? count }
 
   func batchSize(default size: Int) throws -> Int { try int("--batch", in: 1...4096) ?? size }
+}
+
+extension String {
+  var isModelYAML: Bool { hasSuffix(".yaml") || hasSuffix(".yml") }
+
+  /// A model that is a file with weights, not a name or a YAML.
+  var isWeightsFile: Bool { !isModelYAML && (contains("/") || hasSuffix(".safetensors") || hasSuffix(".pt")) }
 }

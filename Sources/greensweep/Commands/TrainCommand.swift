@@ -60,7 +60,7 @@ extension Command {
     try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
 
     let model = arguments.string("--model") ?? "yolov5s"
-    let isFile = model.contains("/") || model.hasSuffix(".safetensors")
+    let isFile = model.isWeightsFile
     if arguments.has("--cfg"), arguments.has("--model") { throw UsageError("train: give --model or --cfg, not both") }
     if isFile, let option = ["--weights", "--width", "--depth"].first(where: arguments.has) {
       throw UsageError("\(option) goes with a new network, not with the model file \(model)")
@@ -79,7 +79,7 @@ extension Command {
       seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0))
     return TrainRequest(
       start: isFile
-        ? .model(model) : .new(try arguments.architecture(family: model), weights: arguments.string("--weights")),
+        ? .model(model) : .new(try arguments.architecture(model), weights: arguments.string("--weights")),
       checkpoint: arguments.has("--resume") ? checkpoint : nil, dataset: arguments.positionals[0],
       configuration: configuration, outputDirectory: output, machine: try arguments.machine())
   }

@@ -38,6 +38,18 @@ import Zoo
     #expect(try large == Zoo.network(named: "yolov5s", classCount: 14))
   }
 
+  @Test func namesCarryTheMultiples() throws {
+    for architecture in [
+      Architecture(.family("mobilenetv3-small"), width: 0.5), Architecture(.family("yolov5n"), width: 1.25, depth: 2),
+      Architecture(.family("ghostnet"), depth: 0.33), Architecture(.family("shufflenetv1")),
+    ] {
+      #expect(try Architecture(named: architecture.network().name) == architecture)
+    }
+    for name in ["yolov5", "yolov5s-w", "yolov5s-wide", "yolov5s-w0", "yolov5s-d2-w2", "-w2", ""] {
+      #expect(throws: NetworkError.self, "\(name)") { try Architecture(named: name) }
+    }
+  }
+
   /// The paper's smaller models: 32 → 16 channels, 96 → 48, 320 → 160.
   @Test func mobileNetV2OfHalfTheWidth() throws {
     let network = try Architecture(.family("mobilenetv2"), width: 0.5).network(classCount: 14)

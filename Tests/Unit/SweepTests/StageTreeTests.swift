@@ -46,6 +46,32 @@ struct StageTreeTests {
     #expect(tree.nodes[0].remainingCost == 2506)
   }
 
+  @Test func aModelFileTravelsAndCountsByItsContent() {
+    func tree(_ digit: String) -> StageTree {
+      let file = ArtifactReference(digest: ArtifactDigest(String(repeating: digit, count: 64))!, byteCount: 1)
+      var spec = SweepSpec(name: "t", dataset: "data.yaml")
+      spec.grid.backbone = ["own.yaml"]
+      return StageTree(SweepSubmission(spec: spec, dataset: dataset, files: ["own.yaml": file]))
+    }
+    #expect(tree("c").nodes[0].key == tree("c").nodes[0].key)
+    #expect(tree("c").nodes[0].key != tree("d").nodes[0].key)
+    for (index, node) in tree("c").nodes.enumerated() {
+      #expect((tree("c").inputs(of: index)[.network] != nil) == (node.stage == .train))
+    }
+    let spec = tree("c").submission.spec
+    #expect(SweepSubmission(spec: spec, dataset: dataset).problem == "the file own.yaml was not submitted")
+  }
+
+  @Test func trainingChoicesCountWhereTheyAreMade() {
+    let plain = tree()
+    let chosen = tree { $0.finetune.choices = .init(freeze: [0, 1], multiScale: true) }
+    for (a, b) in zip(plain.nodes, chosen.nodes) { #expect((a.key == b.key) == (a.stage < .finetune)) }
+    let finetune = chosen.nodes.firstIndex { $0.stage == .finetune }!
+    #expect(chosen.configuration(of: finetune)["freeze"] == .array([.int(0), .int(1)]))
+    #expect(chosen.configuration(of: finetune)["multi_scale"] == .bool(true))
+    #expect(chosen.sweep != plain.sweep)
+  }
+
   @Test func aKeyNamesEverythingThatMatters() {
     let base = tree().nodes[0].key
     #expect(tree().nodes[0].key == base)

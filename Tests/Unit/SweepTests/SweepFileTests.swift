@@ -3,8 +3,9 @@ import Sweep
 import Testing
 
 private let vocabulary = SweepVocabulary(
-  backbones: ["yolov5n", "yolov5s", "mobilenetv2", "shufflenetv2"], hyps: ["scratch-low", "finetune_prune"],
-  fileExists: { ["data.yaml", "yolov5s.pt", "hyp/mine.yaml"].contains($0) })
+  backbones: ["yolov5n", "yolov5s", "mobilenetv2", "shufflenetv2"], isVariant: { $0 == "mobilenetv2-w0.5" },
+  hyps: ["scratch-low", "finetune_prune"],
+  fileExists: { ["data.yaml", "yolov5s.pt", "hyp/mine.yaml", "models/own.yaml"].contains($0) })
 
 private func read(_ text: String) throws -> SweepSpec {
   try SweepSpec(parsing: text, file: "campus.yaml", vocabulary: vocabulary)
@@ -68,6 +69,35 @@ struct SweepFileTests {
     #expect(spec.grid.backbone == ["yolov5n"])
     #expect(spec.grid.pruneRatio == [0.5])
     #expect(spec.objectives == [Objective(.maximize, .map50)])
+  }
+
+  @Test func modelFilesAndVariantsAsBackbones() throws {
+    let spec = try read(
+      "dataset: data.yaml\ngrid: {backbone: [yolov5n, models/own.yaml, mobilenetv2-w0.5]}\n")
+    #expect(spec.grid.backbone == ["yolov5n", "models/own.yaml", "mobilenetv2-w0.5"])
+    #expect(spec.files == ["models/own.yaml"])
+    expectProblems(
+      "dataset: data.yaml\ngrid: {backbone: [models/other.yaml]}\n",
+      "campus.yaml:2: there is no file ‘models/other.yaml’ (paths start at the sweep file's folder)")
+  }
+
+  @Test func trainingChoices() throws {
+    let spec = try read(
+      """
+      dataset: data.yaml
+      stages:
+        train: {freeze: 3, multi_scale: true, rect: false}
+        sparsify: {epochs: 5, image_weights: true}
+        finetune: {freeze: [0, 5, 2], rect: yes}
+      """)
+    #expect(spec.train.choices == .init(freeze: [0, 1, 2], multiScale: true))
+    #expect(spec.sparsify.choices == .init(imageWeights: true))
+    #expect(spec.finetune.choices == .init(freeze: [0, 2, 5], rect: true))
+    #expect(try read("dataset: data.yaml\nstages: {train: {freeze: 0, rect: no}}\n").train.choices == nil)
+    expectProblems(
+      "dataset: data.yaml\nstages:\n  train:\n    image_weights: true\n    rect: true\n    freeze: -1\n",
+      "campus.yaml:5: image_weights draws images freely, rect has fixed batches: choose one of them",
+      "campus.yaml:6: -1 is outside 0…1000")
   }
 
   @Test func filesOfTheirOwnForBackbonesAndHyperParameters() throws {

@@ -5,6 +5,7 @@ import Pipeline
 import Testing
 import Training
 import YAML
+import Zoo
 
 /// What a run leaves for YOLOv5's scripts and TensorBoard.
 @Suite struct RunFolderTests {
@@ -19,7 +20,7 @@ import YAML
       try FileManager.default.createDirectory(at: output, withIntermediateDirectories: true)
       let configuration = TrainingConfiguration(epochs: 4, batchSize: 2, imageSize: 64, fitsAnchors: false)
       return TrainRequest(
-        start: .zoo(name: "yolov5n", weights: nil), dataset: data, configuration: configuration,
+        start: .new(Architecture(.family("yolov5n")), weights: nil), dataset: data, configuration: configuration,
         outputDirectory: output.path, machine: Machine(threads: 1), checkpointInterval: 2)
     }
     var time = 1000.0
