@@ -45,10 +45,10 @@ extension TrainRequest {
   var yolov5Options: YAMLValue {
     let c = configuration
     let folder = URL(filePath: outputDirectory)
-    let (weights, cfg) =
+    let (weights, cfg, multiples): (String, String, Architecture?) =
       switch start {
-      case .new(let architecture, let weights): (weights ?? "", architecture.title)
-      case .model(let path): (path, "")
+      case .new(let architecture, let weights): (weights ?? "", architecture.title, architecture)
+      case .model(let path): (path, "", nil)
       }
     func entry(_ key: String, _ value: YAMLValue) -> YAMLValue.Entry { YAMLValue.Entry(key, value) }
     return .mapping([
@@ -76,6 +76,8 @@ extension TrainRequest {
       entry("save_period", .int(checkpointInterval > 0 ? checkpointInterval : -1)),
       entry("seed", .int(Int(clamping: c.seed))),
       entry("save_dir", .string(outputDirectory)),
+      entry("width", multiples.map { .double($0.width) } ?? nil),
+      entry("depth", multiples.map { .double($0.depth) } ?? nil),
       entry("nominal_batch_size", .int(c.nominalBatchSize)),
       entry("sr", c.sparsityRate.map { .double($0) } ?? nil),
       entry("backend", machine.backend.map { .string($0.rawValue) } ?? nil),

@@ -45,21 +45,29 @@ extension ChannelUnits {
   }
 
   private func studyScores(_ gammas: [Int: [Float]]) throws(PruningError) -> [Float?] {
-    let excluded = Set(network.sparsityExcludedBatchNorms)
-    var scores: [Float?] = []
-    for unit in units {
-      let free = unit.members.filter { !excluded.contains(network.nodes[$0.batchNorm].name) }
-      let isTied = unit.members.count > 1 || unit.fixedReason.map { $0 != .wholeLayer } ?? false
-      if let first = free.first, isTied {
-        throw PruningError(
-          """
-          the study's policy cuts channels one by one, but those of \(network.nodes[first.batchNorm].name) in \
-          \(network.name) are tied to others; use the grouped policy
-          """)
-      }
-      scores.append(free.first.map { gammas[$0.batchNorm]![$0.channel] })
+    if let tied = firstTiedBatchNorm {
+      throw PruningError(
+        """
+        the study's policy cuts channels one by one, but those of \(network.nodes[tied].name) in \
+        \(network.name) are tied to others; use the grouped policy
+        """)
     }
-    return scores
+    let excluded = Set(network.sparsityExcludedBatchNorms)
+    return units.map { unit in
+      let free = unit.members.first { !excluded.contains(network.nodes[$0.batchNorm].name) }
+      return free.map { gammas[$0.batchNorm]![$0.channel] }
+    }
+  }
+
+  /// The first batch norm that the study's policy would cut although its channels cannot go one by one.
+  var firstTiedBatchNorm: Int? {
+    let excluded = Set(network.sparsityExcludedBatchNorms)
+    for unit in units where unit.members.count > 1 || unit.fixedReason.map({ $0 != .wholeLayer }) ?? false {
+      if let free = unit.members.first(where: { !excluded.contains(network.nodes[$0.batchNorm].name) }) {
+        return free.batchNorm
+      }
+    }
+    return nil
   }
 
   /// Per unit the mean over the filters that make its channels, each in units of its convolution's mean.

@@ -52,6 +52,8 @@ public enum Importance: String, Sendable, Hashable, Codable, CaseIterable {
 extension PruningPolicy {
   /// The study's policy where it applies, otherwise the grouped one.
   public static func standard(for network: Network, importance: Importance = .gamma) -> PruningPolicy {
-    network.sparsityExcludedBatchNorms.isEmpty || importance != .gamma ? .grouped : .study
+    guard importance == .gamma, !network.sparsityExcludedBatchNorms.isEmpty, let units = try? ChannelUnits(network)
+    else { return .grouped }
+    return units.firstTiedBatchNorm == nil ? .study : .grouped
   }
 }

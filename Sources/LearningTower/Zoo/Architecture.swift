@@ -41,10 +41,10 @@ public struct Architecture: Sendable, Hashable, Codable {
     _ = try Zoo.family(named: String(name)).scaled(width: width, depth: depth)
   }
 
-  /// What was asked for in words: a name as networks carry it, or the file.
+  /// The family's name or the file's path.
   public var title: String {
     switch source {
-    case .family(let name): name + LayerTable.suffix(width: width, depth: depth)
+    case .family(let name): name
     case .modelFile(let path): path
     }
   }

@@ -3,6 +3,7 @@ import Network
 import Pruning
 import TestSupport
 import Testing
+import Zoo
 
 /// One tiny network per way in which channels are tied: which go together, and that the pruned network computes what
 /// the original computes with the cut channels at zero.
@@ -94,6 +95,28 @@ import Testing
     #expect(plan.groups[0].fixedReason != nil && plan.groups[0].cut.isEmpty)
     #expect(plan.candidateCount == 6)
     try check(network, groups: [["a.bn"], ["b.bn"]])
+  }
+
+  /// Where the study's policy would refuse, nobody has to know and ask for the other one.
+  @Test func thePolicyThatApplies() throws {
+    func standard(_ architecture: Architecture) throws -> PruningPolicy {
+      let network = try architecture.network(classCount: 2)
+      let policy = PruningPolicy.standard(for: network)
+      let parameters = network.goldenParameters
+      let plan = try ChannelRanking(network, parameters, PruningMethod(policy)).plan(ratio: 0.2)
+      let pruned = try plan.apply(to: network, parameters)
+      let images = DeterministicValues.images(shape: [1, 3, 64, 64])
+      var small = try ReferenceExecutor(pruned.network, pruned.parameters)
+      var masked = try ReferenceExecutor(network, plan.masked(parameters))
+      for (a, b) in zip(try small.heads(images), try masked.heads(images)) {
+        expectClose(a.values, b.values, absolute: 1e-12)
+      }
+      return policy
+    }
+    #expect(try standard(Architecture(.family("yolov5n"))) == .study)
+    #expect(try standard(Architecture(.family("mobilenetv2"))) == .grouped)
+    // Shortcuts in a C3 as YOLOv5's, and ghost and shuffle units beside them.
+    #expect(try standard(Architecture(.modelFile(Fixtures.path("models/mixed.yaml")))) == .grouped)
   }
 
   // MARK: - Plans
