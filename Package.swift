@@ -128,7 +128,6 @@ let testTargets: [Target] = [
   .executableTarget(
     name: "fleet-benchmark", dependencies: ["Client", "Transport", "Wire", "Fleet", "Sweep", "greensweep"],
     path: "Tests/FleetBenchmark", swiftSettings: common),
-  .executableTarget(name: "delay-relay", path: "Tests/DelayRelay", swiftSettings: common),
 ]
 
 let package = Package(
