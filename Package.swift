@@ -55,16 +55,17 @@ let groundFloor: [Target] = [
   module("GroundFloor", "YAML", ["CYAML"]),
   module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL"]),
   module("GroundFloor", "Plotting"),
+  module("GroundFloor", "Randomness"),
 ]
 
 let learningTower: [Target] = [
-  module("LearningTower", "Network", settings: numeric),
+  module("LearningTower", "Network", ["Randomness"], settings: numeric),
   module("LearningTower", "Zoo", ["YAML", "Network"]),
   module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
-  module("LearningTower", "Dataset", ["YAML", "CTurboJPEG", "CPNG"], settings: numeric),
+  module("LearningTower", "Dataset", ["YAML", "Randomness", "CTurboJPEG", "CPNG"], settings: numeric),
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
   module("LearningTower", "Interchange", ["Network"], settings: numeric),
-  module("LearningTower", "Pruning", ["Network"], settings: numeric),
+  module("LearningTower", "Pruning", ["Randomness", "Network"], settings: numeric),
   module("LearningTower", "Evaluation", ["Plotting", "Network", "Compute", "Dataset", "Detection"], settings: numeric),
   module(
     "LearningTower", "Training",
@@ -79,12 +80,12 @@ let learningTower: [Target] = [
 
 let fleetTower: [Target] = [
   module("FleetTower", "Sweep", ["YAML", "Plotting"]),
-  module("FleetTower", "Fleet", ["Sweep"]),
+  module("FleetTower", "Fleet", ["Randomness", "Sweep"]),
   module("FleetTower", "Wire", ["Sweep", "Fleet"]),
   module("FleetTower", "Transport", ["Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Transfer", ["Artifacts", "Sweep", "Wire", "Transport"]),
   module("FleetTower", "Store", ["Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
-  module("FleetTower", "Simulation", ["Sweep", "Fleet"]),
+  module("FleetTower", "Simulation", ["Randomness", "Sweep", "Fleet"]),
   module("FleetTower", "Coordinator", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
   module("FleetTower", "Worker", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
   module("FleetTower", "Client", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
@@ -95,10 +96,10 @@ let testTargets: [Target] = [
     name: "TestSupport", dependencies: ["Network", "Interchange"], path: "Tests/TestSupport", swiftSettings: numeric),
   tests("Unit", "YAMLTests", ["YAML"]),
   tests("Unit", "ArtifactsTests", ["Artifacts"]),
-  tests("Unit", "NetworkTests", ["Network", "Zoo", "TestSupport"]),
+  tests("Unit", "NetworkTests", ["Randomness", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "ComputeTests", ["Compute", "CKernels", "Network", "Zoo", "TestSupport"]),
-  tests("Unit", "InterchangeTests", ["Interchange", "Network", "Zoo", "TestSupport"]),
-  tests("Unit", "DatasetTests", ["Dataset", "TestSupport"]),
+  tests("Unit", "InterchangeTests", ["Randomness", "Interchange", "Network", "Zoo", "TestSupport"]),
+  tests("Unit", "DatasetTests", ["Randomness", "Dataset", "TestSupport"]),
   tests("Unit", "DetectionTests", ["Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
   tests(
     "Unit", "TrainingTests",
@@ -111,7 +112,10 @@ let testTargets: [Target] = [
   tests("Unit", "FleetTests", ["Fleet", "Sweep", "Simulation"]),
   tests(
     "Unit", "ShellTests",
-    ["Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client", "Sweep", "Fleet", "Artifacts"]),
+    [
+      "Randomness", "Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client", "Sweep", "Fleet",
+      "Artifacts",
+    ]),
   tests(
     "Golden", "GoldenTests",
     [
@@ -121,7 +125,7 @@ let testTargets: [Target] = [
     ]),
   tests(
     "Fuzz", "FuzzTests",
-    ["YAML", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "TestSupport"]),
+    ["Randomness", "YAML", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "TestSupport"]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
   tests("Tidy", "TidyTests", []),
   .executableTarget(name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: common),

@@ -1,3 +1,4 @@
+import Randomness
 import Sweep
 
 /// Finding the coordinator, keeping it, and finding it again.
@@ -35,11 +36,7 @@ extension WorkerBrain {
   /// Doubling, with up to half of it taken off, so that a thousand workers do not come back at the same moment.
   private mutating func reconnectPause() -> Int64 {
     let pause = doubling(policy.reconnectMilliseconds, max(tries - 1, 0), policy.reconnectLimitMilliseconds)
-    jitter &+= 0x9E37_79B9_7F4A_7C15
-    var bits = jitter
-    bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-    return pause - Int64((bits ^ (bits >> 31)) % UInt64(pause / 2 + 1))
+    return pause - Int64(jitter.next() % UInt64(pause / 2 + 1))
   }
 
   mutating func receive(_ message: CoordinatorMessage) {

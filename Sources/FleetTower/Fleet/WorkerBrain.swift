@@ -1,3 +1,4 @@
+import Randomness
 import Sweep
 
 /// The worker without its sockets, clock, files and child processes.
@@ -42,7 +43,7 @@ public struct WorkerBrain: Sendable {
   var link = Link.down
   /// Tries at the link since the last welcome.
   var tries = 0
-  var jitter: UInt64
+  var jitter: SplitMix64
   /// Told by the coordinator to finish and leave.
   var isDraining = false
   /// Told by its own box to hand everything back and leave.
@@ -57,7 +58,7 @@ public struct WorkerBrain: Sendable {
   public init(identity: Identity, policy: WorkerPolicy = WorkerPolicy()) {
     self.identity = identity
     self.policy = policy
-    jitter = identity.seed
+    jitter = SplitMix64(seed: identity.seed)
   }
 
   /// When `deadlinePassed` is due; nil while nothing waits for a time.

@@ -1,3 +1,4 @@
+import Randomness
 import Sweep
 
 /// What stages compute in a simulated cluster: numbers that depend on all that real stages depend on, so that a wrong
@@ -13,13 +14,15 @@ enum SimulatedArithmetic {
 
   /// A stage's state before its first epoch.
   static func start(of job: JobKey, from model: UInt64?) -> UInt64 {
-    mixed(UInt64(truncatingIfNeeded: job.bits) ^ mixed(model ?? 0x5EED))
+    SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ SplitMix64.mixed(model ?? 0x5EED))
   }
 
-  static func epoch(_ epoch: Int, from value: UInt64) -> UInt64 { mixed(value &+ UInt64(epoch) &* 0x1_0000_0001) }
+  static func epoch(_ epoch: Int, from value: UInt64) -> UInt64 {
+    SplitMix64.mixed(value &+ UInt64(epoch) &* 0x1_0000_0001)
+  }
 
   static func metrics(of stage: Stage, model: UInt64) -> [String: Double] {
-    func fraction(_ salt: UInt64) -> Double { Double(mixed(model ^ salt) >> 40) / Double(1 << 24) }
+    func fraction(_ salt: UInt64) -> Double { Double(SplitMix64.mixed(model ^ salt) >> 40) / Double(1 << 24) }
     switch stage {
     case .evaluate: return ["map50": fraction(1), "size_mb": 1 + 20 * fraction(2)]
     case .benchmark: return ["latency_ms": 5 + 50 * fraction(3)]
@@ -71,7 +74,7 @@ struct ContentTable: Sendable {
     case .checkpoint(let epoch, let value): words = (3 + UInt64(epoch) << 8, value)
     case .log(let attempt): words = (4, attempt)
     }
-    let digits = (0..<4).map { digitsOf(mixed(words.0 &+ mixed(words.1 &+ UInt64($0)))) }.joined()
+    let digits = (0..<4).map { digitsOf(SplitMix64.mixed(words.0 &+ SplitMix64.mixed(words.1 &+ UInt64($0)))) }.joined()
     let digest = ArtifactDigest(digits)!
     contents[digest] = content
     return ArtifactReference(digest: digest, byteCount: 1)

@@ -1,4 +1,5 @@
 import Fleet
+import Randomness
 import Sweep
 
 /// A worker's box: a brain, a cache, and stages that run.
@@ -43,7 +44,7 @@ extension SimulatedCluster {
     workers[index].brain = WorkerBrain(
       identity: WorkerBrain.Identity(
         worker: workers[index].id, name: workers[index].id.name, box: workers[index].box, slots: workers[index].slots,
-        seed: mixed(seed &+ UInt64(index) << 32 &+ workers[index].incarnation)), policy: policy)
+        seed: SplitMix64.mixed(seed &+ UInt64(index) << 32 &+ workers[index].incarnation)), policy: policy)
     tell("\(workers[index].id) starts")
     deliver(index, workers[index].incarnation, .started)
   }

@@ -1,4 +1,5 @@
 import Fleet
+import Randomness
 import Sweep
 
 /// A cluster of the real brains on one thread, with everything else made up from a seed: the clock, the network, disks,
@@ -27,7 +28,7 @@ public struct SimulatedCluster {
 
   let seed: UInt64
   let fault: PlantedFault?
-  var random: SeededRandom
+  var random: SplitMix64
   var now: Int64 = 0
   var agenda = PriorityQueue<Scheduled>()
   /// What is scheduled, by its ticket; apart from the agenda, which moves its elements about.
@@ -87,7 +88,7 @@ public struct SimulatedCluster {
   init(seed: UInt64, fault: PlantedFault?) {
     self.seed = seed
     self.fault = fault
-    var random = SeededRandom(seed: mixed(seed &+ 0xC0FFEE))
+    var random = SplitMix64(seed: SplitMix64.mixed(seed &+ 0xC0FFEE))
     var contents = ContentTable()
     let dataset = contents.reference(to: .dataset)
     submissions = (0...random.below(2)).map { index in
@@ -118,7 +119,7 @@ public struct SimulatedCluster {
   }
 
   private static func submission(
-    _ index: Int, _ dataset: ArtifactReference, _ random: inout SeededRandom
+    _ index: Int, _ dataset: ArtifactReference, _ random: inout SplitMix64
   ) -> SweepSubmission {
     var spec = SweepSpec(name: "sweep\(index)", dataset: "data.yaml")
     spec.grid.backbone = Array(["yolov5n", "mobilenetv2", "ghostnet"].prefix(1 + random.below(3)))
@@ -235,10 +236,10 @@ extension SimulatedCluster {
   }
 
   /// A job that fails wherever it runs.
-  func isDoomed(_ job: JobKey) -> Bool { mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 40 == 0 }
+  func isDoomed(_ job: JobKey) -> Bool { SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 40 == 0 }
 
   /// Half of the doomed jobs say so themselves: that no other attempt need be made.
-  func refuses(_ job: JobKey) -> Bool { mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 80 == 0 }
+  func refuses(_ job: JobKey) -> Bool { SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 80 == 0 }
 
   private func compareWithReference() throws {
     var fresh = CoordinatorBrain(policy: coordinator.policy)

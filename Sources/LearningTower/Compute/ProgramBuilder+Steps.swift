@@ -77,7 +77,7 @@ extension ProgramBuilder {
   }
 
   /// - Parameter winner: one byte per output value for backward; nil without one.
-  func maxPool(_ source: MapView, into destination: MapView, winner: MapView?, _ pool: MaxPool, stage: Int) {
+  func maxPool(_ source: MapView, into destination: MapView, winner: MapView?, _ pool: Pool, stage: Int) {
     step(stage, reads: [source], writes: [destination] + (winner.map { [$0] } ?? [])) { program, chunk in
       for image in chunk.images {
         unsafe ck_max_pool(
@@ -88,7 +88,7 @@ extension ProgramBuilder {
     }
   }
 
-  func averagePool(_ source: MapView, into destination: MapView, _ pool: AveragePool, stage: Int) {
+  func averagePool(_ source: MapView, into destination: MapView, _ pool: Pool, stage: Int) {
     step(stage, reads: [source], writes: [destination]) { program, chunk in
       unsafe ck_average_windows(
         program.pointer(destination, chunk), destination.stride, program.pointer(source, chunk), source.stride,

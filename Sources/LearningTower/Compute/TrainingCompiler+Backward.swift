@@ -260,7 +260,7 @@ final class BackwardCompiler {
     }
   }
 
-  private func maxPool(_ index: Int, _ pool: MaxPool, _ gradient: MapView) {
+  private func maxPool(_ index: Int, _ pool: Pool, _ gradient: MapView) {
     let winner = forward.winners[index]!  // Made by the forward pass.
     contribute(to: network.nodes[index].inputs[0], stage: builder.ready(gradient), accumulates: true) {
       stage, target, adds in

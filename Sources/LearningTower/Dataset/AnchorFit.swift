@@ -1,3 +1,5 @@
+import Randomness
+
 /// How well anchors suit a data set, and better ones where they do not (YOLOv5 `autoanchor`).
 public enum AnchorFit {
   /// Anchors are recomputed when the best possible recall does not exceed this.

@@ -1,3 +1,5 @@
+import Randomness
+
 /// Gains of hue, saturation and value as YOLOv5's `augment_hsv` applies them: through 8-bit HSV (hue in 0 ..< 180) and
 /// one lookup table per channel, with OpenCV's conversions.
 struct ColourJitter: Sendable, Hashable {

@@ -1,4 +1,5 @@
 import Foundation
+import Randomness
 
 /// The draws of YOLOv5's `random_perspective`.
 struct PerspectiveDraw: Sendable, Hashable {

@@ -1,4 +1,5 @@
 import Foundation
+import Randomness
 import YAML
 
 /// A generated data set that needs learning: shapes of several classes, sizes, colours and patterns, turned, in front

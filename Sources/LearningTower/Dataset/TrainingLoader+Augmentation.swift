@@ -1,3 +1,5 @@
+import Randomness
+
 /// Buffers that one thread uses for image after image.
 struct AugmentationWorkspace {
   var canvas: [UInt8] = []

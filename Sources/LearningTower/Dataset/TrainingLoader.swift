@@ -1,3 +1,5 @@
+import Randomness
+
 /// Augmented batches for training, made ahead on threads of their own.
 ///
 /// Every batch is a function of the images, the options and (seed, epoch, index), and of the image weights where there

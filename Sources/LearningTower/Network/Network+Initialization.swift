@@ -1,4 +1,5 @@
 import Foundation
+import Randomness
 
 extension Network {
   /// A newly built YOLOv5 model. Convolution and linear weights and biases are uniform within ±1/√fan-in (PyTorch's

@@ -93,7 +93,7 @@ public struct NetworkBuilder {
   /// Padding is `kernel / 2`.
   public mutating func averagePool(_ path: String, of input: Int, kernel: Int, stride: Int) -> Int {
     module(path, "AvgPool2d")
-    let pool = AveragePool(kernel: kernel, stride: stride, padding: kernel / 2)
+    let pool = Pool(kernel: kernel, stride: stride, padding: kernel / 2)
     return append(path, .averagePool(pool), of: [input], channels: channels(input))
   }
 
@@ -108,7 +108,7 @@ public struct NetworkBuilder {
   public mutating func maxPool(
     _ name: String, of input: Int, kernel: Int, stride: Int = 1, padding: Int? = nil
   ) -> Int {
-    let pool = MaxPool(kernel: kernel, stride: stride, padding: padding ?? kernel / 2)
+    let pool = Pool(kernel: kernel, stride: stride, padding: padding ?? kernel / 2)
     return append(name, .maxPool(pool), of: [input], channels: channels(input))
   }
 

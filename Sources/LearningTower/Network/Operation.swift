@@ -11,8 +11,9 @@ public enum Operation: Sendable, Hashable, Codable {
   case concat
   /// Nearest-neighbour enlargement.
   case upsample(factor: Int)
-  case maxPool(MaxPool)
-  case averagePool(AveragePool)
+  case maxPool(Pool)
+  /// Padding counts as zeros (PyTorch's `AvgPool2d`).
+  case averagePool(Pool)
   /// Mean over `H × W`; output `C × 1 × 1`.
   case globalAveragePool
   /// A matrix product on a `C × 1 × 1` map.
@@ -69,20 +70,8 @@ public enum Activation: String, Sendable, Hashable, Codable, CaseIterable {
   case silu, relu, relu6, hardSwish, hardSigmoid, sigmoid
 }
 
-public struct MaxPool: Sendable, Hashable, Codable {
-  public var kernel: Int
-  public var stride: Int
-  public var padding: Int
-
-  public init(kernel: Int, stride: Int, padding: Int) {
-    self.kernel = kernel
-    self.stride = stride
-    self.padding = padding
-  }
-}
-
-/// Mean over a window, whose padding counts as zeros (PyTorch's `AvgPool2d`).
-public struct AveragePool: Sendable, Hashable, Codable {
+/// A window that is drawn together to one value.
+public struct Pool: Sendable, Hashable, Codable {
   public var kernel: Int
   public var stride: Int
   public var padding: Int

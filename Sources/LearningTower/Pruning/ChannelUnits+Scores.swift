@@ -1,4 +1,5 @@
 import Network
+import Randomness
 
 extension ChannelUnits {
   /// Per unit its score, or nothing where it may not be cut.

@@ -2,7 +2,7 @@ extension LayerTable {
   /// YOLOv5s with ghost convolutions and ghost C3 blocks (`models/hub/yolov5s-ghost.yaml`), the study's GhostNet.
   static let ghostNet = LayerTable(
     name: "ghostnet", depthMultiple: 0.33, widthMultiple: 0.50,
-    rows: [
+    backbone: [
       layer(.conv(64, kernel: 6, stride: 2, padding: 2)),  // 0  P1/2
       layer(.ghostConv(128, kernel: 3, stride: 2)),  // 1  P2/4
       layer(.c3Ghost(128), repeats: 3),
@@ -13,23 +13,5 @@ extension LayerTable {
       layer(.ghostConv(1024, kernel: 3, stride: 2)),  // 7  P5/32
       layer(.c3Ghost(1024), repeats: 3),
       layer(.sppf(1024)),  // 9
-
-      layer(.ghostConv(512)),
-      layer(.upsample()),
-      layer(.concat, from: [-1, 6]),  // backbone P4
-      layer(.c3Ghost(512), repeats: 3),  // 13
-
-      layer(.ghostConv(256)),
-      layer(.upsample()),
-      layer(.concat, from: [-1, 4]),  // backbone P3
-      layer(.c3Ghost(256), repeats: 3),  // 17 P3/8
-
-      layer(.ghostConv(256, kernel: 3, stride: 2)),
-      layer(.concat, from: [-1, 14]),  // head P4
-      layer(.c3Ghost(512), repeats: 3),  // 20 P4/16
-
-      layer(.ghostConv(512, kernel: 3, stride: 2)),
-      layer(.concat, from: [-1, 10]),  // head P5
-      layer(.c3Ghost(1024), repeats: 3),  // 23 P5/32
-    ], detect: [17, 20, 23])
+    ], p3: 4, p4: 6, head: PANHead(p3: 256, repeats: 3, isGhost: true))
 }

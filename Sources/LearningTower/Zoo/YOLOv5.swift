@@ -3,7 +3,7 @@ extension LayerTable {
   static func yolov5(_ name: String, depthMultiple: Double, widthMultiple: Double) -> LayerTable {
     LayerTable(
       name: name, depthMultiple: depthMultiple, widthMultiple: widthMultiple,
-      rows: [
+      backbone: [
         layer(.conv(64, kernel: 6, stride: 2, padding: 2)),  // 0  P1/2
         layer(.conv(128, kernel: 3, stride: 2)),  // 1  P2/4
         layer(.c3(128), repeats: 3),
@@ -14,24 +14,6 @@ extension LayerTable {
         layer(.conv(1024, kernel: 3, stride: 2)),  // 7  P5/32
         layer(.c3(1024), repeats: 3),
         layer(.sppf(1024)),  // 9
-
-        layer(.conv(512)),
-        layer(.upsample()),
-        layer(.concat, from: [-1, 6]),  // backbone P4
-        layer(.c3(512, shortcut: false), repeats: 3),  // 13
-
-        layer(.conv(256)),
-        layer(.upsample()),
-        layer(.concat, from: [-1, 4]),  // backbone P3
-        layer(.c3(256, shortcut: false), repeats: 3),  // 17 P3/8
-
-        layer(.conv(256, kernel: 3, stride: 2)),
-        layer(.concat, from: [-1, 14]),  // head P4
-        layer(.c3(512, shortcut: false), repeats: 3),  // 20 P4/16
-
-        layer(.conv(512, kernel: 3, stride: 2)),
-        layer(.concat, from: [-1, 10]),  // head P5
-        layer(.c3(1024, shortcut: false), repeats: 3),  // 23 P5/32
-      ], detect: [17, 20, 23])
+      ], p3: 4, p4: 6, head: PANHead(p3: 256, repeats: 3))
   }
 }

@@ -1,4 +1,5 @@
 import Network
+import Randomness
 
 /// Damages files as chance, malice and broken disks do.
 struct Mutator {

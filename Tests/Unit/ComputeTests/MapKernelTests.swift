@@ -72,7 +72,7 @@ import TestSupport
   ])
   func poolsMaxima(kernel: Int, stride: Int, padding: Int, height: Int, width: Int, channels: Int) {
     let shape = Reference.Shape(images: 2, height: height, width: width, channels: channels)
-    let pool = MaxPool(kernel: kernel, stride: stride, padding: padding)
+    let pool = Pool(kernel: kernel, stride: stride, padding: padding)
     // Few different values, so that there are ties: the first in row-major order wins.
     let coarse = DeterministicValues.uniform("x", count: shape.count).map { ($0 * 4).rounded() / 4 }
     let x = Map(coarse, channels: channels, slack: 2)
@@ -131,7 +131,7 @@ import TestSupport
   ])
   func averagesWindows(kernel: Int, stride: Int, padding: Int, height: Int, width: Int, channels: Int) {
     let shape = Reference.Shape(images: 2, height: height, width: width, channels: channels)
-    let pool = AveragePool(kernel: kernel, stride: stride, padding: padding)
+    let pool = Pool(kernel: kernel, stride: stride, padding: padding)
     let x = Map("x", rows: shape.rows, channels: channels, slack: 2)
     let expected = Reference.averagePool(x.values.doubles, shape, pool)
     let g = Map("g", rows: expected.shape.rows, channels: channels, slack: 3)

@@ -123,7 +123,7 @@ enum Reference {
   }
 
   static func maxPool(
-    _ x: [Double], _ input: Shape, _ p: MaxPool
+    _ x: [Double], _ input: Shape, _ p: Pool
   ) -> (values: [Double], winners: [UInt8], shape: Shape) {
     let output = Shape(
       images: input.images, height: (input.height + 2 * p.padding - p.kernel) / p.stride + 1,
@@ -152,7 +152,7 @@ enum Reference {
   }
 
   /// Padding counts as zeros.
-  static func averagePool(_ x: [Double], _ input: Shape, _ p: AveragePool) -> (values: [Double], shape: Shape) {
+  static func averagePool(_ x: [Double], _ input: Shape, _ p: Pool) -> (values: [Double], shape: Shape) {
     let ones = Array(repeating: 1 / Double(p.kernel * p.kernel), count: input.channels * p.kernel * p.kernel)
     return convolution(
       x, input, weights: ones,

@@ -1,4 +1,5 @@
 @testable import Dataset
+import Randomness
 import Testing
 
 @Suite("anchor fit") struct AnchorFitTests {

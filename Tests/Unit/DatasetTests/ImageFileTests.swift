@@ -1,5 +1,6 @@
 @testable import Dataset
 import Foundation
+import Randomness
 import Testing
 
 @Suite("image files") struct ImageFileTests {

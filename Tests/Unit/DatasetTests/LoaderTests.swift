@@ -1,5 +1,6 @@
 @testable import Dataset
 import Foundation
+import Randomness
 import Testing
 
 @Suite("loaders") struct LoaderTests {

@@ -1,6 +1,7 @@
 import Foundation
 import Interchange
 import Network
+import Randomness
 import TestSupport
 import Testing
 

@@ -1,5 +1,6 @@
 import Foundation
 import Network
+import Randomness
 import TestSupport
 import Testing
 import Zoo

@@ -45,7 +45,7 @@ import Zoo
     #expect(message { $0.nodes[conv].inputs = [conv] }.contains("does not stand before"))
     #expect(message { $0.nodes[conv].inputs = [] }.contains("has no input"))
     #expect(message { $0.nodes[conv].inputs = [0, 0] }.contains("has 2 inputs"))
-    let pool = MaxPool(kernel: 3, stride: 1, padding: 2)
+    let pool = Pool(kernel: 3, stride: 1, padding: 2)
     #expect(message { $0.nodes[conv].operation = .maxPool(pool) }.contains("beyond reason"))
     #expect(message { $0.nodes[conv].operation = .linear(Linear(16, 32)) }.contains("expects 16 × 1 × 1"))
     #expect(

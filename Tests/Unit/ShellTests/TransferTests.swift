@@ -1,5 +1,6 @@
 import Artifacts
 import Foundation
+import Randomness
 import Sweep
 import Testing
 import Transfer
@@ -71,7 +72,7 @@ extension LoopShell {
 
   /// Half noise, half text.
   func file(byteCount: Int) throws -> (path: String, reference: ArtifactReference, bytes: [UInt8]) {
-    var random = SplitMix(state: UInt64(byteCount))
+    var random = SplitMix64(seed: UInt64(byteCount))
     let bytes = (0..<byteCount).map { index in
       index < byteCount / 2 ? UInt8(truncatingIfNeeded: random.next()) : UInt8(index / 1000 % 256)
     }

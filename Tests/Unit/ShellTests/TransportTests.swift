@@ -167,16 +167,18 @@ extension LoopShell {
     let (server, client) = (try LoopShell(), try LoopShell())
     let token = try Token(role: .worker)
     let streams = AsyncStream<UncheckedStream>.makeStream()
-    let address = try await server.run { shell in
-      try Listener(at: anywhere, on: shell.loop, keyring: Keyring([token])) { connection in
+    var limits = ConnectionLimits()
+    limits.idleSeconds = 600  // A test may have to wait for a thread longer than a peer should.
+    let address = try await server.run { [limits] shell in
+      try Listener(at: anywhere, on: shell.loop, keyring: Keyring([token]), limits: limits) { connection in
         streams.continuation.yield(UncheckedStream(stream: FrameStream(connection)))
       }.address!
     }
     let sent = Counter()
     let frame = [UInt8](repeating: 9, count: 200_000)
     let sender = Task {
-      try await client.run { shell in
-        let stream = try shell.dial(address, token)
+      try await client.run { [limits] shell in
+        let stream = try shell.dial(address, token, limits: limits)
         try await stream.opened()
         for _ in 0..<300 {
           try await stream.send(frame)

@@ -1,4 +1,5 @@
 import Fleet
+import Randomness
 import Sweep
 import Testing
 import Wire
@@ -66,7 +67,7 @@ private let messages: [WireMessage] = [
 
   /// Whatever arrives is either a message or an error.
   @Test func survivesMutatedFrames() {
-    var random = SplitMix(state: 7)
+    var random = SplitMix64(seed: 7)
     for _ in 0..<20_000 {
       var frame = messages[Int(random.next() % UInt64(messages.count))].frame
       for _ in 0...random.next() % 4 {
@@ -90,16 +91,5 @@ private let messages: [WireMessage] = [
       let inside = Array(#"{"assign":{"_0":{"attempt":1,"configuration":{"x":"#.utf8) + bytes
       #expect(throws: WireError.self) { try WireMessage([1, 2] + inside) }
     }
-  }
-}
-
-struct SplitMix {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var bits = state
-    bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-    return bits ^ (bits >> 31)
   }
 }
