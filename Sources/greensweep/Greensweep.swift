@@ -6,7 +6,7 @@ enum Greensweep {
 
   static let commands: [Command] = [
     .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto, .workers, .drain,
-    .cancel, .retry, .logs, .pull,
+    .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull,
     .train, .val, .detect, .prune, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain, .benchInfer,
     .stage,
   ]

@@ -5,13 +5,13 @@ import Sweep
 enum StatusText {
   static func overview(_ sweeps: [SweepSummary]) -> String {
     guard !sweeps.isEmpty else { return "no sweeps" }
-    let header = ["sweep", "state", "trials", "done", "running", "ready", "waiting", "failed"]
+    let header = ["sweep", "state", "priority", "trials", "done", "running", "ready", "waiting", "failed"]
     let rows = sweeps.map { sweep in
       let jobs = sweep.jobs
-      return [sweep.sweep.name, sweep.state.rawValue, "\(sweep.trials)"]
+      return [sweep.sweep.name, sweep.state.rawValue, "\(sweep.priority ?? 0)", "\(sweep.trials)"]
         + [jobs.succeeded, jobs.leased, jobs.ready, jobs.waiting + jobs.blocked, jobs.failed].map(String.init)
     }
-    return textTable([header] + rows, rightAligned: [2, 3, 4, 5, 6, 7])
+    return textTable([header] + rows, rightAligned: [2, 3, 4, 5, 6, 7, 8])
   }
 
   static func jobs(_ status: SweepStatus) -> String {
@@ -41,7 +41,8 @@ enum StatusText {
     let jobs = status.summary.jobs
     let failed = jobs.failed > 0 ? ", \(jobs.failed) failed" : ""
     let done = "\(jobs.succeeded) of \(jobs.total) jobs done"
-    let head = "\(status.summary.sweep): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
+    let state = status.summary.state == .running ? "" : " (\(status.summary.state.rawValue))"
+    let head = "\(status.summary.sweep)\(state): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
     let running = status.jobs.filter { $0.state == "running" }
     return [head]
       + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }

@@ -8,7 +8,7 @@ import Zoo
 
 /// A sweep file, checked and ready to be submitted: its data set packed, its files found.
 struct SweepPreparation {
-  let spec: SweepSpec
+  var spec: SweepSpec
   private let folder: URL
 
   /// - Throws: `UsageError` with every mistake in the file, before anything runs.

@@ -29,7 +29,7 @@ struct SweepProgress {
         } else {
           for line in news(status, since: &last) { printError(line) }
         }
-        if status.summary.state != .running { return }
+        if !status.summary.state.isUnderWay { return }
       }
       try await Task.sleep(for: .seconds(1))
     }

@@ -18,6 +18,8 @@ extension CoordinatorBrain {
       case .workers: return .workers(workers.keys.sorted().map(status))
       case .drain(let name, let isDraining): return try drain(name, isDraining)
       case .cancel(let name): return try cancel(findSweep(name))
+      case .steer(let name, let mode): return try steer(findSweep(name), to: mode)
+      case .prioritize(let name, let priority): return try prioritize(findSweep(name), priority)
       case .retry(let target): return try retry(target)
       case .logs(let key): return .logs(history(of: try findJob(key)))
       case .pull(let name): return try pull(name)
@@ -33,7 +35,10 @@ extension CoordinatorBrain {
     if let problem = submission.problem { throw Refusal(problem) }
     guard missing.isEmpty else { return .artifactsMissing(missing) }
     let id = submission.sweepID
-    if let known = sweepIndex[id], !sweeps[known].isCancelled { return .submitted(sweep: id, isNew: false) }
+    if let known = sweepIndex[id], !sweeps[known].isCancelled {
+      if let priority = submission.spec.priority { setPriority(of: known, priority) }
+      return .submitted(sweep: id, isNew: false)
+    }
     decide(.sweepSubmitted(sweep: id, submission: submission))
     return .submitted(sweep: id, isNew: true)
   }
@@ -59,6 +64,7 @@ extension CoordinatorBrain {
       }
     }
     decide(.sweepCancelled(sweep: sweeps[sweep].id))
+    takeBackPausedJobs(of: sweep)
     return .done(message: "\(sweeps[sweep].id) is cancelled; submitting it again goes on where it stopped")
   }
 
@@ -75,7 +81,8 @@ extension CoordinatorBrain {
     }
     guard !failed.isEmpty else { return .done(message: "nothing of \(target) has failed") }
     decide(.jobsRetried(jobs: failed.map { jobs[$0].key }))
-    return .done(message: "\(failed.count) jobs start anew, with everything that waits for them")
+    let held = candidates.allSatisfy { !isWantedNow($0) } ? " once the sweep is resumed" : ""
+    return .done(message: "\(failed.count) jobs start anew\(held), with everything that waits for them")
   }
 
   private func pull(_ name: String) throws(Refusal) -> OperatorResponse {

@@ -6,6 +6,8 @@ extension CoordinatorBrain {
     switch record {
     case .sweepSubmitted(let id, let submission): add(id, submission)
     case .sweepCancelled(let id): withdraw(id)
+    case .sweepSteered(let id, let mode): steer(id, mode)
+    case .sweepPrioritized(let id, let priority): prioritize(id, priority)
     case .attemptStarted(let number, let key, let worker, let box): begin(number, at: key, by: worker, on: box)
     case .epochFinished(let number, let key, let metrics):
       guard let job = jobIndex[key] else { return }
@@ -34,24 +36,29 @@ extension CoordinatorBrain {
 
   /// Submitting again what was cancelled, or sharing what has failed, gives it a new chance.
   private mutating func add(_ id: SweepID, _ submission: SweepSubmission) {
-    if let known = sweepIndex[id] {
-      sweeps[known].isCancelled = false
-      for job in sweeps[known].jobs { adopt(job, by: known, cost: jobs[job].remainingCost) }
-      for job in sweeps[known].jobs { settle(job) }
-      return
+    let sweep = sweepIndex[id] ?? create(id, submission)
+    sweeps[sweep].isCancelled = false
+    sweeps[sweep].mode = .active
+    if let priority = submission.spec.priority { sweeps[sweep].priority = priority }
+    for (node, job) in zip(sweeps[sweep].tree.nodes, sweeps[sweep].jobs) {
+      adopt(job, by: sweep, cost: node.remainingCost)
     }
+    for job in sweeps[sweep].jobs { settle(job) }
+    openLine(of: sweep)
+  }
+
+  private mutating func create(_ id: SweepID, _ submission: SweepSubmission) -> Int {
     let tree = StageTree(submission)
     let sweep = sweeps.count
     var jobsOfNodes: [Int] = []
     jobsOfNodes.reserveCapacity(tree.nodes.count)
     for (index, node) in tree.nodes.enumerated() {
-      let job = jobIndex[node.key] ?? create(node, parent: node.parent.map { jobsOfNodes[$0] }, sweep, index)
-      adopt(job, by: sweep, cost: node.remainingCost)
-      jobsOfNodes.append(job)
+      jobsOfNodes.append(
+        jobIndex[node.key] ?? create(node, parent: node.parent.map { jobsOfNodes[$0] }, sweep, index))
     }
     sweepIndex[id] = sweep
     sweeps.append(SweepState(id: id, tree: tree, jobs: jobsOfNodes))
-    for job in jobsOfNodes { settle(job) }
+    return sweep
   }
 
   private mutating func create(_ node: StageTree.Node, parent: Int?, _ sweep: Int, _ index: Int) -> Int {
@@ -65,7 +72,10 @@ extension CoordinatorBrain {
   }
 
   private mutating func adopt(_ job: Int, by sweep: Int, cost: Int) {
-    if !jobs[job].sweeps.contains(sweep) { jobs[job].sweeps.append(sweep) }
+    if !jobs[job].sweeps.contains(sweep) {
+      jobs[job].sweeps.append(sweep)
+      if case .leased = jobs[job].state { countRunning(1, for: sweep) }
+    }
     jobs[job].remainingCost = max(jobs[job].remainingCost, cost)
     switch jobs[job].state {
     case .failed, .blocked, .cancelled:
@@ -77,7 +87,9 @@ extension CoordinatorBrain {
 
   private mutating func withdraw(_ id: SweepID) {
     guard let sweep = sweepIndex[id] else { return }
+    closeLine(of: sweep)
     sweeps[sweep].isCancelled = true
+    sweeps[sweep].running = 0
     for job in sweeps[sweep].jobs {
       jobs[job].sweeps.removeAll { $0 == sweep }
       guard jobs[job].sweeps.isEmpty else { continue }
@@ -100,6 +112,7 @@ extension CoordinatorBrain {
     if jobs[job].history.count == Job.historyLimit { jobs[job].history.removeFirst() }
     jobs[job].history.append(JobHistory.Entry(attempt: number, worker: worker.name, outcome: "running", log: nil))
     enter(.leased(number), job)
+    countRunning(1, of: job)
     place(attempts[number]!)
     renewLease(of: number)
   }
@@ -154,6 +167,22 @@ extension CoordinatorBrain {
   }
 }
 
+// MARK: - Steering
+
+extension CoordinatorBrain {
+  private mutating func steer(_ id: SweepID, _ mode: SweepMode) {
+    guard let sweep = sweepIndex[id] else { return }
+    sweeps[sweep].mode = mode
+    if sweeps[sweep].isActive { openLine(of: sweep) } else { closeLine(of: sweep) }
+  }
+
+  private mutating func prioritize(_ id: SweepID, _ priority: Int) {
+    guard let sweep = sweepIndex[id] else { return }
+    sweeps[sweep].priority = priority
+    queue.setTurn(sweep, turn(of: sweep))
+  }
+}
+
 // MARK: - Parts of transitions
 
 extension CoordinatorBrain {
@@ -186,6 +215,7 @@ extension CoordinatorBrain {
     if let attempt = attempts.removeValue(forKey: number) {
       attemptsOfWorker[attempt.worker]!.removeAll { $0 == number }
       if attemptsOfWorker[attempt.worker]!.isEmpty { attemptsOfWorker[attempt.worker] = nil }
+      countRunning(-1, of: job)
       vacate(attempt)
     }
     deadlines.remove(.lease(number))

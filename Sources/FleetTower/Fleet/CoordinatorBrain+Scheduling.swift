@@ -3,13 +3,13 @@ import Sweep
 /// Which job goes to which worker. One pass after every event; its work is in proportion to what it starts.
 extension CoordinatorBrain {
   mutating func schedule() {
-    for box in reservedBoxes.sorted() where !isAwaited(box) { setReserved(box, false) }
+    for box in reservedBoxes.sorted() where !isKeptFree(box) { setReserved(box, false) }
     startBenchmarks()
-    while let job = queue.first, let idlest = freeWorkers.first?.key {
+    while let sweep = queue.firstSweep, let job = queue.first(of: sweep), let idlest = freeWorkers.first?.key {
       guard releaseForAnotherAttempt(job) else { continue }
       if let holder = holder(of: job), freeWorkers.contains(holder) {
         start(job, on: holder)
-      } else if let held = queue.firstHeld(by: idlest), jobs[held].remainingCost == jobs[job].remainingCost {
+      } else if let held = queue.firstHeld(by: idlest, of: sweep), jobs[held].remainingCost == jobs[job].remainingCost {
         // Equally urgent, and its input need not travel.
         guard releaseForAnotherAttempt(held) else { continue }
         start(held, on: idlest)
@@ -49,14 +49,17 @@ extension CoordinatorBrain {
 
 /// All benchmarks of a sweep run on one box, and while one runs nothing else does there.
 ///
-/// An idle box takes its benchmark at once. A busy one is kept from new jobs (reserved) only when no other job is
-/// ready, or when the benchmark has waited long: measuring at the end of a sweep costs least.
+/// An idle box takes its benchmark at once. A busy one is kept from new jobs (reserved) only when no other job of that
+/// priority is ready, or when the benchmark has waited long: measuring at the end of a sweep costs least. While jobs of
+/// a higher priority are ready, benchmarks wait.
 extension CoordinatorBrain {
   private mutating func startBenchmarks() {
-    for sweep in queue.benchmarkedSweeps {
+    for sweep in queue.benchmarkedSweeps.sorted(by: { (turn(of: $0), $0) < (turn(of: $1), $1) }) {
+      guard !isOutranked(sweep) else { return }
       guard let box = benchmarkBox(of: sweep), let worker = benchmarkWorker(on: box) else { continue }
       if boxes[box]!.attemptCount > 0 {
-        if queue.isEmpty || !deadlines.contains(.benchmark(sweep: sweep)) { setReserved(box, true) }
+        let isDue = !deadlines.contains(.benchmark(sweep: sweep))
+        if isDue || highestReadyPriority < sweeps[sweep].priority { setReserved(box, true) }
         continue
       }
       guard let job = queue.firstBenchmark(of: sweep), releaseForAnotherAttempt(job) else { continue }
@@ -97,6 +100,16 @@ extension CoordinatorBrain {
     guard reservedBoxes.contains(id) != isReserved else { return }
     if isReserved { reservedBoxes.insert(id) } else { reservedBoxes.remove(id) }
     for worker in boxes[id]!.workers { refresh(worker) }
+  }
+
+  /// Of the jobs that are no benchmarks.
+  private var highestReadyPriority: Int { queue.firstSweep.map { sweeps[$0].priority } ?? .min }
+
+  /// Whether more important jobs than the sweep's benchmarks could start.
+  func isOutranked(_ sweep: Int) -> Bool { highestReadyPriority > sweeps[sweep].priority }
+
+  private func isKeptFree(_ box: BoxID) -> Bool {
+    queue.benchmarkedSweeps.contains { sweeps[$0].benchmarkBox == box && !isOutranked($0) }
   }
 
   /// Whether a benchmark waits for the box.

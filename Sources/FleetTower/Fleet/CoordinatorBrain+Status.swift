@@ -5,16 +5,21 @@ extension CoordinatorBrain {
   func summary(of sweep: Int) -> SweepSummary {
     var counts = JobCounts()
     for job in sweeps[sweep].jobs { counts.add(jobs[job].state) }
-    let state: SweepSummary.State =
-      if sweeps[sweep].isCancelled {
-        .cancelled
-      } else if counts.waiting + counts.ready + counts.leased > 0 {
-        .running
-      } else {
-        counts.succeeded == counts.total ? .finished : .failed
-      }
     return SweepSummary(
-      sweep: sweeps[sweep].id, state: state, trials: sweeps[sweep].tree.trials.count, jobs: counts)
+      sweep: sweeps[sweep].id, state: state(of: sweep, counts), priority: sweeps[sweep].priority,
+      trials: sweeps[sweep].tree.trials.count, jobs: counts)
+  }
+
+  private func state(of sweep: Int, _ counts: JobCounts) -> SweepSummary.State {
+    if sweeps[sweep].isCancelled { return .cancelled }
+    guard counts.waiting + counts.ready + counts.leased > 0 else {
+      return counts.succeeded == counts.total ? .finished : .failed
+    }
+    return switch sweeps[sweep].mode {
+    case .active: .running
+    case .paused: .paused
+    case .stopped: counts.leased > 0 ? .stopping : .stopped
+    }
   }
 
   func status(of sweep: Int) -> SweepStatus {
@@ -23,19 +28,24 @@ extension CoordinatorBrain {
     for (trial, nodes) in tree.nodesOfTrial.enumerated() {
       for node in nodes { trials[node].append(tree.trialIDs[trial]) }
     }
-    let statuses = sweeps[sweep].jobs.enumerated().map { status(ofJob: $1, node: $0, in: sweep, trials: trials[$0]) }
+    let slots = slots
+    let statuses = sweeps[sweep].jobs.enumerated().map { node, job in
+      status(ofJob: job, node: node, in: sweep, slots, trials: trials[node])
+    }
     return SweepStatus(summary: summary(of: sweep), jobs: statuses)
   }
 
-  private func status(ofJob index: Int, node: Int, in sweep: Int, trials: [TrialID]) -> JobStatus {
+  private func status(ofJob index: Int, node: Int, in sweep: Int, _ slots: Slots, trials: [TrialID]) -> JobStatus {
     let job = jobs[index]
+    let wait = wait(of: index, slots)
     var worker: String?
     if case .leased(let number) = job.state {
       worker = attempts[number].map { workers[$0.worker]?.name ?? $0.worker.name }
     }
     return JobStatus(
       job: job.key, stage: job.stage, title: title(of: node, in: sweeps[sweep].tree), state: job.state.word,
-      reason: reason(of: index), worker: worker, attempts: job.attemptCount, epochs: job.epochs, trials: trials)
+      reason: reason(of: index) ?? wait?.text, waitsFor: wait?.cause, retryInSeconds: wait?.seconds, worker: worker,
+      attempts: job.attemptCount, epochs: job.epochs, trials: trials)
   }
 
   /// The axes that the stage depends on.
@@ -51,29 +61,6 @@ extension CoordinatorBrain {
       parts.append("round \(tree.nodes[node].round) of \(rounds)")
     }
     return parts.joined(separator: " ")
-  }
-
-  /// Why the job is not running or done.
-  private func reason(of index: Int) -> String? {
-    let job = jobs[index]
-    switch job.state {
-    case .succeeded, .cancelled: return nil
-    case .failed(let reason): return reason
-    case .blocked: return "something before it has failed"
-    case .waiting: return job.parent.map { "waits for \(jobs[$0].stage.rawValue) \(jobs[$0].key.short)" }
-    case .leased(let number):
-      return attempts[number]?.isOrphaned == true ? "its worker has lost the connection" : nil
-    case .ready:
-      if deadlines.contains(.retry(job: index)) { return "waits before attempt \(job.attemptCount + 1)" }
-      if job.stage == .benchmark { return benchmarkReason(of: job) }
-      return workers.keys.contains(where: isWilling) ? "waits for a free slot" : "no worker is connected"
-    }
-  }
-
-  private func benchmarkReason(of job: Job) -> String {
-    guard let box = sweeps[job.sweep].benchmarkBox else { return "no worker is connected" }
-    guard let state = boxes[box], state.absentSince == nil else { return "waits for box \(box) to come back" }
-    return "waits until nothing else runs on box \(box)"
   }
 
   func status(of id: WorkerID) -> WorkerStatus {

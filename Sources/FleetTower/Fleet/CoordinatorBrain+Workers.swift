@@ -10,7 +10,7 @@ extension CoordinatorBrain {
     heard(from: worker)
     switch message {
     case .hello: break
-    case .heartbeat(let attempts): heartbeat(of: attempts, from: worker)
+    case .heartbeat(let attempts, let fetching): heartbeat(of: attempts, fetching: fetching ?? [], from: worker)
     case .epochMetrics(let attempt, let metrics): epochFinished(attempt, metrics, worker)
     case .checkpointStored(let attempt, let checkpoint): checkpointStored(attempt, checkpoint, worker, missing)
     case .attemptFinished(let attempt, let result): attemptFinished(attempt, result, worker, missing)
@@ -46,6 +46,7 @@ extension CoordinatorBrain {
         Welcome(
           leaseMilliseconds: policy.leaseMilliseconds, heartbeatMilliseconds: policy.heartbeatMilliseconds,
           abandon: abandon)))
+    for number in attemptsOfWorker[hello.worker] ?? [] where isHeldBack(attempts[number]!.job) { takeBack(number) }
     if drainedWorkers.contains(hello.worker) { tell(hello.worker, .drain(isDraining: true)) }
   }
 
@@ -53,7 +54,8 @@ extension CoordinatorBrain {
     if let former = workers[hello.worker], former.box != hello.box { leave(former) }
     workers[hello.worker] = WorkerState(
       id: hello.worker, incarnation: hello.incarnation, name: hello.name, box: hello.box, slots: max(0, hello.slots),
-      labels: hello.labels, connection: connection, isLeaving: hello.isDraining)
+      labels: hello.labels, protocolVersion: hello.protocolVersion, connection: connection,
+      isLeaving: hello.isDraining)
     workerOfConnection[connection] = hello.worker
     if boxes[hello.box]?.workers.contains(hello.worker) != true {
       boxes[hello.box, default: Box()].workers.append(hello.worker)
@@ -85,10 +87,13 @@ extension CoordinatorBrain {
     return true
   }
 
-  private mutating func heartbeat(of listed: [AttemptNumber], from worker: WorkerID) {
+  private mutating func heartbeat(
+    of listed: [AttemptNumber], fetching: [AttemptNumber], from worker: WorkerID
+  ) {
     for number in listed {
       if attempts[number]?.worker == worker {
         renewLease(of: number)
+        attempts[number]!.isFetching = fetching.contains(number)
       } else {
         tell(worker, .cancelAttempt(attempt: number, reason: .superseded))
       }

@@ -8,6 +8,8 @@ public enum CoordinatorMessage: Hashable, Sendable, Codable {
   case assign(Assignment)
   /// Stop working on it and forget it; nothing more is owed for it.
   case cancelAttempt(attempt: AttemptNumber, reason: CancelReason)
+  /// Stop working on it, deliver its newest checkpoint, then say that it is returned. (From protocol 2 on.)
+  case handBack(attempt: AttemptNumber)
   case heartbeatAcknowledged
   case metricsAcknowledged(attempt: AttemptNumber, epoch: Int)
   case checkpointAcknowledged(attempt: AttemptNumber, epoch: Int)

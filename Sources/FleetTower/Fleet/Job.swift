@@ -58,6 +58,8 @@ struct Attempt: Sendable {
   /// Its worker's connection is gone. The job may be given to another worker, but until that happens the worker may
   /// come back and go on.
   var isOrphaned = false
+  /// Its inputs are still on their way to the worker, as of its last heartbeat.
+  var isFetching = false
   var lastEpoch = 0
 }
 
@@ -65,9 +67,16 @@ struct SweepState: Sendable {
   let id: SweepID
   let tree: StageTree
   /// For each node of the tree, its job.
-  let jobs: [Int]
+  var jobs: [Int] = []
   var isCancelled = false
+  var mode = SweepMode.active
+  /// Higher goes first.
+  var priority = 0
   var benchmarkBox: BoxID?
+  /// Attempts at its jobs that may still bring a result.
+  var running = 0
+
+  var isActive: Bool { !isCancelled && mode == .active }
 }
 
 /// A worker as the coordinator knows it.
@@ -78,6 +87,7 @@ struct WorkerState: Sendable {
   var box: BoxID
   var slots: Int
   var labels: [String: String]
+  var protocolVersion: Int
   var connection: ConnectionID?
   /// The worker says that it is on its way out.
   var isLeaving: Bool

@@ -13,14 +13,20 @@ struct KeyedQueue<Key: Hashable & Sendable, Priority: Comparable & Sendable>: Se
     }
   }
 
+  private struct Place: Sendable {
+    let ticket: UInt64
+    let priority: Priority
+  }
+
   private var heap = PriorityQueue<Entry>()
-  /// The ticket of each element's one living entry.
-  private var tickets: [Key: UInt64] = [:]
+  /// Each element's one living entry.
+  private var places: [Key: Place] = [:]
   private var lastTicket: UInt64 = 0
 
-  var count: Int { tickets.count }
-  var isEmpty: Bool { tickets.isEmpty }
-  func contains(_ key: Key) -> Bool { tickets[key] != nil }
+  var count: Int { places.count }
+  var isEmpty: Bool { places.isEmpty }
+  func contains(_ key: Key) -> Bool { places[key] != nil }
+  func priority(of key: Key) -> Priority? { places[key]?.priority }
 
   /// The first element; dead entries never stay on top.
   var first: (key: Key, priority: Priority)? { heap.first.map { ($0.key, $0.priority) } }
@@ -28,21 +34,21 @@ struct KeyedQueue<Key: Hashable & Sendable, Priority: Comparable & Sendable>: Se
   /// Adds the element, or moves it to another priority, behind those that have it already.
   mutating func set(_ key: Key, _ priority: Priority) {
     lastTicket += 1
-    tickets[key] = lastTicket
+    places[key] = Place(ticket: lastTicket, priority: priority)
     heap.insert(Entry(priority: priority, ticket: lastTicket, key: key))
     clean()
   }
 
   mutating func remove(_ key: Key) {
-    guard tickets.removeValue(forKey: key) != nil else { return }
+    guard places.removeValue(forKey: key) != nil else { return }
     clean()
   }
 
   private mutating func clean() {
-    while let top = heap.first, tickets[top.key] != top.ticket { heap.removeFirst() }
-    if heap.count > 2 * tickets.count + 64 {
-      let tickets = tickets
-      heap.removeAll { tickets[$0.key] != $0.ticket }
+    while let top = heap.first, places[top.key]?.ticket != top.ticket { heap.removeFirst() }
+    if heap.count > 2 * places.count + 64 {
+      let places = places
+      heap.removeAll { places[$0.key]?.ticket != $0.ticket }
     }
   }
 }

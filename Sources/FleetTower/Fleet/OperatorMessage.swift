@@ -10,6 +10,9 @@ public enum OperatorRequest: Hashable, Sendable, Codable {
   case workers
   case drain(worker: String, isDraining: Bool)
   case cancel(sweep: String)
+  /// Pauses, stops or resumes it.
+  case steer(sweep: String, mode: SweepMode)
+  case prioritize(sweep: String, priority: Int)
   /// Everything of a sweep that failed or was set aside or cancelled, or one job by its key.
   case retry(target: String)
   case logs(job: String)
@@ -39,9 +42,24 @@ public enum OperatorResponse: Hashable, Sendable, Codable {
 public struct SweepSummary: Hashable, Sendable, Codable {
   public enum State: String, Hashable, Sendable, Codable {
     case running, finished, failed, cancelled
+    /// Nothing starts, and what ran was handed back.
+    case paused
+    /// Nothing starts; some of it still runs.
+    case stopping
+    case stopped
+
+    /// Something of it runs, or will without anybody's doing. (One that is paused is expected to be resumed.)
+    public var isUnderWay: Bool {
+      switch self {
+      case .running, .paused, .stopping: true
+      case .finished, .failed, .cancelled, .stopped: false
+      }
+    }
   }
   public var sweep: SweepID
   public var state: State
+  /// nil where the coordinator is too old to tell.
+  public var priority: Int?
   public var trials: Int
   public var jobs: JobCounts
 }
@@ -65,10 +83,34 @@ public struct JobStatus: Hashable, Sendable, Codable {
   public var state: String
   /// Why it waits, or why it failed.
   public var reason: String?
+  /// What kind of thing it waits for; nil if it does not wait, or the coordinator is too old to tell.
+  public var waitsFor: WaitCause?
+  /// Until it tries again, where it waits for that.
+  public var retryInSeconds: Double?
   public var worker: String?
   public var attempts: Int
   public var epochs: EpochMetrics?
   public var trials: [TrialID]
+}
+
+/// Why a job is not running, or not getting on.
+public enum WaitCause: String, Hashable, Sendable, Codable {
+  /// Another job's model.
+  case parent
+  /// An ancestor that failed: it runs when that was retried.
+  case failedParent = "failed_parent"
+  /// The pause after a failure.
+  case retry
+  /// Its sweep is paused or stopped.
+  case sweep
+  /// There is no worker that takes jobs.
+  case worker
+  /// All slots are taken, or go to more important jobs.
+  case slot
+  /// A benchmark, for its box to come back or to be idle.
+  case box
+  /// It has its slot, and its inputs are on their way.
+  case data
 }
 
 public struct WorkerStatus: Hashable, Sendable, Codable {

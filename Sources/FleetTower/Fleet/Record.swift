@@ -5,6 +5,8 @@ import Sweep
 public enum Record: Hashable, Sendable, Codable {
   case sweepSubmitted(sweep: SweepID, submission: SweepSubmission)
   case sweepCancelled(sweep: SweepID)
+  case sweepSteered(sweep: SweepID, mode: SweepMode)
+  case sweepPrioritized(sweep: SweepID, priority: Int)
   case attemptStarted(attempt: AttemptNumber, job: JobKey, worker: WorkerID, box: BoxID)
   case epochFinished(attempt: AttemptNumber, job: JobKey, metrics: EpochMetrics)
   case checkpointStored(attempt: AttemptNumber, job: JobKey, checkpoint: Checkpoint)

@@ -55,6 +55,7 @@ extension WorkerBrain {
       loseLink()
     case .assign(let assignment): take(assignment)
     case .cancelAttempt(let number, _): drop(number)
+    case .handBack(let number): if attempts[number] != nil { handBack(number) }
     case .heartbeatAcknowledged: break
     case .metricsAcknowledged(let number, let epoch):
       attempts[number]?.metrics.removeAll { $0.epoch <= epoch }
@@ -79,7 +80,10 @@ extension WorkerBrain {
   mutating func beat() {
     guard case .welcomed(let welcome) = link else { return }
     deadlines.set(.heartbeat, now.advanced(byMilliseconds: welcome.heartbeatMilliseconds))
-    say(.heartbeat(attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }))
+    let fetching = heldAttempts.filter { if case .fetching = attempts[$0]!.phase { true } else { false } }
+    say(
+      .heartbeat(
+        attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }, fetching: fetching.isEmpty ? nil : fetching))
   }
 }
 

@@ -7,7 +7,8 @@ import Sweep
 public enum WorkerMessage: Hashable, Sendable, Codable {
   case hello(Hello)
   /// Renews the leases of the attempts named, and says that the worker lives.
-  case heartbeat(attempts: [AttemptNumber])
+  /// - Parameter fetching: those of them whose inputs are still on their way. (From protocol 2 on.)
+  case heartbeat(attempts: [AttemptNumber], fetching: [AttemptNumber]? = nil)
   case epochMetrics(attempt: AttemptNumber, metrics: EpochMetrics)
   /// The checkpoint's bytes are already in the coordinator's store.
   case checkpointStored(attempt: AttemptNumber, checkpoint: Checkpoint)
@@ -65,9 +66,11 @@ public struct Hello: Hashable, Sendable, Codable {
 public enum FleetProtocol {
   /// Raised whenever a message changes its meaning or its form. A member that may be missing, and that who does not
   /// know it may overlook, changes neither.
-  public static let version = 1
+  public static let version = 2
   /// Versions this build can speak with.
-  public static let accepted = 1...1
+  public static let accepted = 1...2
+  /// From here on workers understand `handBack`; one that does not is told to drop the attempt instead.
+  static let handBackVersion = 2
 }
 
 /// A checkpoint once it is an artifact.

@@ -13,6 +13,8 @@ enum Observation: Sendable {
   case crashed
   /// A worker's true box, whatever it says.
   case enrolled(WorkerID, box: BoxID)
+  /// A worker's true protocol.
+  case speaks(WorkerID, version: Int)
   /// The run is over, and every worker had long enough to finish.
   case ended
 }

@@ -22,6 +22,18 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case forgetSharedBox
   /// A stage's word that its failure is final gets lost on its way.
   case forgetFinality
+  /// A crash makes the coordinator forget which sweeps are paused or stopped.
+  case forgetPauses
+  /// All sweeps count as equally important.
+  case ignorePriorities
+  /// One sweep is served before its equals.
+  case favourOneSweep
+  /// A crash makes the coordinator forget which jobs took workers along.
+  case forgiveLosses
+  /// Workers of an older protocol pass for new ones.
+  case ignoreVersions
+  /// A job that fails ends its whole sweep.
+  case oneFailureStopsAll
   /// A crash takes the last thing along that was already on the disk.
   case loseTail
 }

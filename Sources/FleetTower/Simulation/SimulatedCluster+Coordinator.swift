@@ -48,6 +48,8 @@ extension SimulatedCluster {
     if !batches.isEmpty { batches.removeLast(random.below(batches.count + 1)) }
     tell("coordinator crashes; \(batches.count) batches still reach the disk")
     for batch in batches { try write(batch) }
+    if fault == .forgetPauses { coordinator.disk.removeAll { if case .sweepSteered = $0 { true } else { false } } }
+    if fault == .forgiveLosses { coordinator.disk = coordinator.disk.map(forgiven) }
     if fault == .loseTail { coordinator.disk.removeLast(min(1, coordinator.disk.count)) }
     coordinator.brain = nil
     coordinator.pending = []
@@ -61,6 +63,11 @@ extension SimulatedCluster {
     }
     try observe(.crashed)
     after(100...4_000, .coordinatorRestarts)
+  }
+
+  private func forgiven(_ record: Record) -> Record {
+    guard case .attemptEnded(let attempt, let job, .lost) = record else { return record }
+    return .attemptEnded(attempt: attempt, job: job, outcome: .returned)
   }
 
   mutating func inform(_ event: CoordinatorEvent) throws {
@@ -95,8 +102,19 @@ extension SimulatedCluster {
     let ready = coordinator.pending
     coordinator.pending = []
     for effect in ready { if case .journal(let records) = effect { try write(records) } }
+    if fault == .oneFailureStopsAll { try stopFailedSweeps(ready) }
     for effect in ready { try perform(effect) }
     try flush()
+  }
+
+  private mutating func stopFailedSweeps(_ effects: [CoordinatorEffect]) throws {
+    for case .journal(let records) in effects {
+      for case .jobFailed(let job, _) in records {
+        for tree in trees where tree.nodes.contains(where: { $0.key == job }) {
+          try inform(.requested(.steer(sweep: tree.sweep.name, mode: .stopped), from: ConnectionID(0)))
+        }
+      }
+    }
   }
 
   private mutating func write(_ records: [Record]) throws {
@@ -168,18 +186,30 @@ extension SimulatedCluster {
     // worker takes nothing, would be no fault.
     switch request {
     case .cancel where isPeaceful, .drain(_, isDraining: true) where isPeaceful: return
+    case .steer(_, let mode) where isPeaceful && mode != .active: return
+    case .prioritize where fault == .ignorePriorities: return
     default: break
     }
     guard coordinator.brain != nil else { return after(500...1_500, .operatorAsks(request)) }
     for artifact in request.artifacts { coordinator.store.insert(artifact.digest) }
-    try inform(.requested(request, from: ConnectionID(0)))
+    try inform(.requested(spoiled(request), from: ConnectionID(0)))
+  }
+
+  /// What planted faults make of a request.
+  private func spoiled(_ request: OperatorRequest) -> OperatorRequest {
+    guard case .submit(var submission) = request else { return request }
+    if fault == .ignorePriorities { submission.spec.priority = nil }
+    if fault == .favourOneSweep, submission.sweepID == trees.last!.sweep {
+      submission.spec.priority = (submission.spec.priority ?? 0) + 1
+    }
+    return .submit(submission)
   }
 
   private mutating func heard(_ response: OperatorResponse) {
     guard isPeaceful, case .sweeps(let summaries) = response else { return }
     for summary in summaries where summary.state == .finished || summary.state == .failed {
       guard let tree = trees.first(where: { $0.sweep == summary.sweep }) else { continue }
-      let doomed = tree.nodes.filter { isDoomed($0.key) }.count
+      let doomed = tree.nodes.filter { isHopeless($0.key) }.count
       if summary.state == .failed, summary.jobs.failed > doomed || doomed == 0 { continue }
       coordinator.finishedSweeps.insert(summary.sweep)
     }

@@ -8,7 +8,7 @@ extension SimulatedCluster {
     after(200...4_000, .misfortune)
     let worker = random.below(workers.count)
     let id = workers[worker].id
-    switch random.below(13) {
+    switch random.below(16) {
     case 0, 1: try crashCoordinator()
     case 2, 3: crashWorker(worker)
     case 4:
@@ -43,6 +43,15 @@ extension SimulatedCluster {
       workers[worker].isGone = true
       workers[worker].connection = nil
       endWorker(worker)
+    case 12, 13:
+      let sweep = trees[random.below(trees.count)].sweep
+      let mode = SweepMode.allCases[random.below(3)]
+      tell("\(sweep) shall be \(mode)")
+      try operatorAsks(.steer(sweep: sweep.name, mode: mode))
+      after(1_000...8_000, .operatorAsks(.steer(sweep: sweep.name, mode: .active)))
+    case 14:
+      let sweep = trees[random.below(trees.count)].sweep
+      try operatorAsks(.prioritize(sweep: sweep.name, priority: random.below(3) - 1))
     default: try operatorAsks(.retry(target: trees[random.below(trees.count)].sweep.name))
     }
   }
@@ -57,6 +66,7 @@ extension SimulatedCluster {
     }
     after(0...100, .coordinatorRestarts)
     for submission in submissions { after(200...6_000, .operatorAsks(.submit(submission))) }
+    for tree in trees { after(6_100...7_000, .operatorAsks(.steer(sweep: tree.sweep.name, mode: .active))) }
     after(8_000...8_000, .look)
   }
 }

@@ -53,8 +53,10 @@ extension SimulatedCluster {
     }
     var message = message
     var source = id
-    if fault == .forgetSharedBox, case .hello(var hello) = message {
-      hello.box = BoxID("\(hello.worker)")
+    if case .hello(var hello) = message {
+      hello.protocolVersion = workers[connection.worker].protocolVersion
+      if fault == .ignoreVersions { hello.protocolVersion = FleetProtocol.version }
+      if fault == .forgetSharedBox { hello.box = BoxID("\(hello.worker)") }
       message = .hello(hello)
     }
     if fault == .forgetFinality, case .attemptFailed(let attempt, var failure) = message {

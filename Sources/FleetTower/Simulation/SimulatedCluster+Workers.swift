@@ -7,6 +7,7 @@ struct SimulatedWorker: Sendable {
   let id: WorkerID
   let box: BoxID
   let slots: Int
+  let protocolVersion: Int
   var brain: WorkerBrain?
   /// Counts restarts.
   var incarnation: UInt64 = 0
@@ -187,6 +188,7 @@ extension SimulatedCluster {
     guard workers[index].incarnation == incarnation, var stage = workers[index].stages[number], !stage.isEnding else {
       return
     }
+    if isPoison(stage.assignment.job) { return crashWorker(index) }
     let fails = isDoomed(stage.assignment.job) || (!isPeaceful && random.once(in: 60))
     if fails {
       stage.isEnding = true

@@ -105,7 +105,8 @@ public struct SimulatedCluster {
     let boxes = 2 + random.below(2)
     workers = (0..<(3 + random.below(3))).map { index in
       SimulatedWorker(
-        id: WorkerID("w\(index)"), box: BoxID("box\(index % boxes)"), slots: 1 + random.below(2))
+        id: WorkerID("w\(index)"), box: BoxID("box\(index % boxes)"), slots: 1 + random.below(2),
+        protocolVersion: random.once(in: 3) ? FleetProtocol.version - 1 : FleetProtocol.version)
     }
     checkers = [
       NothingAcknowledgedIsLost(),
@@ -113,6 +114,10 @@ public struct SimulatedCluster {
       ResumesFromNewestCheckpoint(),
       BenchmarksRunAlone(trees: trees),
       RefusalsAreFinal(trees: trees),
+      PausedSweepsStartNothing(trees: trees),
+      SlotsGoWhereTheyShould(trees: trees),
+      PoisonIsSetAside(trees: trees, limit: policy.lossLimit),
+      OldWorkersAreSpared(),
     ]
     self.random = random
     self.contents = contents
@@ -129,6 +134,7 @@ public struct SimulatedCluster {
     spec.sparsify.epochs = 1 + random.below(3)
     spec.finetune.epochs = 1 + random.below(3)
     if random.once(in: 2) { spec.objectives.append(Objective(.minimize, .latencyMS)) }
+    if random.once(in: 3) { spec.priority = random.below(3) - 1 }
     return SweepSubmission(spec: spec, dataset: dataset)
   }
 }
@@ -190,6 +196,7 @@ extension SimulatedCluster {
   private mutating func observeBox(of index: Int) {
     for checker in checkers.indices {
       _ = checkers[checker].observe(.enrolled(workers[index].id, box: workers[index].box))
+      _ = checkers[checker].observe(.speaks(workers[index].id, version: workers[index].protocolVersion))
     }
   }
 
@@ -238,6 +245,12 @@ extension SimulatedCluster {
   /// A job that fails wherever it runs.
   func isDoomed(_ job: JobKey) -> Bool { SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 40 == 0 }
 
+  /// A job that takes every worker down that begins it.
+  func isPoison(_ job: JobKey) -> Bool { mixed(UInt64(truncatingIfNeeded: job.bits) ^ ~seed) % 150 == 0 }
+
+  /// A job that never succeeds.
+  func isHopeless(_ job: JobKey) -> Bool { isDoomed(job) || isPoison(job) }
+
   /// Half of the doomed jobs say so themselves: that no other attempt need be made.
   func refuses(_ job: JobKey) -> Bool { SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 80 == 0 }
 
@@ -249,7 +262,7 @@ extension SimulatedCluster {
       let effects = fresh.handle(
         .requested(.results(sweep: tree.sweep.name, objectives: nil), from: ConnectionID(0)),
         at: Instant(milliseconds: 0))
-      let expected = SimulatedArithmetic.reference(tree, failing: isDoomed)
+      let expected = SimulatedArithmetic.reference(tree, failing: isHopeless)
       guard case .respond(.results(let table), _) = effects.last, table == expected else {
         throw broken(
           "the front equals the one computed from scratch",

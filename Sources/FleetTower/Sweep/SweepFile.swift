@@ -90,7 +90,9 @@ private struct SweepFileReader {
   }
 
   mutating func spec(_ document: YAMLNode) -> SweepSpec? {
-    let keys = ["name", "dataset", "image_size", "batch_size", "nominal_batch_size", "grid", "stages", "objectives"]
+    let keys = [
+      "name", "dataset", "image_size", "batch_size", "nominal_batch_size", "grid", "stages", "objectives", "priority",
+    ]
     guard !document.isNull, let root = mapping(document, keys: keys) else {
       if problems.isEmpty { note("the file is empty; it needs at least ‘dataset’") }
       return nil
@@ -112,6 +114,7 @@ private struct SweepFileReader {
     readGrid(root["grid"], into: &spec)
     readStages(root["stages"], into: &spec)
     if let node = root["objectives"] { spec.objectives = objectives(node) }
+    spec.priority = optionalInt(root["priority"], in: SweepSpec.priorityRange)
     return spec
   }
 

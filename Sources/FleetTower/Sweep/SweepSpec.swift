@@ -15,6 +15,11 @@ public struct SweepSpec: Hashable, Sendable, Codable {
   public var finetune: EpochStage
   public var benchmark: BenchmarkStage
   public var objectives: [Objective]
+  /// Among sweeps that wait for slots, higher goes first. Not part of what the sweep is: submitting it again with
+  /// another one changes it. nil leaves it as it is, which is 0 at first.
+  public var priority: Int?
+
+  public static let priorityRange = -1_000...1_000
 
   /// The axes. A trial takes one value of each; the last axis varies fastest.
   public struct Grid: Hashable, Sendable, Codable {
@@ -144,7 +149,7 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     train: TrainStage = TrainStage(), sparsify: EpochStage = EpochStage(epochs: 50),
     prune: PruneStage = PruneStage(),
     finetune: EpochStage = EpochStage(epochs: 100), benchmark: BenchmarkStage = BenchmarkStage(),
-    objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)]
+    objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)], priority: Int? = nil
   ) {
     self.name = name
     self.dataset = dataset
@@ -158,6 +163,7 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     self.finetune = finetune
     self.benchmark = benchmark
     self.objectives = objectives
+    self.priority = priority
   }
 
   /// The files a submission must bring along besides the data set: weights, hyper-parameters and model files, sorted,
@@ -231,6 +237,7 @@ extension SweepSpec {
     if ![train.epochs, sparsify.epochs, finetune.epochs].allSatisfy((1...1_000_000).contains) {
       return "epochs must lie in 1...1000000"
     }
+    if let priority, !SweepSpec.priorityRange.contains(priority) { return "a priority must lie in -1000...1000" }
     return prune.problem ?? targetProblem
   }
 

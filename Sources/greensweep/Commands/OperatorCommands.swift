@@ -8,9 +8,15 @@ import Sweep
 extension Command {
   static let submit = Command(
     name: "submit", summary: "hand a sweep to a coordinator", positionals: ["SWEEP.yaml"],
-    options: Option.connection + [Option("--wait", help: "show progress until it is done, then the table"), .json]
+    options: Option.connection + [
+      Option("--wait", help: "show progress until it is done, then the table"),
+      Option("--priority", "N", help: "higher goes first, from -1000 to 1000 (default: the sweep file's, or 0)"), .json,
+    ]
   ) { arguments in
-    let preparation = try SweepPreparation(arguments.positionals[0])
+    var preparation = try SweepPreparation(arguments.positionals[0])
+    if let priority = try arguments.int("--priority", in: SweepSpec.priorityRange) {
+      preparation.spec.priority = priority
+    }
     let connection = try OperatorConnection(arguments)
     let pack = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString).tar").path
     defer { try? FileManager.default.removeItem(atPath: pack) }
@@ -80,7 +86,8 @@ extension Command {
   }
 
   static let cancel = Command(
-    name: "cancel", summary: "stop a sweep; what is done stays", positionals: ["SWEEP"], options: Option.connection
+    name: "cancel", summary: "end a sweep and kill what runs of it; what is done stays", positionals: ["SWEEP"],
+    options: Option.connection
   ) { arguments in
     print(try await OperatorConnection(arguments).order(.cancel(sweep: arguments.positionals[0])))
   }
@@ -141,7 +148,11 @@ private func objective(_ metric: String?) -> Objective? {
 /// - Throws: `WorkError`, so that the exit status tells, if anything of the sweep did not succeed.
 func requireSuccess(_ status: SweepStatus) throws {
   let jobs = status.summary.jobs
-  if status.summary.state == .cancelled { throw WorkError("\(status.summary.sweep) was cancelled") }
+  let sweep = status.summary.sweep
+  if status.summary.state == .cancelled { throw WorkError("\(sweep) was cancelled") }
+  if status.summary.state == .stopped {
+    throw WorkError("\(sweep) was stopped: 'greensweep resume \(sweep)' goes on with it")
+  }
   guard jobs.failed > 0 else { return }
   let reasons = status.jobs.filter { $0.state == "failed" }.map {
     "\($0.stage) \($0.title): \($0.reason ?? "no reason given")"

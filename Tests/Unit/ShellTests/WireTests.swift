@@ -15,6 +15,7 @@ private let messages: [WireMessage] = [
         worker: WorkerID("w-1"), incarnation: .max, name: "kiste \"7\"", box: BoxID("b"), slots: 2, labels: ["a": "b"]))
   ),
   .worker(.heartbeat(attempts: [attempt])),
+  .worker(.heartbeat(attempts: [attempt], fetching: [attempt])),
   .worker(
     .epochMetrics(
       attempt: attempt, metrics: EpochMetrics(epoch: 1, epochs: 3, seconds: 0.1, values: ["box_loss": -.infinity]))),
@@ -27,6 +28,8 @@ private let messages: [WireMessage] = [
         configuration: ["seed": .int(1), "rates": .array([.double(0.5), .null, .bool(true)])],
         inputs: [.dataset: reference]))),
   .request(.results(sweep: "campus", objectives: [Objective(.maximize, .map50)])),
+  .request(.steer(sweep: "campus", mode: .paused)),
+  .request(.prioritize(sweep: "campus", priority: -3)),
   .response(.refused(reason: "no")),
   .bulkRequest(.put(reference)),
   .bulkResponse(.resume(offset: 5)),

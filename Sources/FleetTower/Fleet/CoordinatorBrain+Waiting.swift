@@ -1,0 +1,115 @@
+import Sweep
+
+/// Why jobs wait, for people and programs: read-only.
+extension CoordinatorBrain {
+  struct Wait {
+    let cause: WaitCause
+    let text: String
+    var seconds: Double?
+  }
+
+  /// The fleet's slots, summed up once for all jobs of a status.
+  struct Slots {
+    /// On workers that take jobs.
+    var willing = 0
+    var free = 0
+    var drainingWorkers = 0
+    var connectedWorkers = 0
+  }
+
+  var slots: Slots {
+    var slots = Slots()
+    for (id, worker) in workers where worker.connection != nil {
+      slots.connectedWorkers += 1
+      guard isWilling(id) else {
+        slots.drainingWorkers += 1
+        continue
+      }
+      slots.willing += worker.slots
+      if freeWorkers.contains(id) { slots.free += worker.slots - (attemptsOfWorker[id]?.count ?? 0) }
+    }
+    return slots
+  }
+
+  /// Why the job failed, or cannot run because something before it did.
+  func reason(of index: Int) -> String? {
+    switch jobs[index].state {
+    case .failed(let reason): reason
+    case .blocked: failedAncestor(of: index).map { "\(jobs[$0].stage.rawValue) \(jobs[$0].key.short) has failed" }
+    case .waiting, .ready, .leased, .succeeded, .cancelled: nil
+    }
+  }
+
+  private func failedAncestor(of index: Int) -> Int? {
+    var ancestor = jobs[index].parent
+    while let job = ancestor {
+      if case .failed = jobs[job].state { return job }
+      ancestor = jobs[job].parent
+    }
+    return nil
+  }
+
+  /// nil if the job is done, given up, or under way.
+  func wait(of index: Int, _ slots: Slots) -> Wait? {
+    let job = jobs[index]
+    switch job.state {
+    case .succeeded, .cancelled, .failed: return nil
+    case .blocked: return Wait(cause: .failedParent, text: reason(of: index) ?? "something before it has failed")
+    case .waiting:
+      return job.parent.map {
+        Wait(cause: .parent, text: "waits for \(jobs[$0].stage.rawValue) \(jobs[$0].key.short)")
+      }
+    case .leased(let number): return attempts[number].flatMap { wait(of: $0, job: index) }
+    case .ready:
+      if let wait = waitForSweep(index) ?? waitForRetry(index) { return wait }
+      if slots.willing == 0 { return waitForWorker(slots) }
+      return job.stage == .benchmark ? waitForBox(job) : waitForSlot(slots)
+    }
+  }
+
+  private func wait(of attempt: Attempt, job: Int) -> Wait? {
+    if attempt.isOrphaned { return Wait(cause: .worker, text: "its worker has lost the connection") }
+    if isHeldBack(job) { return Wait(cause: .sweep, text: "is being handed back, as its sweep is paused") }
+    return attempt.isFetching ? Wait(cause: .data, text: "its worker fetches what it needs") : nil
+  }
+
+  private func waitForSweep(_ job: Int) -> Wait? {
+    guard !isWantedNow(job), let sweep = jobs[job].sweeps.first else { return nil }
+    return Wait(cause: .sweep, text: "\(sweeps[sweep].id) is \(sweeps[sweep].mode.rawValue)")
+  }
+
+  private func waitForRetry(_ job: Int) -> Wait? {
+    guard let moment = deadlines.priority(of: .retry(job: job)) else { return nil }
+    let seconds = Double(max(0, moment.milliseconds - now.milliseconds)) / 1000
+    return Wait(
+      cause: .retry, text: "attempt \(jobs[job].attemptCount + 1) begins in \(Int(seconds.rounded(.up))) s",
+      seconds: seconds)
+  }
+
+  private func waitForWorker(_ slots: Slots) -> Wait {
+    if slots.connectedWorkers == 0 { return Wait(cause: .worker, text: "no worker is connected") }
+    let isDraining = slots.drainingWorkers == slots.connectedWorkers
+    return Wait(
+      cause: .worker,
+      text: isDraining
+        ? "no worker takes jobs: all \(slots.connectedWorkers) are draining"
+        : "no worker that is connected has a slot")
+  }
+
+  private func waitForSlot(_ slots: Slots) -> Wait {
+    if slots.free > 0 { return Wait(cause: .slot, text: "starts next") }
+    let kept = reservedBoxes.isEmpty ? "" : ", or kept for a benchmark"
+    return Wait(cause: .slot, text: "all \(slots.willing) slots are busy\(kept)")
+  }
+
+  private func waitForBox(_ job: Job) -> Wait {
+    if isOutranked(job.sweep) { return Wait(cause: .slot, text: "sweeps of higher priority go first") }
+    guard let box = sweeps[job.sweep].benchmarkBox else {
+      return Wait(cause: .box, text: "waits for a box to measure on")
+    }
+    guard let state = boxes[box], state.absentSince == nil else {
+      return Wait(cause: .box, text: "waits for box \(box) to come back")
+    }
+    return Wait(cause: .box, text: "waits until nothing else runs on box \(box)")
+  }
+}

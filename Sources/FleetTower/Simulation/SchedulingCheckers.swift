@@ -1,0 +1,204 @@
+import Fleet
+import Sweep
+
+/// Jobs and sweeps as the journal tells them, with as little of the brain's thinking as possible.
+struct ObservedJobs: Sendable {
+  private struct Node: Sendable {
+    let parent: JobKey?
+    let isBenchmark: Bool
+    var sweeps: [SweepID]
+  }
+
+  private struct SweepState: Sendable {
+    var isSubmitted = false
+    var mode = SweepMode.active
+    var priority = 0
+    var isActive: Bool { isSubmitted && mode == .active }
+  }
+
+  private var nodes: [JobKey: Node] = [:]
+  private var sweeps: [SweepID: SweepState] = [:]
+  private let submitted: [SweepID: SweepSpec]
+  private let jobsOfSweep: [SweepID: [JobKey]]
+  private var live: [AttemptNumber: JobKey] = [:]
+  private var running: Set<JobKey> = []
+  private var done: Set<JobKey> = []
+  private var givenUp: Set<JobKey> = []
+  /// They may be pausing after a failure, which the journal does not tell.
+  private var failedBefore: Set<JobKey> = []
+
+  init(_ trees: [StageTree]) {
+    submitted = Dictionary(uniqueKeysWithValues: trees.map { ($0.sweep, $0.submission.spec) })
+    jobsOfSweep = Dictionary(uniqueKeysWithValues: trees.map { ($0.sweep, $0.nodes.map(\.key)) })
+    for tree in trees {
+      sweeps[tree.sweep] = SweepState()
+      for node in tree.nodes {
+        let known = nodes[node.key]?.sweeps ?? []
+        nodes[node.key] = Node(
+          parent: node.parent.map { tree.nodes[$0].key }, isBenchmark: node.stage == .benchmark,
+          sweeps: known + [tree.sweep])
+      }
+    }
+  }
+
+  mutating func observe(_ record: Record) {
+    switch record {
+    case .sweepSubmitted(let id, _):
+      sweeps[id]!.isSubmitted = true
+      sweeps[id]!.mode = .active
+      if let priority = submitted[id]!.priority { sweeps[id]!.priority = priority }
+      for job in jobsOfSweep[id]! where givenUp.remove(job) != nil { failedBefore.remove(job) }
+    case .sweepCancelled(let id):
+      sweeps[id]!.isSubmitted = false
+      for (attempt, job) in live where !isWanted(job) { end(attempt) }
+    case .sweepSteered(let id, let mode): sweeps[id]!.mode = mode
+    case .sweepPrioritized(let id, let priority): sweeps[id]!.priority = priority
+    case .attemptStarted(let attempt, let job, _, _):
+      live[attempt] = job
+      running.insert(job)
+    case .attemptEnded(let attempt, let job, let outcome):
+      end(attempt)
+      if case .failed = outcome { failedBefore.insert(job) }
+    case .jobSucceeded(let attempt, let job, _, _):
+      end(attempt)
+      done.insert(job)
+    case .jobFailed(let job, _): givenUp.insert(job)
+    case .jobsRetried(let jobs):
+      givenUp.subtract(jobs)
+      failedBefore.subtract(jobs)
+    case .benchmarkBoxChosen(let id, _): for job in jobsOfSweep[id]! where nodes[job]!.isBenchmark { done.remove(job) }
+    default: break
+    }
+  }
+
+  private mutating func end(_ attempt: AttemptNumber) {
+    if let job = live.removeValue(forKey: attempt) { running.remove(job) }
+  }
+
+  private func isWanted(_ job: JobKey) -> Bool { nodes[job]!.sweeps.contains { sweeps[$0]!.isSubmitted } }
+
+  func isBenchmark(_ job: JobKey) -> Bool { nodes[job]!.isBenchmark }
+
+  /// The sweeps that want the job and may start it.
+  func activeSweeps(of job: JobKey) -> [SweepID] { nodes[job]!.sweeps.filter { sweeps[$0]!.isActive } }
+
+  /// The greatest of its active sweeps'.
+  func priority(of job: JobKey) -> Int? { activeSweeps(of: job).map { sweeps[$0]!.priority }.max() }
+
+  func priority(of sweep: SweepID) -> Int { sweeps[sweep]!.priority }
+
+  func runningCount(of sweep: SweepID) -> Int { jobsOfSweep[sweep]!.count(where: running.contains) }
+
+  /// Jobs that any free slot could take at this moment. (Not all: those that may be pausing are left out.)
+  var ready: [JobKey] {
+    nodes.keys.filter { job in
+      !running.contains(job) && !done.contains(job) && !givenUp.contains(job) && !failedBefore.contains(job)
+        && !nodes[job]!.isBenchmark && nodes[job]!.parent.map(done.contains) ?? true && !activeSweeps(of: job).isEmpty
+    }
+  }
+}
+
+/// Nothing starts that only paused, stopped or cancelled sweeps want.
+struct PausedSweepsStartNothing: Checker {
+  let promise = "a paused or stopped sweep starts nothing"
+  private var jobs: ObservedJobs
+
+  init(trees: [StageTree]) { jobs = ObservedJobs(trees) }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    guard case .durable(let records) = observation else { return nil }
+    for record in records {
+      if case .attemptStarted(let attempt, let job, _, _) = record, jobs.activeSweeps(of: job).isEmpty {
+        return "\(attempt) started at \(job.short), which no active sweep wants"
+      }
+      jobs.observe(record)
+    }
+    return nil
+  }
+}
+
+/// Who gets a free slot.
+struct SlotsGoWhereTheyShould: Checker {
+  let promise = "higher priority goes first, and sweeps of equal priority share the slots"
+  private var jobs: ObservedJobs
+
+  init(trees: [StageTree]) { jobs = ObservedJobs(trees) }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    guard case .durable(let records) = observation else { return nil }
+    for record in records {
+      if case .attemptStarted(let attempt, let job, _, _) = record, let problem = problem(attempt, job) {
+        return problem
+      }
+      jobs.observe(record)
+    }
+    return nil
+  }
+
+  private func problem(_ attempt: AttemptNumber, _ job: JobKey) -> String? {
+    guard let priority = jobs.priority(of: job) else { return nil }
+    let mine = jobs.activeSweeps(of: job).filter { jobs.priority(of: $0) == priority }
+    let running = mine.map { jobs.runningCount(of: $0) }.min() ?? 0
+    for other in jobs.ready where other != job {
+      let others = jobs.priority(of: other)!
+      if others > priority {
+        return "\(attempt) started at \(job.short) (\(priority)) while \(other.short) (\(others)) was ready"
+      }
+      guard others == priority, !jobs.isBenchmark(job) else { continue }
+      for sweep in jobs.activeSweeps(of: other) where jobs.priority(of: sweep) == priority && !mine.contains(sweep) {
+        let waiting = jobs.runningCount(of: sweep)
+        if waiting < running {
+          return "\(attempt) started at \(job.short) of \(mine) (\(running) running), not \(sweep) (\(waiting) running)"
+        }
+      }
+    }
+    return nil
+  }
+}
+
+/// A job that takes worker after worker along is set aside.
+struct PoisonIsSetAside: Checker {
+  let promise = "a job that keeps taking its workers along is set aside"
+  private let limit: Int
+  private let jobsOfSweep: [SweepID: [JobKey]]
+  private var losses: [JobKey: Set<AttemptNumber>] = [:]
+
+  init(trees: [StageTree], limit: Int) {
+    self.limit = limit
+    jobsOfSweep = Dictionary(uniqueKeysWithValues: trees.map { ($0.sweep, $0.nodes.map(\.key)) })
+  }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    guard case .durable(let records) = observation else { return nil }
+    for record in records {
+      switch record {
+      case .attemptEnded(let attempt, let job, .lost): losses[job, default: []].insert(attempt)
+      case .attemptSurvived(let attempt, let job): losses[job]?.remove(attempt)
+      case .checkpointStored(_, let job, _), .jobSucceeded(_, let job, _, _): losses[job] = nil
+      case .jobsRetried(let jobs): for job in jobs { losses[job] = nil }
+      case .sweepSubmitted(let sweep, _): for job in jobsOfSweep[sweep]! { losses[job] = nil }
+      case .attemptStarted(let attempt, let job, _, _):
+        let count = losses[job]?.count ?? 0
+        if count >= limit { return "\(attempt) started at \(job.short), with which \(count) workers had vanished" }
+      default: break
+      }
+    }
+    return nil
+  }
+}
+
+/// A peer that speaks an older protocol hears nothing it does not know.
+struct OldWorkersAreSpared: Checker {
+  let promise = "a worker is told only what its protocol has"
+  private var old: Set<WorkerID> = []
+
+  mutating func observe(_ observation: Observation) -> String? {
+    switch observation {
+    case .speaks(let worker, let version): if version < 2 { old.insert(worker) }
+    case .said(.handBack(let attempt), let worker):
+      if old.contains(worker) { return "\(worker) was told to hand \(attempt) back" }
+    default: break
+    }
+    return nil
+  }
+}
