@@ -246,7 +246,7 @@ extension SimulatedCluster {
   func isDoomed(_ job: JobKey) -> Bool { SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ seed) % 40 == 0 }
 
   /// A job that takes every worker down that begins it.
-  func isPoison(_ job: JobKey) -> Bool { mixed(UInt64(truncatingIfNeeded: job.bits) ^ ~seed) % 150 == 0 }
+  func isPoison(_ job: JobKey) -> Bool { SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ ~seed) % 150 == 0 }
 
   /// A job that never succeeds.
   func isHopeless(_ job: JobKey) -> Bool { isDoomed(job) || isPoison(job) }
