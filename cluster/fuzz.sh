@@ -5,7 +5,7 @@
 # number, so what a failure names can be repeated anywhere.
 set -euo pipefail
 usage() { sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-readers=(safetensors model checkpoint pt yaml data-yaml hyp sweep labels jpeg png)
+readers=(safetensors model checkpoint pt yaml data-yaml hyp sweep labels jpeg png pack)
 count=1000000 seed=1 case=
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || usage

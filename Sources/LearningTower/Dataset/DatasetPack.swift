@@ -166,7 +166,7 @@ private struct ArchiveWriter {
 }
 
 /// Reads the files of an archive one after the other.
-private struct ArchiveReader {
+struct ArchiveReader {
   private let path: String
   private let file: FileHandle
   private var bytesLeft: Int

@@ -17,7 +17,7 @@ struct FuzzReader: Sendable, CustomTestStringConvertible {
   var fileName: String { "fuzz.\(fileExtension)" }
   var testDescription: String { name }
 
-  static let all = tensorReaders + textReaders + imageReaders
+  static let all = tensorReaders + textReaders + imageReaders + archiveReaders
 }
 
 /// A small file to start from.
