@@ -37,6 +37,8 @@ extension CoordinatorBrain {
     let id = submission.sweepID
     if let known = sweepIndex[id], !sweeps[known].isCancelled {
       if let priority = submission.spec.priority { setPriority(of: known, priority) }
+      let limits = submission.spec.limits ?? [:]
+      if sweeps[known].limits != limits { decide(.sweepLimited(sweep: id, limits: limits)) }
       return .submitted(sweep: id, isNew: false)
     }
     decide(.sweepSubmitted(sweep: id, submission: submission))

@@ -8,6 +8,7 @@ extension CoordinatorBrain {
     case .sweepCancelled(let id): withdraw(id)
     case .sweepSteered(let id, let mode): steer(id, mode)
     case .sweepPrioritized(let id, let priority): prioritize(id, priority)
+    case .sweepLimited(let id, let limits): if let sweep = sweepIndex[id] { sweeps[sweep].limits = limits }
     case .attemptStarted(let number, let key, let worker, let box): begin(number, at: key, by: worker, on: box)
     case .epochFinished(let number, let key, let metrics):
       guard let job = jobIndex[key] else { return }
@@ -40,6 +41,7 @@ extension CoordinatorBrain {
     sweeps[sweep].isCancelled = false
     sweeps[sweep].mode = .active
     if let priority = submission.spec.priority { sweeps[sweep].priority = priority }
+    sweeps[sweep].limits = submission.spec.limits ?? [:]
     for (node, job) in zip(sweeps[sweep].tree.nodes, sweeps[sweep].jobs) {
       adopt(job, by: sweep, cost: node.remainingCost)
     }

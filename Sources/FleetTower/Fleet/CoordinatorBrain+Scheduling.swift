@@ -41,7 +41,14 @@ extension CoordinatorBrain {
     inputs[.resume] = jobs[job].checkpoint?.artifact
     return Assignment(
       attempt: number, job: jobs[job].key, stage: jobs[job].stage,
-      configuration: tree.configuration(of: jobs[job].node), inputs: inputs)
+      configuration: tree.configuration(of: jobs[job].node), inputs: inputs, limits: limits(of: job))
+  }
+
+  /// A sweep that shares a job with a more frugal one still gets its result.
+  private func limits(of job: Int) -> StageLimits? {
+    let all = jobs[job].sweeps.map { sweeps[$0].limits[jobs[job].stage.rawValue] ?? StageLimits() }
+    let limits = all.dropFirst().reduce(all.first ?? StageLimits()) { $0.looser($1) }
+    return limits.isEmpty ? nil : limits
   }
 }
 

@@ -48,16 +48,19 @@ public struct Assignment: Hashable, Sendable, Codable {
   public var configuration: [String: PlainValue]
   /// By the `InputRole`'s name. `resume` is the newest acknowledged checkpoint, if there is one.
   public var inputs: [String: ArtifactReference]
+  /// What the attempt may use; the worker may allow less. (From protocol 2 on.)
+  public var limits: StageLimits?
 
   public init(
     attempt: AttemptNumber, job: JobKey, stage: Stage, configuration: [String: PlainValue],
-    inputs: [InputRole: ArtifactReference]
+    inputs: [InputRole: ArtifactReference], limits: StageLimits? = nil
   ) {
     self.attempt = attempt
     self.job = job
     self.stage = stage
     self.configuration = configuration
     self.inputs = Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, $0.value) })
+    self.limits = limits
   }
 
   public func input(_ role: InputRole) -> ArtifactReference? { inputs[role.rawValue] }

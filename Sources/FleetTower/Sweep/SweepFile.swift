@@ -231,7 +231,8 @@ extension SweepFileReader {
 extension SweepFileReader {
   private mutating func readStages(_ node: YAMLNode?, into spec: inout SweepSpec) {
     guard let stages = mapping(node, keys: Stage.allCases.map(\.rawValue)) else { return }
-    let keys = ["epochs", "hyp", "patience", "freeze", "image_weights", "multi_scale", "rect"]
+    readLimits(stages, into: &spec)
+    let keys = ["epochs", "hyp", "patience", "freeze", "image_weights", "multi_scale", "rect"] + Self.limitKeys
     if let train = mapping(stages["train"], keys: keys + ["weights"]) {
       let common = epochStage(train, default: spec.train.epochs)
       spec.train = SweepSpec.TrainStage(
@@ -244,20 +245,39 @@ extension SweepFileReader {
     if let finetune = mapping(stages["finetune"], keys: keys) {
       spec.finetune = epochStage(finetune, default: spec.finetune.epochs)
     }
-    if let benchmark = mapping(stages["benchmark"], keys: ["iterations", "threads"]) {
+    if let benchmark = mapping(stages["benchmark"], keys: ["iterations", "threads"] + Self.limitKeys) {
       spec.benchmark.iterations = int(benchmark["iterations"], default: 100, in: 1...1_000_000)
       spec.benchmark.threads = int(benchmark["threads"], default: 1, in: 1...1024)
     }
     readPrune(stages["prune"], into: &spec.prune)
-    // Nothing about it can be chosen; saying it without a value does no harm.
-    _ = mapping(stages["evaluate"], keys: [])
+    _ = mapping(stages["evaluate"], keys: Self.limitKeys)
+  }
+
+  private static let limitKeys = ["memory_limit_mb", "time_limit_minutes"]
+
+  /// Every stage takes them. What a stage's own reading complains of is not complained of here.
+  private mutating func readLimits(_ stages: YAMLMapping, into spec: inout SweepSpec) {
+    for stage in Stage.allCases {
+      guard case .mapping(let keys)? = stages[stage.rawValue]?.content else { continue }
+      var limits = StageLimits()
+      limits.memoryMB = optionalInt(keys["memory_limit_mb"], in: StageLimits.memoryMBRange)
+      limits.timeMinutes = read(keys["time_limit_minutes"], default: nil) { node throws(YAMLError) -> Double? in
+        let minutes = try node.double
+        guard StageLimits.timeMinutesRange.contains(minutes) else {
+          throw node.error("a time limit lies between a second (0.017 minutes) and a year (525600)")
+        }
+        return minutes
+      }
+      if !limits.isEmpty { spec.limits = (spec.limits ?? [:]).merging([stage.rawValue: limits]) { _, new in new } }
+    }
   }
 
   private mutating func readPrune(_ node: YAMLNode?, into stage: inout SweepSpec.PruneStage) {
     typealias Stage = SweepSpec.PruneStage
-    let keys = [
-      "policy", "importance", "min_channels", "round_to", "rounds", "target_parameters", "target_gflops",
-    ]
+    let keys =
+      [
+        "policy", "importance", "min_channels", "round_to", "rounds", "target_parameters", "target_gflops",
+      ] + Self.limitKeys
     guard let prune = mapping(node, keys: keys) else { return }
     stage.policy = word(prune["policy"], among: Stage.policies, kind: "policy")
     stage.importance = word(prune["importance"], among: Stage.importances, kind: "importance")

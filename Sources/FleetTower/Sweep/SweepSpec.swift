@@ -20,6 +20,9 @@ public struct SweepSpec: Hashable, Sendable, Codable {
   public var priority: Int?
 
   public static let priorityRange = -1_000...1_000
+  /// What attempts may use, by the stage's name. Not part of what the sweep is: submitting it again with other limits
+  /// changes them.
+  public var limits: [String: StageLimits]?
 
   /// The axes. A trial takes one value of each; the last axis varies fastest.
   public struct Grid: Hashable, Sendable, Codable {
@@ -149,7 +152,8 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     train: TrainStage = TrainStage(), sparsify: EpochStage = EpochStage(epochs: 50),
     prune: PruneStage = PruneStage(),
     finetune: EpochStage = EpochStage(epochs: 100), benchmark: BenchmarkStage = BenchmarkStage(),
-    objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)], priority: Int? = nil
+    objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)], priority: Int? = nil,
+    limits: [String: StageLimits]? = nil
   ) {
     self.name = name
     self.dataset = dataset
@@ -164,6 +168,7 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     self.benchmark = benchmark
     self.objectives = objectives
     self.priority = priority
+    self.limits = limits
   }
 
   /// The files a submission must bring along besides the data set: weights, hyper-parameters and model files, sorted,
@@ -238,7 +243,7 @@ extension SweepSpec {
       return "epochs must lie in 1...1000000"
     }
     if let priority, !SweepSpec.priorityRange.contains(priority) { return "a priority must lie in -1000...1000" }
-    return prune.problem ?? targetProblem
+    return prune.problem ?? targetProblem ?? limits?.values.lazy.compactMap(\.problem).first
   }
 
   private var targetProblem: String? {

@@ -19,8 +19,11 @@ import Glibc
   public enum Ending: Hashable, Sendable, CustomStringConvertible {
     case status(Int)
     case signal(Int)
+    /// Killed by us, for what it used.
+    case overran(ChildLimits.Excess)
     public var description: String {
       switch self {
+      case .overran(let excess): "\(excess)"
       case .status(let status): "exit status \(status)"
       case .signal(let signal): "ended by signal \(signal) (\(unsafe String(cString: strsignal(CInt(signal)))))"
       }
@@ -37,6 +40,10 @@ import Glibc
   private var errorOutput: PipeReader?
   private var line: [UInt8] = []
   private var ending: Ending?
+  private var watch: ChildWatch?
+
+  /// The most memory it was seen to use; nil if nobody looked.
+  public var peakResidentByteCount: Int? { watch?.peakResidentByteCount }
 
   /// Starts the program.
   /// - Parameters:
@@ -44,7 +51,7 @@ import Glibc
   ///   - maximumLineByteCount: a child that writes a longer line is killed.
   public init(
     _ program: String, arguments: [String], environment: [String], folder: String, on loop: EventLoop,
-    maximumLineByteCount: Int = 1 << 20, onEvent: @escaping (Event) -> Void
+    limits: ChildLimits = ChildLimits(), maximumLineByteCount: Int = 1 << 20, onEvent: @escaping (Event) -> Void
   ) throws {
     loop.preconditionOnLoop()
     self.loop = loop
@@ -67,6 +74,7 @@ import Glibc
       finishIfDone()
     }
     wait()
+    if limits != ChildLimits() { watch = ChildWatch(processID, limits, on: loop) { [weak self] in self?.kill() } }
   }
 
   /// Ends the child and everything it has started, at once. `exited` follows.
@@ -126,7 +134,12 @@ import Glibc
     var status: CInt = 0
     while unsafe waitpid(processID, &status, 0) < 0 && errno == EINTR {}
     let signal = status & 0x7f
-    ending = signal == 0 ? .status(Int(status >> 8 & 0xff)) : .signal(Int(signal))
+    watch?.end()
+    if signal != 0, let excess = watch?.excess {
+      ending = .overran(excess)
+    } else {
+      ending = signal == 0 ? .status(Int(status >> 8 & 0xff)) : .signal(Int(signal))
+    }
     finishIfDone()
   }
 

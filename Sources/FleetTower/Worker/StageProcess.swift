@@ -9,18 +9,22 @@ final class StageProcess {
   private var child: ChildProcess?
   private var log = LogTail()
   private let folder: String
+  private let limits: StageLimits
 
   static let logFile = "stage.log"
 
   /// Writes `request.json` into the existing folder and starts the process.
   init(
-    _ request: StageRequest, program: String, arguments: [String], environment: [String], on loop: EventLoop,
-    onReport: @escaping (StageEvent) -> Void, onExit: @escaping (_ message: String) -> Void
+    _ request: StageRequest, limits: StageLimits, program: String, arguments: [String], environment: [String],
+    on loop: EventLoop, onReport: @escaping (StageEvent) -> Void, onExit: @escaping (_ message: String) -> Void
   ) throws {
     folder = request.directory
+    self.limits = limits
     try Files.writeDurably(JSON.encode(request), to: folder + "/request.json")
     child = try ChildProcess(
-      program, arguments: arguments + [folder], environment: environment, folder: folder, on: loop
+      program, arguments: arguments + [folder], environment: environment, folder: folder, on: loop,
+      limits: ChildLimits(
+        residentByteCount: limits.memoryMB.map { $0 << 20 }, seconds: limits.timeMinutes.map { $0 * 60 })
     ) { [self] event in
       switch event {
       case .line(let line):
@@ -31,8 +35,8 @@ final class StageProcess {
         }
       case .errorOutput(let bytes): log.append(bytes)
       case .exited(let ending):
+        log.append(Array("\(words(for: ending))\n".utf8))
         child = nil
-        log.append(Array("\(ending)\n".utf8))
         try? Files.writeDurably(log.bytes, to: "\(folder)/\(Self.logFile)")
         onExit(log.lastLines(20))
       }
@@ -40,6 +44,23 @@ final class StageProcess {
   }
 
   func kill() { child?.kill() }
+
+  /// How it ended; if a limit was the cause, which one and what can be done.
+  private func words(for ending: ChildProcess.Ending) -> String {
+    switch ending {
+    case .overran(.memory):
+      return
+        "\(ending) of \(limits.memoryMB ?? 0) MB: raise the stage's memory_limit_mb in the sweep file, or the worker's "
+        + "--memory-limit-mb, or make batch_size or image_size smaller"
+    case .overran(.time):
+      return "\(ending): raise the stage's time_limit_minutes in the sweep file, or the worker's --time-limit-minutes; "
+        + "the next attempt goes on from the newest checkpoint"
+    case .signal:
+      guard let limit = limits.memoryMB, let peak = child?.peakResidentByteCount else { return "\(ending)" }
+      return "\(ending); of the \(limit) MB of memory it may use, \(peak >> 20) MB were seen in use"
+    case .status: return "\(ending)"
+    }
+  }
 }
 
 /// The last part of what a process has printed.

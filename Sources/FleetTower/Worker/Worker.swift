@@ -274,7 +274,8 @@ extension Worker {
         unpackedDataset: assignment.input(.dataset).map { folder.unpacked(ContentHash($0.digest)) },
         threads: options.threads, backend: options.backend)
       stages[number] = try StageProcess(
-        request, program: options.stageProgram, arguments: options.stageArguments, environment: stageEnvironment,
+        request, limits: options.stageLimits.stricter(assignment.limits ?? StageLimits()),
+        program: options.stageProgram, arguments: options.stageArguments, environment: stageEnvironment,
         on: loop,
         onReport: { [self] event in feed(.stageReported(number, event)) },
         onExit: { [self] message in

@@ -1,5 +1,6 @@
 import Artifacts
 import Foundation
+import Sweep
 import Transport
 
 /// How a worker is set up.
@@ -19,6 +20,8 @@ public struct WorkerOptions: Sendable {
   /// The program that runs a stage, and its arguments before the stage's folder.
   public var stageProgram = "/proc/self/exe"
   public var stageArguments = ["stage"]
+  /// What each job may use at most, whatever its sweep allows.
+  public var stageLimits = StageLimits()
   /// Artifacts and unpacked data sets are forgotten, the longest unused first, beyond this.
   public var cacheByteCount = 20 << 30
   public var limits = ConnectionLimits()

@@ -25,6 +25,16 @@ static inline int spawn_change_folder(posix_spawn_file_actions_t *actions, const
   return posix_spawn_file_actions_addchdir_np(actions, folder);
 }
 
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/// Bounds the private writable memory of a running process. (`prlimit` is hidden from Swift's view as well.)
+static inline int process_limit_data(pid_t process, unsigned long long byte_count) {
+  unsigned long long limit[2] = {byte_count, byte_count};
+  return (int)syscall(SYS_prlimit64, process, RLIMIT_DATA, limit, NULL);
+}
+
 /// A pipe whose ends close themselves when another program is started.
 extern int pipe2(int ends[2], int flags);
 static inline int make_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

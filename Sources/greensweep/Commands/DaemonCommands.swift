@@ -2,6 +2,7 @@ import Compute
 import Coordinator
 import Foundation
 import Pipeline
+import Sweep
 import Transport
 import Worker
 
@@ -31,6 +32,8 @@ extension Command {
       Option("--join", "ADDR:PORT", help: "the coordinator (default: GREENSWEEP_COORDINATOR)"), .tokenFile,
       Option("--slots", "N", help: "jobs at a time (default: 1)"),
       Option("--threads", "T", help: "threads a job computes with (default: processors / slots)"), .backend,
+      Option("--memory-limit-mb", "MB", help: "memory a job may use before it is killed (default: no limit)"),
+      Option("--time-limit-minutes", "M", help: "how long a try at a job may take (default: no limit)"),
       Option("--cache", "DIR", help: "data sets, models and checkpoints (default: greensweep-cache)"),
       Option("--name", "NAME", help: "(default: the host's name)"),
       Option("--label", "K=V", repeats: true, help: "what sets this worker apart; may be repeated"),
@@ -45,6 +48,9 @@ extension Command {
       folder: arguments.string("--cache") ?? "greensweep-cache")
     options.slots = try arguments.int("--slots", in: 1...1024) ?? 1
     options.threads = try arguments.int("--threads", in: 1...256) ?? max(1, processorCount / options.slots)
+    options.stageLimits.memoryMB = try arguments.int("--memory-limit-mb", in: StageLimits.memoryMBRange)
+    options.stageLimits.timeMinutes = try arguments.double(
+      "--time-limit-minutes", in: StageLimits.timeMinutesRange)
     options.backend = try arguments.machine().backend?.rawValue
     options.name = arguments.string("--name") ?? options.name
     options.labels = try labels(arguments.strings("--label"))

@@ -118,6 +118,24 @@ import Testing
     }
   }
 
+  /// The real stage, which needs more than that before it has read its request.
+  @Test(.timeLimit(.minutes(5))) func aStageBeyondItsMemoryFailsInWords() throws {
+    let folder = try TemporaryFolder()
+    let sample = ["dataset", "sample", folder.path("data"), "--images", "4", "--val-images", "2", "--image-size", "64"]
+    #expect(try greensweep(sample).status == 0)
+    try """
+    dataset: data/data.yaml
+    image_size: 320
+    batch_size: 8
+    grid: {backbone: yolov5n, sparsity_rate: 0, prune_ratio: 0}
+    stages:
+      train: {epochs: 1000, memory_limit_mb: 40}
+    """.write(to: folder.url("sweep.yaml"), atomically: true, encoding: .utf8)
+    let result = try greensweep(run(folder, "run"))
+    #expect(result.status == 1)
+    #expect(result.errors.contains("beyond its limit of 40 MB: raise the stage's memory_limit_mb"), "\(result.errors)")
+  }
+
   private struct ModelInfo: Decodable {
     var parameters: Int
     var parameters_fused: Int

@@ -219,6 +219,36 @@ struct SteeringTests {
   }
 }
 
+struct LimitTests {
+  @Test func limitsTravelWithTheAssignmentAndCanBeChanged() throws {
+    var desk = Desk()
+    var first = named("s", backbones: ["yolov5n"])
+    first.spec.limits = ["train": StageLimits(memoryMB: 100, timeMinutes: 5)]
+    desk.hello("a", on: 1)
+    let (assignment, _) = try #require(desk.submit(first).first)
+    #expect(assignment.limits == StageLimits(memoryMB: 100, timeMinutes: 5))
+    _ = desk.say(.attemptFailed(attempt: assignment.attempt, failure: StageFailure(message: "killed")), on: 1)
+    first.spec.limits = ["train": StageLimits(memoryMB: 400)]
+    guard case .submitted(_, isNew: false) = desk.ask(.submit(first)) else { return }
+    desk.restart()
+    desk.hello("a", on: 2)
+    let (again, _) = try #require(desk.wait(1_000).assignments.first ?? desk.hello("b", on: 3).assignments.first)
+    #expect(again.limits == StageLimits(memoryMB: 400))
+  }
+
+  @Test func aSharedJobHasTheLooserLimits() throws {
+    var desk = Desk()
+    var (frugal, lavish) = (named("a", backbones: ["yolov5n"]), named("b", backbones: ["yolov5n"]))
+    frugal.spec.limits = ["train": StageLimits(memoryMB: 100, timeMinutes: 5)]
+    lavish.spec.limits = ["train": StageLimits(memoryMB: 300)]
+    _ = desk.submit(frugal)
+    _ = desk.submit(lavish)
+    let (assignment, _) = try #require(desk.hello("a", on: 1).assignments.first)
+    #expect(assignment.limits == StageLimits(memoryMB: 300))
+    #expect(StageLimits(timeMinutes: 9).stricter(StageLimits(memoryMB: 1, timeMinutes: 3)).timeMinutes == 3)
+  }
+}
+
 struct WaitingTests {
   @Test func everyWaitHasItsReason() throws {
     var desk = Desk()

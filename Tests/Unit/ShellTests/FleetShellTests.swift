@@ -60,11 +60,14 @@ private struct Cluster {
     return (coordinator, Endpoint(host: "127.0.0.1", port: try await coordinator.start().port))
   }
 
-  func worker(_ name: String, _ endpoint: Endpoint, slots: Int = 1, pause: Double = 0.02) async throws -> Worker {
+  func worker(
+    _ name: String, _ endpoint: Endpoint, slots: Int = 1, pause: Double = 0.02, limits: StageLimits = StageLimits()
+  ) async throws -> Worker {
     let token = try Token(file: folder.path + "/data/worker.token")
     var options = WorkerOptions(coordinator: endpoint, token: token, folder: "\(folder.path)/\(name)")
     options.name = name
     options.slots = slots
+    options.stageLimits = limits
     options.stageProgram = "/bin/sh"
     options.stageArguments = [folder.path + "/stage.sh", trace, "\(pause)"]
     let worker = try Worker(options)
@@ -76,11 +79,13 @@ private struct Cluster {
     try OperatorClient(endpoint, Token(file: folder.path + "/data/operator.token"))
   }
 
-  func submit(_ client: OperatorClient) async throws -> SweepID {
+  func submit(
+    _ client: OperatorClient,
+    _ grid: SweepSpec.Grid = SweepSpec.Grid(backbone: ["yolov5n", "mobilenetv2"], pruneRatio: [0, 0.3])
+  ) async throws -> SweepID {
     let dataset = try client.reference(ofFile: folder.path + "/dataset")
     let spec = SweepSpec(
-      name: "test", dataset: "data.yaml",
-      grid: SweepSpec.Grid(backbone: ["yolov5n", "mobilenetv2"], pruneRatio: [0, 0.3]),
+      name: "test", dataset: "data.yaml", grid: grid,
       objectives: [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)])
     return try await client.submit(
       SweepSubmission(spec: spec, dataset: dataset), files: [dataset.digest: folder.path + "/dataset"]
@@ -234,6 +239,26 @@ private struct Cluster {
     }
     let reasons = status.jobs.compactMap(\.reason)
     #expect(reasons.contains { $0.contains("haunted") && $0.contains("exit status 7") }, "\(reasons)")
+    await coordinator.stop()
+  }
+
+  @Test func aStageBeyondItsTimeIsKilledAndTheNextGoesOnFromItsCheckpoint() async throws {
+    var cluster = try Cluster()
+    cluster.policy.failureLimit = 20
+    let (coordinator, endpoint) = try await cluster.coordinator()
+    // Three epochs take 1.5 s; a try may take 1.2 s.
+    _ = try await cluster.worker("a", endpoint, slots: 2, pause: 0.5, limits: StageLimits(timeMinutes: 0.02))
+    let client = try cluster.client(endpoint)
+    let sweep = try await cluster.submit(
+      client, SweepSpec.Grid(backbone: ["yolov5n"], sparsityRate: [0], pruneRatio: [0]))
+    let table = try await cluster.table(client, sweep)
+    #expect(table.rows.map(\.state) == [.done])
+    guard case .sweep(let status) = try await client.request(.status(sweep: sweep.name)),
+      case .logs(let history) = try await client.request(.logs(job: status.jobs[0].job.description))
+    else { throw TimedOut(seconds: 0) }
+    let outcome = try #require(history.entries.first).outcome
+    #expect(
+      outcome.contains("killed after 1.2 s, its time limit") && outcome.contains("--time-limit-minutes"), "\(outcome)")
     await coordinator.stop()
   }
 

@@ -137,6 +137,35 @@ struct SweepFileTests {
   }
 
   /// Submissions in journals may be older than the prune stage's choices.
+  @Test func prioritiesAndLimitsAreNoPartOfWhatTheSweepIs() throws {
+    let plain = try read("dataset: data.yaml\nstages: {train: {epochs: 3}}")
+    let spec = try read(
+      """
+      dataset: data.yaml
+      priority: -7
+      stages:
+        train: {epochs: 3, memory_limit_mb: 4096, time_limit_minutes: 90}
+        evaluate: {time_limit_minutes: 0.5}
+        prune: {memory_limit_mb: 512}
+      """)
+    #expect(spec.priority == -7)
+    #expect(
+      spec.limits == [
+        "train": StageLimits(memoryMB: 4096, timeMinutes: 90), "evaluate": StageLimits(timeMinutes: 0.5),
+        "prune": StageLimits(memoryMB: 512),
+      ])
+    let reference = ArtifactReference(digest: ArtifactDigest(String(repeating: "0", count: 64))!, byteCount: 1)
+    let (a, b) = (SweepSubmission(spec: plain, dataset: reference), SweepSubmission(spec: spec, dataset: reference))
+    #expect(a.sweepID == b.sweepID)
+    #expect(StageTree(a).nodes == StageTree(b).nodes)
+    expectProblems(
+      "dataset: data.yaml\npriority: 5000\nstages:\n  train: {memory_limit_mb: 1, memory_limit: 3}\n"
+        + "  evaluate: {time_limit_minutes: 0}",
+      "campus.yaml:2: 5000 is outside -1000…1000", "campus.yaml:4: 1 is outside 16…16777216",
+      "campus.yaml:4: unknown key ‘memory_limit’; did you mean ‘memory_limit_mb’?",
+      "campus.yaml:5: a time limit lies between a second (0.017 minutes) and a year (525600)")
+  }
+
   @Test func aSpecWithoutAPruneStageIsRead() throws {
     let spec = SweepSpec(name: "old", dataset: "data.yaml")
     var members = try JSONDecoder().decode([String: PlainValue].self, from: JSONEncoder().encode(spec))
