@@ -82,8 +82,9 @@ struct ForwardTests {
   }
 }
 
-/// The families that have no fixture, against the plain network in double. Tolerances are those of the fixtures, whose
-/// logits reach 0.3 in evaluation; these reach 1.2.
+/// The families that have no fixture, against the plain network in double. Tolerances are those of the fixtures: in
+/// evaluation 1e-6 where the largest logit of a head is 0.3. These reach 1.2, and the rounding of a sum is in proportion
+/// to its terms, so the largest logit sets the scale for the whole head.
 @Suite("Golden: forward of the families the reference lacks")
 struct PaperFamilyForwardTests {
   static let names = ZooTests.families.filter { ZooTests.fixtureNames[$0] == nil }
@@ -99,10 +100,11 @@ struct PaperFamilyForwardTests {
       network, parameters, batchSize: 2, imageHeight: 64, imageWidth: 64, runtime: runtime)
     inference.run(nhwc(images).values)
     for (level, head) in try reference.heads(images).enumerated() {
+      let expected = plansOrder(Tensor(shape: head.shape, values: head.floats))
+      let largest = expected.map { Double(abs($0)) }.max() ?? 0
       expectClose(
-        inference.withHead(level) { span in span.indices.map { span[$0] } },
-        plansOrder(Tensor(shape: head.shape, values: head.floats)), absolute: 1e-6, relative: 3e-6,
-        "evaluation, head \(level)")
+        inference.withHead(level) { span in span.indices.map { span[$0] } }, expected,
+        absolute: 1e-6 * max(1, largest / 0.3), "evaluation, head \(level)")
     }
     let memory = try ParameterMemory(network, parameters, runtime: runtime)
     let training = try TrainingPlan(memory, batchSize: 2, imageHeight: 64, imageWidth: 64)
