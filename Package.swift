@@ -132,6 +132,7 @@ let testTargets: [Target] = [
   .executableTarget(
     name: "fleet-benchmark", dependencies: ["Client", "Transport", "Wire", "Fleet", "Sweep", "greensweep"],
     path: "Tests/FleetBenchmark", swiftSettings: common),
+  .executableTarget(name: "kill-at-write", path: "Tests/KillAtWrite"),
 ]
 
 let package = Package(
