@@ -130,7 +130,10 @@ let testTargets: [Target] = [
   tests("Tidy", "TidyTests", []),
   .executableTarget(name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: common),
   .executableTarget(
-    name: "fleet-benchmark", dependencies: ["Client", "Transport", "Wire", "Fleet", "Sweep", "greensweep"],
+    name: "fleet-benchmark",
+    dependencies: [
+      "Randomness", "Artifacts", "Client", "Transport", "Transfer", "Wire", "Fleet", "Sweep", "greensweep",
+    ],
     path: "Tests/FleetBenchmark", swiftSettings: common),
   .executableTarget(name: "kill-at-write", path: "Tests/KillAtWrite"),
 ]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Measures what a real coordinator bears: throughput, latency, memory and idle connections, over TLS with its journal on
-# the disk. Prints JSON. Usage: cluster/bench-fleet.sh [--workers N] [--jobs N] [--pace N] [--idle-workers N] [--folder DIR]
+# Measures what a real coordinator bears: throughput, latency, memory, idle connections and streams of checkpoints, over
+# TLS with its data on the disk. Prints JSON. Usage: cluster/bench-fleet.sh [--parts throughput,latency,bulk,idle]
+# [--workers N] [--jobs N] [--pace N] [--idle-workers N] [--bulk-mb N] [--bulk-rounds N] [--folder DIR]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 swift build -c release --product greensweep >&2

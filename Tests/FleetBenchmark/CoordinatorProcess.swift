@@ -54,9 +54,4 @@ final class CoordinatorProcess {
     process.terminate()
     process.waitUntilExit()
   }
-
-  struct Failure: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
-  }
 }

@@ -1,118 +1,224 @@
+import Artifacts
 import Client
 import Foundation
 import Glibc
 import Sweep
+import Transfer
 import Transport
+import Wire
 
 /// What a coordinator bears: a real one, over TLS, with its journal on the disk, and workers that are only connections.
-/// Prints JSON. `fleet-benchmark [--workers N] [--jobs N] [--pace JOBS_PER_SECOND] [--idle-workers N] [--folder DIR]`
+/// Prints JSON.
 @main
 struct FleetBenchmark {
+  let options: Options
+  let coordinator: CoordinatorProcess
+  let address: SocketAddress
+  let endpoint: Endpoint
+  let workerToken: Token
+  let client: OperatorClient
+  let fleet: LightFleet
+  /// A little file that stands for the data set and for every model.
+  let file: String
+  let artifact: ArtifactReference
+
   static func main() async throws {
-    var workers = 1_000
-    var jobs = 100_000
-    var pace = 1_000
-    var idleWorkers = 10_000
-    var folder = NSTemporaryDirectory() + "fleet-benchmark-\(getpid())"
-    var rest = CommandLine.arguments.dropFirst()
-    while let option = rest.popFirst(), let value = rest.popFirst() {
-      switch option {
-      case "--workers": workers = Int(value) ?? workers
-      case "--jobs": jobs = Int(value) ?? jobs
-      case "--pace": pace = Int(value) ?? pace
-      case "--idle-workers": idleWorkers = Int(value) ?? idleWorkers
-      case "--folder": folder = value
-      default: fatalError("unknown option \(option)")
-      }
-    }
+    let options = try Options(CommandLine.arguments.dropFirst())
     raiseFileLimit()
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    // Made here: the benchmark must not remove a folder that was there before.
+    try FileManager.default.createDirectory(atPath: options.folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: options.folder) }
     let binary = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
       .appendingPathComponent("greensweep").path
-
-    var figures: [String: Any] = [:]
-    let coordinator = try CoordinatorProcess(binary: binary, folder: folder)
+    let coordinator = try CoordinatorProcess(binary: binary, folder: options.folder + "/data")
     defer { coordinator.stop() }
-    figures["start_seconds"] = rounded(coordinator.startSeconds)
-    figures["memory_idle_mb"] = rounded(coordinator.memoryMB.now)
-    let endpoint = Endpoint(host: "127.0.0.1", port: coordinator.port)
-    let workerToken = try Token(file: folder + "/worker.token")
-    let client = try OperatorClient(endpoint, try Token(file: folder + "/operator.token"))
 
-    // One little file stands for the data set and for every model.
-    let file = folder + "/artifact"
-    try Data("benchmark".utf8).write(to: URL(fileURLWithPath: file))
-    let artifact = try client.reference(ofFile: file)
-
-    let fleet = try LightFleet(slots: 4, artifact: artifact)
-    let address = try endpoint.resolveBlocking()[0]
-    let connecting = ContinuousClock.now
-    try await fleet.grow(to: workers, address, workerToken)
-    figures["workers"] = workers
-    figures["connect_seconds"] = rounded(seconds(since: connecting))
-    figures["memory_connected_mb"] = rounded(coordinator.memoryMB.now)
-
-    do {
-      let submission = noOperations("throughput", jobs: jobs, artifact)
-      let tree = StageTree(submission)
-      await fleet.work(on: tree, pace: nil)
-      let (start, coordinatorBefore, clientsBefore) = (ContinuousClock.now, coordinator.processorSeconds, clock())
-      _ = try await client.submit(submission, files: [artifact.digest: file])
-      let submitted = seconds(since: start)
-      await fleet.finished(tree.nodes.count)
-      let elapsed = seconds(since: start)
-      figures["throughput"] = [
-        "jobs": tree.nodes.count, "submit_seconds": rounded(submitted), "seconds": rounded(elapsed),
-        "jobs_per_second": (Double(tree.nodes.count) / elapsed).rounded(),
-        "coordinator_cpu_us_per_job": rounded(
-          (coordinator.processorSeconds - coordinatorBefore) * 1e6 / Double(tree.nodes.count)),
-        "workers_cpu_us_per_job": rounded(Double(clock() - clientsBefore) / Double(tree.nodes.count)),
-      ]
-      figures["memory_peak_mb"] = rounded(coordinator.memoryMB.peak)
-    }
-    do {
-      let submission = noOperations("latency", jobs: 20 * pace, artifact)
-      let tree = StageTree(submission)
-      await fleet.work(on: tree, pace: Double(pace))
-      let start = ContinuousClock.now
-      _ = try await client.submit(submission, files: [artifact.digest: file])
-      await fleet.finished(tree.nodes.count)
-      let latencies = await fleet.latenciesMilliseconds.sorted()
-      figures["latency"] = [
-        "jobs": tree.nodes.count, "jobs_per_second": (Double(tree.nodes.count) / seconds(since: start)).rounded(),
-        "samples": latencies.count, "p50_ms": rounded(quantile(latencies, 0.5)),
-        "p99_ms": rounded(quantile(latencies, 0.99)), "largest_ms": rounded(latencies.last ?? .nan),
-      ]
-    }
-    try await fleet.grow(to: idleWorkers, address, workerToken)
-    try await Task.sleep(for: .seconds(30))
-    figures["idle"] = [
-      "workers": idleWorkers, "lost_in_30_seconds": await fleet.lost,
-      "memory_mb": rounded(coordinator.memoryMB.now),
+    var figures: [String: Any] = [
+      "start_seconds": rounded(coordinator.startSeconds), "memory_idle_mb": rounded(coordinator.memoryMB.now),
+      "workers": options.workers,
     ]
+    let benchmark = try FleetBenchmark(options, coordinator)
+    let start = ContinuousClock.now
+    try await benchmark.fleet.grow(to: options.workers, benchmark.address, benchmark.workerToken)
+    figures["connect_seconds"] = rounded(seconds(since: start))
+    figures["memory_connected_mb"] = rounded(coordinator.memoryMB.now)
+    for part in options.parts {
+      FileHandle.standardError.write(Data("\(part.rawValue) …\n".utf8))
+      figures[part.rawValue] =
+        switch part {
+        case .throughput: try await benchmark.throughput()
+        case .latency: try await benchmark.latency()
+        case .bulk: try await benchmark.bulk()
+        case .idle: try await benchmark.idle()
+        }
+    }
+    figures["lost_connections"] = await benchmark.fleet.counts.lost
     let json = try JSONSerialization.data(withJSONObject: figures, options: [.prettyPrinted, .sortedKeys])
     print(String(decoding: json, as: UTF8.self))
   }
 
+  init(_ options: Options, _ coordinator: CoordinatorProcess) throws {
+    self.options = options
+    self.coordinator = coordinator
+    endpoint = Endpoint(host: "127.0.0.1", port: coordinator.port)
+    address = try endpoint.resolveBlocking()[0]
+    workerToken = try Token(file: coordinator.folder + "/worker.token")
+    client = try OperatorClient(endpoint, try Token(file: coordinator.folder + "/operator.token"))
+    file = options.folder + "/artifact"
+    try Data("benchmark".utf8).write(to: URL(fileURLWithPath: file))
+    artifact = try client.reference(ofFile: file)
+    fleet = try LightFleet(slots: 4, artifact: artifact)
+  }
+}
+
+// MARK: - Jobs
+
+extension FleetBenchmark {
+  /// As many jobs as the coordinator hands out and takes back, each finished at once.
+  private func throughput() async throws -> [String: Any] {
+    let submission = wideSubmission(jobs: options.jobs)
+    let tree = StageTree(submission)
+    await fleet.work(on: tree, pace: nil)
+    let (start, coordinatorBefore, clientsBefore) = (ContinuousClock.now, coordinator.processorSeconds, clock())
+    _ = try await client.submit(submission, files: [artifact.digest: file])
+    let submitted = seconds(since: start)
+    try await fleet.finished(tree.nodes.count)
+    let elapsed = seconds(since: start)
+    let jobs = Double(tree.nodes.count)
+    return [
+      "jobs": tree.nodes.count, "submit_seconds": rounded(submitted), "seconds": rounded(elapsed),
+      "jobs_per_second": (jobs / elapsed).rounded(), "memory_peak_mb": rounded(coordinator.memoryMB.peak),
+      "coordinator_cpu_us_per_job": rounded((coordinator.processorSeconds - coordinatorBefore) * 1e6 / jobs),
+      "workers_cpu_us_per_job": rounded(Double(clock() - clientsBefore) / jobs),
+    ]
+  }
+
+  /// From the moment a job's last input is reported to the moment its worker has it, fsyncs and TLS included. There
+  /// are more slots than chains of jobs, so that no job waits for a slot.
+  private func latency() async throws -> [String: Any] {
+    let submission = deepSubmission(chains: options.pace, jobs: 20 * options.pace)
+    let tree = StageTree(submission)
+    await fleet.work(on: tree, pace: Double(options.pace))
+    let start = ContinuousClock.now
+    _ = try await client.submit(submission, files: [artifact.digest: file])
+    try await fleet.finished(tree.nodes.count)
+    let elapsed = seconds(since: start)
+    let latencies = await fleet.latenciesMilliseconds
+    let figures: [String: Any] = [
+      "jobs": tree.nodes.count, "offered_per_second": options.pace,
+      "jobs_per_second": (Double(tree.nodes.count) / elapsed).rounded(),
+    ]
+    return figures.merging(quantiles(latencies)) { own, _ in own }
+  }
+
   /// A grid with about so many stages: per prune ratio one stage to prune, one to fine-tune and one to evaluate.
-  private static func noOperations(_ name: String, jobs: Int, _ artifact: ArtifactReference) -> SweepSubmission {
+  private func wideSubmission(jobs: Int) -> SweepSubmission {
     let side = max(1, Int((Double(jobs) / 3).squareRoot()))
-    var spec = SweepSpec(name: name, dataset: "data.yaml")
+    var spec = SweepSpec(name: "throughput", dataset: "data.yaml")
     spec.grid.backbone = ["yolov5n"]
     spec.grid.sparsityRate = (1...side).map { Double($0) * 1e-5 }
     spec.grid.pruneRatio = (1...side).map { Double($0) / Double(side + 1) }
-    // What the two sweeps ask for must differ, or the second would find everything done.
-    spec.train.epochs = name.count
     return SweepSubmission(spec: spec, dataset: artifact)
   }
 
-  private static func seconds(since start: ContinuousClock.Instant) -> Double { (.now - start) / .seconds(1) }
-  private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
-  private static func quantile(_ sorted: [Double], _ share: Double) -> Double {
-    sorted.isEmpty ? .nan : sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+  /// A grid with so many trials, each a chain of rounds of pruning and fine-tuning.
+  private func deepSubmission(chains: Int, jobs: Int) -> SweepSubmission {
+    var spec = SweepSpec(name: "latency", dataset: "data.yaml")
+    spec.grid.backbone = ["yolov5n"]
+    spec.grid.sparsityRate = (1...chains).map { Double($0) * 1e-5 }
+    spec.grid.pruneRatio = [0.5]
+    spec.prune.rounds = max(1, jobs / chains / 2)
+    // What the two sweeps ask for must differ, or the second would find everything done.
+    spec.train.epochs = 7
+    return SweepSubmission(spec: spec, dataset: artifact)
   }
 
-  /// One descriptor for each worker, here and, inherited, in the coordinator.
+  private func idle() async throws -> [String: Any] {
+    let before = await fleet.counts.lost
+    try await fleet.grow(to: options.idleWorkers, address, workerToken)
+    try await Task.sleep(for: .seconds(30))
+    return [
+      "workers": options.idleWorkers, "lost_in_30_seconds": await fleet.counts.lost - before,
+      "memory_mb": rounded(coordinator.memoryMB.now),
+    ]
+  }
+}
+
+// MARK: - Checkpoints
+
+extension FleetBenchmark {
+  /// Uploads of checkpoints, from the first request until the coordinator confirms that the whole is verified and
+  /// durable, in turn with what TLS alone and the disk alone do; and the other workers' heartbeats meanwhile.
+  private func bulk() async throws -> [String: Any] {
+    let plain = try await PlainTransfer()
+    let bulk = try BulkClient(endpoint, workerToken)
+    let megabytes = options.bulkMegabytes
+    func speed(_ body: () async throws -> Void) async throws -> Double {
+      let start = ContinuousClock.now
+      try await body()
+      return Double(megabytes) * 1.048576 / seconds(since: start)
+    }
+    var (plainSpeeds, diskSpeeds, delays) = ([Double](), [Double](), [Double]())
+    var speeds: [CheckpointContent: [Double]] = [:]
+    let path = options.folder + "/checkpoint"
+    for round in 0..<options.bulkRounds {
+      for content in CheckpointContent.allCases {
+        // Written anew and synced, so that no write of this file is left for the timed parts.
+        diskSpeeds.append(try await speed { try writeZeros(megabytes, to: options.folder + "/zeros") })
+        try content.write(megabytes, to: path, seed: UInt64(round))
+        let reference = try client.reference(ofFile: path)
+        let frames = megabytes << 20 / Chunk.maximumByteCount
+        plainSpeeds.append(try await speed { try await plain.send(frames: frames, of: Chunk.maximumByteCount) })
+        await fleet.beat(everyMilliseconds: 500)
+        speeds[content, default: []].append(try await speed { try await bulk.upload(path, as: reference) })
+        delays += await fleet.heartbeatDelaysMilliseconds
+        await fleet.beat(everyMilliseconds: 5_000)
+        try FileManager.default.removeItem(
+          atPath: ArtifactFolder(coordinator.folder + "/artifacts").location(of: ContentHash(reference.digest)))
+      }
+    }
+    let plainSpeed = median(plainSpeeds)
+    var figures: [String: Any] = [
+      "megabytes": megabytes, "tls_alone_mb_per_second": rounded(plainSpeed),
+      "disk_alone_mb_per_second": rounded(median(diskSpeeds)), "heartbeats": quantiles(delays),
+    ]
+    for content in CheckpointContent.allCases {
+      let speed = median(speeds[content]!)
+      figures[content.rawValue] = ["mb_per_second": rounded(speed), "share_of_tls": rounded(speed / plainSpeed)]
+    }
+    return figures
+  }
+
+  private func writeZeros(_ megabytes: Int, to path: String) throws {
+    try Files.remove(path)
+    let file = try FileDescriptor(path, .createNew)
+    let zeros = [UInt8](repeating: 0, count: 1 << 20)
+    for _ in 0..<megabytes { try file.write(zeros.span) }
+    try file.synchronize()
+  }
+}
+
+// MARK: - Figures
+
+extension FleetBenchmark {
+  private func quantiles(_ values: [Double]) -> [String: Any] {
+    let sorted = values.sorted()
+    func quantile(_ share: Double) -> Double {
+      sorted.isEmpty ? .nan : sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+    }
+    return [
+      "samples": sorted.count, "p50_ms": Self.rounded(quantile(0.5)), "p99_ms": Self.rounded(quantile(0.99)),
+      "largest_ms": Self.rounded(sorted.last ?? .nan),
+    ]
+  }
+
+  private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+  private func rounded(_ value: Double) -> Double { Self.rounded(value) }
+  private func seconds(since start: ContinuousClock.Instant) -> Double { Self.seconds(since: start) }
+  private static func seconds(since start: ContinuousClock.Instant) -> Double { (.now - start) / .seconds(1) }
+  private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
+
+  /// One descriptor for each worker here.
   private static func raiseFileLimit() {
     var limit = rlimit()
     guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
