@@ -136,6 +136,7 @@ let testTargets: [Target] = [
     ],
     path: "Tests/FleetBenchmark", swiftSettings: common),
   .executableTarget(name: "kill-at-write", path: "Tests/KillAtWrite"),
+  .executableTarget(name: "delay-relay", path: "Tests/DelayRelay", swiftSettings: common),
 ]
 
 let package = Package(
