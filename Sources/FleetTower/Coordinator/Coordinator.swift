@@ -168,6 +168,12 @@ extension Coordinator {
       }
     } catch {
       options.log("closing \(connection.peer) (\(connection.token!)): \(error)")
+      if role == .operator {
+        let refusal = OperatorResponse.refused(
+          reason: "not understood (\(error)): update the older of the two programs")
+        connection.send(WireMessage.response(refusal).frame)
+        return connection.closeAfterFlush()
+      }
       connection.close("\(error)")
     }
   }

@@ -11,6 +11,8 @@ struct HeldAttempt: Sendable {
     case running(end: StageEnd?)
     /// The process is gone and its files are becoming artifacts in the coordinator's store.
     case settling(Settling)
+    /// It failed because this box's disk is full, and is handed back in a while.
+    case resting
     /// The last message is owed: finished, failed or returned.
     case owed(WorkerMessage)
     /// The process has been killed and is not gone yet.
@@ -58,7 +60,7 @@ struct HeldAttempt: Sendable {
   var hasProcess: Bool {
     switch phase {
     case .running, .dying: true
-    case .fetching, .queued, .settling, .owed, .returning: false
+    case .fetching, .queued, .settling, .resting, .owed, .returning: false
     }
   }
 

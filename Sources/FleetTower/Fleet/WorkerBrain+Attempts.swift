@@ -23,7 +23,7 @@ extension WorkerBrain {
   mutating func inputUnavailable(_ digest: ArtifactDigest, _ reason: String) {
     for number in heldAttempts {
       guard case .fetching(let missing) = attempts[number]!.phase, missing.contains(digest) else { continue }
-      owe(.attemptFailed(attempt: number, failure: StageFailure(message: "cannot fetch \(digest): \(reason)")), number)
+      fail(number, StageFailure(message: "cannot fetch \(digest): \(reason)"))
     }
   }
 
@@ -62,7 +62,7 @@ extension WorkerBrain {
       attempts[number]!.phase = .returning
       returnIfDelivered(number)
     case .dying(isHandedBack: false): forget(number)
-    case .fetching, .queued, .settling, .owed, .returning:
+    case .fetching, .queued, .settling, .resting, .owed, .returning:
       preconditionFailure("a stage ended that was not running: attempt \(number)")
     }
   }
@@ -100,7 +100,7 @@ extension WorkerBrain {
     settling.unkept = settling.unkept.filter { $0.value != file }
     attempts[number]!.phase = .settling(settling)
     if file == WorkerBrain.logFile { return reportIfSettled(number) }  // A result without its log is still one.
-    owe(.attemptFailed(attempt: number, failure: StageFailure(message: "cannot keep \(file): \(reason)")), number)
+    fail(number, StageFailure(message: "cannot keep \(file): \(reason)"))
   }
 
   mutating func resultStored(_ digest: ArtifactDigest) {
@@ -116,7 +116,7 @@ extension WorkerBrain {
   mutating func resultGone(_ digest: ArtifactDigest, _ reason: String) {
     for number in heldAttempts {
       guard case .settling(let settling) = attempts[number]!.phase, settling.unstored.contains(digest) else { continue }
-      owe(.attemptFailed(attempt: number, failure: StageFailure(message: "a result was lost: \(reason)")), number)
+      fail(number, StageFailure(message: "a result was lost: \(reason)"))
     }
   }
 
@@ -132,12 +132,27 @@ extension WorkerBrain {
       let failure = StageFailure(
         message: String(message.suffix(WorkerBrain.messageLimit)), log: settling.artifacts[OutputRole.log.rawValue],
         isFinal: isFinal)
-      owe(.attemptFailed(attempt: number, failure: failure), number)
+      fail(number, failure)
     }
   }
 
   /// Characters of a failure's last words that travel; the whole is in the log.
   static let messageLimit = 2_000
+
+  /// That a box's disk is full is no fault of the job: it is handed back, after a pause in which the box may get room,
+  /// lest it come back at once.
+  private mutating func fail(_ number: AttemptNumber, _ failure: StageFailure) {
+    guard Self.tellsOfAFullDisk(failure.message), !isLeaving else {
+      return owe(.attemptFailed(attempt: number, failure: failure), number)
+    }
+    attempts[number]!.phase = .resting
+    deadlines.set(.rest(number), now.advanced(byMilliseconds: policy.fullDiskMilliseconds))
+  }
+
+  /// The C library's words, and Foundation's.
+  private static func tellsOfAFullDisk(_ message: String) -> Bool {
+    message.contains("No space left on device") || message.contains("There isn’t enough space")
+  }
 
   private mutating func owe(_ message: WorkerMessage, _ number: AttemptNumber) {
     attempts[number]!.phase = .owed(message)
@@ -177,13 +192,13 @@ extension WorkerBrain {
       attempts[number]!.phase = .dying(isHandedBack: false)
       emit(.killStage(number))
     case .dying: attempts[number]!.phase = .dying(isHandedBack: false)
-    case .fetching, .queued, .settling, .owed, .returning: forget(number)
+    case .fetching, .queued, .settling, .resting, .owed, .returning: forget(number)
     }
   }
 
   mutating func handBack(_ number: AttemptNumber) {
     switch attempts[number]!.phase {
-    case .fetching, .queued: owe(.attemptReturned(attempt: number), number)
+    case .fetching, .queued, .resting: owe(.attemptReturned(attempt: number), number)
     case .running:
       attempts[number]!.phase = .dying(isHandedBack: true)
       emit(.killStage(number))
@@ -199,6 +214,7 @@ extension WorkerBrain {
 
   private mutating func forget(_ number: AttemptNumber) {
     attempts[number] = nil
+    deadlines.remove(.rest(number))
     emit(.discard(number))
   }
 }

@@ -17,6 +17,10 @@ extension WorkerBrain {
     guard case .connecting = link else { preconditionFailure("a connection nobody asked for") }
     link = .greeting
     deadlines.set(.silence, now.advanced(byMilliseconds: policy.greetingMilliseconds))
+    sayHello()
+  }
+
+  private mutating func sayHello() {
     let hello = Hello(
       worker: identity.worker, incarnation: identity.seed, name: identity.name, box: identity.box,
       slots: identity.slots, labels: identity.labels,
@@ -95,6 +99,8 @@ extension WorkerBrain {
     guard !isLeaving else { return }
     isLeaving = true
     deadlines.set(.leave, now.advanced(byMilliseconds: policy.leaveMilliseconds))
+    // Otherwise each job that is handed back would make room for the next.
+    if case .welcomed = link { sayHello() }
     for number in heldAttempts { handBack(number) }
   }
 

@@ -155,7 +155,9 @@ extension WorkerBrain {
     deadlines.set(.upload(digest), transferRetry(after: uploads[digest]!.failures))
   }
 
+  /// While the coordinator is away there is nothing to hurry for: the next welcome tries everything again at once.
   private func transferRetry(after failures: Int) -> Instant {
+    guard case .welcomed = link else { return now.advanced(byMilliseconds: policy.transferRetryLimitMilliseconds) }
     let pause = doubling(
       policy.transferRetryMilliseconds, max(failures - 1, 0), policy.transferRetryLimitMilliseconds)
     return now.advanced(byMilliseconds: pause)

@@ -110,6 +110,7 @@ public struct WorkerBrain: Sendable {
       case .heartbeat: beat()
       case .fetch(let digest): fetch(digest)
       case .upload(let digest): upload(digest)
+      case .rest(let number): if attempts[number] != nil { handBack(number) }
       case .leave: exit()
       }
     }
@@ -125,6 +126,8 @@ enum WorkerDeadline: Hashable, Sendable {
   /// A transfer that failed is tried again.
   case fetch(ArtifactDigest)
   case upload(ArtifactDigest)
+  /// A job that a full disk has ended is handed back.
+  case rest(AttemptNumber)
   /// Leaving takes no longer than this, whether or not all is settled.
   case leave
 }
@@ -143,6 +146,8 @@ public struct WorkerPolicy: Hashable, Sendable {
   public var fetchLimit = 8
   /// Unacknowledged epochs kept per attempt; beyond it the oldest are given up.
   public var metricsLimit = 10_000
+  /// For so long a job that a full disk has ended is not handed back.
+  public var fullDiskMilliseconds: Int64 = 10_000
   public var leaveMilliseconds: Int64 = 20_000
 
   public init() {}

@@ -34,7 +34,13 @@ public actor Worker {
 
   private var stages: [AttemptNumber: StageProcess] = [:]
   /// What the cache must not forget, because an attempt in hand needs it.
-  private var pinned: [AttemptNumber: Set<ContentHash>] = [:]
+  private var pinned: [AttemptNumber: Pinned] = [:]
+
+  private struct Pinned {
+    var inputs: Set<ContentHash> = []
+    /// As they were kept last: a checkpoint takes the place of the one before.
+    var files: [String: ContentHash] = [:]
+  }
 
   private var hasEnded = false
   private var endWaiters: [CheckedContinuation<Void, Never>] = []
@@ -201,7 +207,8 @@ extension Worker {
     case .refused(let reason): options.log("the coordinator refuses this worker: \(reason)")
     case .assign(let assignment):
       options.log("attempt \(assignment.attempt): \(assignment.stage.rawValue) of job \(assignment.job.short)")
-      pinned[assignment.attempt, default: []].formUnion(assignment.inputs.values.map { ContentHash($0.digest) })
+      pinned[assignment.attempt, default: Pinned()].inputs = Set(
+        assignment.inputs.values.map { ContentHash($0.digest) })
     default: break
     }
     feed(.received(message))
@@ -214,7 +221,7 @@ extension Worker {
   private func fetch(_ reference: ArtifactReference) async {
     do {
       if await cache.holds(reference) == false {
-        try await cache.trim(keeping: pinned.values.reduce(into: []) { $0.formUnion($1) })
+        try await cache.trim(keeping: allPinned)
         try await bulk.download(reference, to: ArtifactSink(reference, into: cache.artifacts))
       }
       feed(.fetched(reference.digest))
@@ -242,11 +249,17 @@ extension Worker {
         return feed(.fileNotKept(number, file: file, reason: "the name leads out of the stage's folder"))
       }
       let reference = try await cache.keep("\(folder.attempt(number))/\(file)")
-      pinned[number]?.insert(ContentHash(reference.digest))
+      pinned[number]?.files[file] = ContentHash(reference.digest)
+      // A stage of many epochs leaves a checkpoint each.
+      try? await cache.trim(keeping: allPinned)
       feed(.fileKept(number, file: file, artifact: reference))
     } catch {
       feed(.fileNotKept(number, file: file, reason: "\(error)"))
     }
+  }
+
+  private var allPinned: Set<ContentHash> {
+    pinned.values.reduce(into: []) { $0.formUnion($1.inputs.union($1.files.values)) }
   }
 
   private func discard(_ number: AttemptNumber) {

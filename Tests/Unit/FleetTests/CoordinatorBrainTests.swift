@@ -309,6 +309,21 @@ struct CoordinatorBrainTests {
     #expect(desk.hello("a", on: 2).says(.drain(isDraining: true)))
   }
 
+  /// It says so before it hands anything back, on the connection it has.
+  @Test func aLeavingWorkerTakesNothingNew() throws {
+    var desk = Desk()
+    _ = desk.ask(.submit(submission()))
+    let (assignment, connection) = try #require(desk.hello("a", on: 1).assignments.first)
+    let goodbye = Hello(
+      worker: WorkerID("a"), incarnation: 1, name: "a", box: BoxID("a"), slots: 1, attempts: [assignment.attempt],
+      isDraining: true)
+    #expect(desk.say(.hello(goodbye), on: connection.value).assignments.isEmpty)
+    let effects = desk.say(.attemptReturned(attempt: assignment.attempt), on: connection.value)
+    #expect(effects.says(.attemptAcknowledged(attempt: assignment.attempt, accepted: true)))
+    #expect(effects.assignments.isEmpty)
+    #expect(desk.hello("b", on: 2).assignments.count == 1)
+  }
+
   @Test func replayGivesTheSameAnswers() throws {
     var desk = Desk()
     _ = desk.ask(.submit(submission(ratios: [0, 0.3], backbones: ["yolov5n", "mobilenetv2"])))

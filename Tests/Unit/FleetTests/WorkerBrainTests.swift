@@ -145,7 +145,13 @@ struct WorkerBrainTests {
     var bench = Bench()
     bench.run(assignment(1))
     _ = bench.handle(.stageReported(first, .checkpoint(epoch: 1, file: "c")))
-    #expect(bench.handle(.leaveRequested) == [.killStage(first)])
+    let leaving = bench.handle(.leaveRequested)
+    guard case .send(.hello(let hello)) = leaving.first else {
+      Issue.record("nobody is told: \(leaving)")
+      return
+    }
+    #expect(hello.isDraining && hello.attempts == [first])
+    #expect(leaving.dropFirst() == [.killStage(first)])
     #expect(bench.handle(.stageExited(first, message: "killed")) == [])
     _ = bench.handle(.fileKept(first, file: "c", artifact: reference(5)))
     _ = bench.handle(.uploaded(reference(5).digest))
@@ -178,6 +184,30 @@ struct WorkerBrainTests {
       return
     }
     #expect(failure.message.hasSuffix("disk full"))
+  }
+
+  @Test func aFullDiskIsNotHeldAgainstTheJob() {
+    var bench = Bench()
+    bench.run(assignment(1))
+    _ = bench.handle(.stageReported(first, .failed(message: "model: There isn’t enough space.", isFinal: false)))
+    _ = bench.handle(.stageExited(first, message: "exit status 1"))
+    #expect(bench.handle(.fileNotKept(first, file: "stage.log", reason: "No space left on device")) == [])
+    // It still holds the job, so that the coordinator does not hand it out again to a box without room.
+    #expect(bench.wait(5_000).contains(.send(.heartbeat(attempts: [first]))))
+    #expect(bench.wait(5_000).contains(.send(.attemptReturned(attempt: first))))
+    #expect(bench.handle(.received(.attemptAcknowledged(attempt: first, accepted: true))) == [.discard(first)])
+  }
+
+  @Test func whileTheCoordinatorIsAwayTransfersWait() {
+    var bench = Bench()
+    _ = bench.handle(.started)
+    _ = bench.join()
+    _ = bench.handle(.received(.assign(assignment(1))))
+    _ = bench.handle(.disconnected)
+    _ = bench.handle(.fetchFailed(reference(1).digest, reason: "no connection"))
+    #expect(bench.wait(200) == [.connect])
+    // Tried again at once when it is back.
+    #expect(bench.join().last == .fetch(reference(1)))
   }
 
   @Test func pausesBetweenTriesGrowAndDiffer() {
