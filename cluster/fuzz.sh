@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Feeds the readers of foreign files with damaged ones, each reader in a process of its own whose time and memory are
-# watched. Usage: cluster/fuzz.sh [--reader NAME] [--count N] [--seed S] [--case I]
+# Feeds the readers of foreign files with damaged ones, each reader in a process of its own; the time and memory that
+# each file takes are watched. Usage: cluster/fuzz.sh [--reader NAME] [--count N] [--seed S] [--case I]
 # Without --reader all are fed; --case repeats one case and keeps its file. A case is a function of reader, seed and
 # number, so what a failure names can be repeated anywhere.
 set -euo pipefail
@@ -21,6 +21,8 @@ done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 swift build --build-tests
 
+# What takes memory without end is stopped before the machine is.
+ulimit -v $((8 << 20))
 trace=$(mktemp)
 trap 'rm -f "$trace"' EXIT
 failed=()
@@ -30,4 +32,4 @@ for reader in "${readers[@]}"; do
     GREENSWEEP_FUZZ_TRACE=$trace ${case:+env GREENSWEEP_FUZZ_CASE=$case} swift test --skip-build --filter FuzzTests \
     || failed+=("cluster/fuzz.sh --reader $reader --seed $seed --case $(cat "$trace")")
 done
-[ ${#failed[@]} = 0 ] || { printf 'failed; the last case can be repeated with: %s\n' "${failed[@]}" >&2; exit 1; }
+[ ${#failed[@]} = 0 ] || { printf 'failed, as said above; the last case it came to: %s\n' "${failed[@]}" >&2; exit 1; }
