@@ -33,10 +33,13 @@ enum LabelFile {
   static func parse(_ text: String, file: String, classCount: Int) throws -> Contents {
     var contents = Contents(labels: [])
     var seen: Set<Label> = []
-    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-      let columns = line.split(whereSeparator: \.isWhitespace)
-      guard !columns.isEmpty else { continue }
-      let label = try label(columns, place: "\(file):\(index + 1)", classCount: classCount)
+    var rest = text[...]
+    var number = 0
+    while !rest.isEmpty {
+      number += 1
+      let line = rest.prefix { !$0.isNewline }
+      rest = rest[line.endIndex...].dropFirst()
+      guard let label = try label(line, place: "\(file):\(number)", classCount: classCount) else { continue }
       if seen.insert(label).inserted {
         contents.labels.append(label)
       } else {
@@ -46,40 +49,66 @@ enum LabelFile {
     return contents
   }
 
-  private static func label(_ columns: [Substring], place: String, classCount: Int) throws -> Label {
-    guard columns.count == 5 || (columns.count >= 7 && columns.count % 2 == 1) else {
-      throw DatasetError(
-        "\(place): \(columns.count) columns; a row is ‘class cx cy w h’, or a class and the outline's points")
+  /// A row may be as long as the file, so its columns are looked at one by one.
+  /// - Returns: nil for an empty row.
+  private static func label(_ row: Substring, place: String, classCount: Int) throws -> Label? {
+    var count = 0
+    eachColumn(of: row) { _ in count += 1 }
+    guard count > 0 else { return nil }
+    guard count == 5 || (count >= 7 && count % 2 == 1) else {
+      throw DatasetError("\(place): \(count) columns; a row is ‘class cx cy w h’, or a class and the outline's points")
     }
-    let values = try columns.map { column in
-      guard let value = Float(column), value.isFinite else {
-        throw DatasetError("\(place): ‘\(String(column).shortened)’ is no number")
+    var values: [Float] = []
+    // Of the outline, across and down.
+    var (least, greatest): ([Float], [Float]) = ([1, 1], [0, 0])
+    var number = 0
+    try eachColumn(of: row) { column in
+      defer { number += 1 }
+      let value = try value(column, isClass: number == 0, place: place, classCount: classCount)
+      if number < 5 { values.append(value) }
+      guard number > 0 else { return }
+      let axis = (number - 1) % 2
+      least[axis] = min(least[axis], value)
+      greatest[axis] = max(greatest[axis], value)
+    }
+    let classIndex = Int(values[0])
+    guard count > 5 else {
+      return Label(classIndex: classIndex, cx: values[1], cy: values[2], w: values[3], h: values[4])
+    }
+    return Label(
+      classIndex: classIndex, cx: (least[0] + greatest[0]) / 2, cy: (least[1] + greatest[1]) / 2,
+      w: greatest[0] - least[0], h: greatest[1] - least[1])
+  }
+
+  private static func value(_ column: Substring, isClass: Bool, place: String, classCount: Int) throws -> Float {
+    guard let value = Float(column), value.isFinite else {
+      throw DatasetError("\(place): ‘\(String(column).shortened)’ is no number")
+    }
+    guard isClass else {
+      guard (0...1).contains(value) else {
+        throw DatasetError(
+          "\(place): \(String(column).shortened) lies outside [0, 1]; coordinates are fractions of the image")
       }
       return value
     }
-    guard values[0] >= 0, values[0] == values[0].rounded() else {
-      throw DatasetError("\(place): ‘\(String(columns[0]).shortened)’ is no class index")
+    guard value >= 0, value == value.rounded() else {
+      throw DatasetError("\(place): ‘\(String(column).shortened)’ is no class index")
     }
-    guard values[0] < Float(classCount) else {
+    guard value < Float(classCount) else {
       throw UnknownClass(
         problem: DatasetError(
-          "\(place): class \(String(columns[0]).shortened), but data.yaml names only 0 to \(classCount - 1); "
-            + "add its name there"
-        ))
+          "\(place): class \(String(column).shortened), but data.yaml names only 0 to \(classCount - 1); "
+            + "add its name there"))
     }
-    if let wrong = values.indices.dropFirst().first(where: { !(0...1).contains(values[$0]) }) {
-      throw DatasetError(
-        "\(place): \(String(columns[wrong]).shortened) lies outside [0, 1]; coordinates are fractions of the image")
+    return value
+  }
+
+  private static func eachColumn(of row: Substring, _ body: (Substring) throws -> Void) rethrows {
+    var rest = row.drop(while: \.isWhitespace)
+    while !rest.isEmpty {
+      let column = rest.prefix { !$0.isWhitespace }
+      try body(column)
+      rest = rest[column.endIndex...].drop(while: \.isWhitespace)
     }
-    let classIndex = Int(values[0])
-    guard values.count > 5 else {
-      return Label(classIndex: classIndex, cx: values[1], cy: values[2], w: values[3], h: values[4])
-    }
-    let xs = stride(from: 1, to: values.count, by: 2).map { values[$0] }
-    let ys = stride(from: 2, to: values.count, by: 2).map { values[$0] }
-    let (left, right) = (xs.min() ?? 0, xs.max() ?? 0)
-    let (top, bottom) = (ys.min() ?? 0, ys.max() ?? 0)
-    return Label(
-      classIndex: classIndex, cx: (left + right) / 2, cy: (top + bottom) / 2, w: right - left, h: bottom - top)
   }
 }

@@ -74,6 +74,8 @@ struct Pickle {
   /// A training checkpoint of YOLOv5's largest network has about 200,000. Each makes one value at most, so this bounds
   /// the memory they take.
   static let maximumInstructions = 500_000
+  /// Python hands over the items of a list by thousands and takes them off the stack at once.
+  static let maximumStack = 50_000
 
   init(_ bytes: ArraySlice<UInt8>, file: String) throws(InterchangeError) {
     self.bytes = bytes
@@ -83,6 +85,9 @@ struct Pickle {
       instructionCount += 1
       guard instructionCount <= Self.maximumInstructions else {
         throw fail("has more than \(Self.maximumInstructions) instructions")
+      }
+      guard stack.count <= Self.maximumStack, marks.count <= Self.maximumStack else {
+        throw fail("piles up more than \(Self.maximumStack) values")
       }
     }
   }

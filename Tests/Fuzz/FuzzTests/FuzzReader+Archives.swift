@@ -24,9 +24,12 @@ extension FuzzReader {
 
   /// In memory where it can be: a disk would be written to as often as there are cases.
   private static let folder: URL = {
-    let folder = FileManager.default.temporaryDirectory.appending(
-      path: "fuzz-\(ProcessInfo.processInfo.processIdentifier)")
+    let memory = URL(filePath: "/dev/shm")
+    let parent =
+      FileManager.default.isWritableFile(atPath: memory.path) ? memory : FileManager.default.temporaryDirectory
+    let folder = parent.appending(path: "fuzz-\(ProcessInfo.processInfo.processIdentifier)")
     try! FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    atexit { try? FileManager.default.removeItem(at: FuzzReader.folder) }
     return folder
   }()
 

@@ -1,6 +1,6 @@
 @testable import Detection
 import Foundation
-@testable import Interchange
+import Interchange
 import Network
 import TestSupport
 @testable import Training
@@ -65,9 +65,7 @@ extension FuzzReader {
       read: { bytes, file in
         let content = try PyTorchCheckpoint.decode(bytes, file: file)
         for tensor in content.tensors.values { _ = tensor.floats }
-      },
-      // An instruction of one byte makes one value.
-      allowance: { 48 * min($0.count, Pickle.maximumInstructions) }),
+      }),
   ]
 
   static let jsonTokens =

@@ -21,7 +21,8 @@ struct Fuzzer {
     var description: String {
       """
       fuzz \(reader): \(accepted + refused) cases from seed \(seed) in \(Int(seconds)) s: \(accepted) read, \(refused) \
-      refused; at most \(Int(slowestSeconds * 1000)) ms (case \(slowestCase)) and \(memoryGrowth >> 20) MB (case \(largestCase))
+      refused; at most \(Int(slowestSeconds * 1000)) ms (case \(slowestCase)) and \(memoryGrowth >> 20) MB \
+      (case \(largestCase))
       """
     }
   }

@@ -83,8 +83,8 @@ struct ForwardTests {
 }
 
 /// The families that have no fixture, against the plain network in double. Tolerances are those of the fixtures: in
-/// evaluation 1e-6 where the largest logit of a head is 0.3. These reach 1.2, and the rounding of a sum is in proportion
-/// to its terms, so the largest logit sets the scale for the whole head.
+/// evaluation 1e-6 where the largest logit of a head is 0.3. These reach 1.2, and the rounding of a sum is in
+/// proportion to its terms, so the largest logit sets the scale for the whole head.
 @Suite("Golden: forward of the families the reference lacks")
 struct PaperFamilyForwardTests {
   static let names = ZooTests.families.filter { ZooTests.fixtureNames[$0] == nil }

@@ -86,6 +86,15 @@ import Testing
   @Test func outlinesBecomeBoxes() throws {
     let contents = try LabelFile.parse("2 0.25 0.5 0.75 0.5 0.5 1\n", file: "f", classCount: 3)
     #expect(contents.labels == [Label(classIndex: 2, cx: 0.5, cy: 0.75, w: 0.5, h: 0.5)])
+    // However many points it has, whatever ends the lines.
+    let long = "0" + String(repeating: " 0.25\t0.5", count: 10_000) + " 1 0"
+    let lines = try LabelFile.parse("\r\n\(long)\r\n0 0.5 0.5 0.5 0.5", file: "f", classCount: 1).labels
+    #expect(lines.map(\.cx) == [0.625, 0.5])
+    #expect(lines.map(\.h) == [0.5, 0.5])
+    let error = #expect(throws: DatasetError.self) {
+      try LabelFile.parse("\r\n\(long) 0.5\r\n", file: "f", classCount: 1)
+    }
+    #expect(error.map { "\($0)".contains("f:2: 20004 columns") } == true)
   }
 
   @Test func damagedLabelsLeaveTheImageOutAndAreReported() throws {

@@ -99,6 +99,16 @@ import Zoo
     expectRefusal(pickle, "beyond reason")
   }
 
+  /// An instruction of one byte makes a list of forty.
+  @Test func valuesAreNotPiledUp() {
+    var pickle = PickleWriter()
+    pickle.bytes += Array(repeating: UInt8(ascii: "]"), count: 50_001)
+    expectRefusal(pickle, "piles up more than 50000 values")
+    pickle = PickleWriter()
+    pickle.bytes += Array(repeating: UInt8(ascii: "("), count: 50_001)
+    expectRefusal(pickle, "piles up more than 50000 values")
+  }
+
   @Test func unknownInstructionsAreNamed() {
     var pickle = PickleWriter()
     pickle.bytes.append(UInt8(ascii: "i"))
