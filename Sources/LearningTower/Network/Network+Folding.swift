@@ -60,9 +60,13 @@ extension Network {
       var bias = Array(repeating: Float(0), count: b.channels)
       let perChannel = values.count / b.channels
       for channel in 0..<b.channels {
-        let scale = gamma[channel] / (variance[channel] + b.epsilon).squareRoot()
-        for index in (channel * perChannel)..<((channel + 1) * perChannel) { values[index] *= scale }
-        bias[channel] = beta[channel] + ((oldBias?[channel] ?? 0) - mean[channel]) * scale
+        // In double precision, so that each value is rounded once.
+        let scale = Double(gamma[channel]) / (Double(variance[channel]) + Double(b.epsilon)).squareRoot()
+        for index in (channel * perChannel)..<((channel + 1) * perChannel) {
+          values[index] = Float(Double(values[index]) * scale)
+        }
+        bias[channel] = Float(
+          Double(beta[channel]) + (Double(oldBias?[channel] ?? 0) - Double(mean[channel])) * scale)
       }
       result["\(conv).weight"] = Tensor(shape: weight.shape, values: values)
       result["\(conv).bias"] = Tensor(shape: [b.channels], values: bias)
