@@ -7,7 +7,8 @@ enum Greensweep {
   static let commands: [Command] = [
     .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto, .workers, .drain,
     .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull,
-    .train, .val, .detect, .prune, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain, .benchInfer,
+    .train, .val, .detect, .prune, .importModel, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain,
+    .benchInfer,
     .stage,
   ]
 

@@ -75,14 +75,7 @@ public func detect(
   onDamage: (DatasetError) throws -> Void = { throw $0 }
 ) throws -> [ImageDetections] {
   var model = try Model.read(request.model)
-  if let dataset = request.dataset {
-    model.classNames = try DatasetDescription.classNames(inFile: dataset)
-    let classCount = model.network.detect.classCount
-    guard model.classNames.count == classCount else {
-      throw PipelineError(
-        "\(request.model) detects \(classCount) classes, \(dataset) names \(model.classNames.count)")
-    }
-  }
+  if let dataset = request.dataset { try model.takeClassNames(from: dataset, model: request.model) }
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
   let paths = try request.sources.flatMap { try ImageSearch.images($0) }
   var suppression = NonMaximumSuppression.detect

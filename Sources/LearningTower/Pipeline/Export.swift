@@ -7,11 +7,20 @@ public struct ExportRequest: Sendable, Hashable {
   /// Where the ONNX file goes.
   public var output: String
   public var options: ONNXModel.Options
+  /// Where an input and what it gives here go, as safetensors under the ONNX file's names; nil: nowhere.
+  public var sample: String?
+  /// For the sample.
+  public var machine: Machine
 
-  public init(model: String, output: String, options: ONNXModel.Options = .init()) {
+  public init(
+    model: String, output: String, options: ONNXModel.Options = .init(), sample: String? = nil,
+    machine: Machine = Machine(threads: 1)
+  ) {
     self.model = model
     self.output = output
     self.options = options
+    self.sample = sample
+    self.machine = machine
   }
 }
 
@@ -39,6 +48,10 @@ public func export(_ request: ExportRequest) throws -> ExportReport {
     try requireImageSize(size, stride: model.network.detect.strides.max() ?? 32)
   }
   let bytes = try ONNXModel(model, options: request.options).write(to: request.output)
+  if let sample = request.sample {
+    let content = try ExportSample(model, options: request.options, runtime: try request.machine.runtime()).content
+    try Safetensors.write(content, to: sample)
+  }
   var batch: Int?
   if case .fixed(let images) = request.options.batch { batch = images }
   return ExportReport(

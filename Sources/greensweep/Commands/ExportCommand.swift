@@ -9,7 +9,10 @@ extension Command {
       Option("--batch", "B", help: "images a pass (default: 1)"),
       Option("--dynamic-batch", help: "as many images a pass as are handed in"),
       Option("--raw-head", help: "the head's raw maps instead of boxes in pixels and scores"),
-      Option("--opset", "N", help: "version of ONNX's operators, 13 to 20 (default: 13)"), .json,
+      Option("--opset", "N", help: "version of ONNX's operators, 13 to 20 (default: 13)"),
+      Option(
+        "--sample", "FILE", help: "an input and the outputs it has here, in safetensors, to try other runtimes on"),
+      .threads, .backend, .json,
     ],
     discussion: """
       Input 'images' is N×3×H×W, RGB in [0, 1]. Output 'output' is N×boxes×(5 + classes) as YOLOv5 exports it; with
@@ -27,7 +30,8 @@ extension Command {
       opset: try arguments.int("--opset", in: ONNXModel.Options.opsets) ?? 13)
     let report = try Pipeline.export(
       ExportRequest(
-        model: arguments.positionals[0], output: arguments.string("--output") ?? "model.onnx", options: options))
+        model: arguments.positionals[0], output: arguments.string("--output") ?? "model.onnx", options: options,
+        sample: arguments.string("--sample"), machine: try arguments.machine()))
     if arguments.has("--json") { return try printJSON(report) }
     print(
       """
