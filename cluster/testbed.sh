@@ -2,19 +2,21 @@
 # The promises under real faults: a coordinator and four workers, as real processes in network namespaces of their own,
 # run a small real sweep. The first time they are left alone. After that, processes are killed and frozen, links are
 # slow, late, lossy and cut, and disks fill up; table and models must be the same, byte for byte.
-# Needs root, and is skipped without. Usage: cluster/testbed.sh [--times N] [--folder DIR]
-# --times runs the disturbed sweep so often (default: 1); --folder is made anew (default: .build/testbed).
+# Needs root, and is skipped without. Usage: cluster/testbed.sh [--times N] [--rot] [--folder DIR]
+# --times runs the disturbed sweep so often (default: 1); --rot also flips a byte of a model in the coordinator's store;
+# --folder is made anew (default: .build/testbed).
 set -euo pipefail
-usage() { sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-times=1 folder=
+usage() { sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+times=1 folder= with_rot=
 while [ $# -gt 0 ]; do
-  [ $# -ge 2 ] || usage
-  case $1 in
-    --times) times=$2 ;;
-    --folder) folder=$(realpath -m "$2") ;;
+  case $#:$1 in
+    *:--rot) with_rot=yes ;;
+    1:*) usage ;;
+    *:--times) times=$2; shift ;;
+    *:--folder) folder=$(realpath -m "$2"); shift ;;
     *) usage ;;
   esac
-  shift 2
+  shift
 done
 skip() { echo "cluster/testbed.sh: skipped: $*" >&2; exit 0; }
 [ "$(id -u)" = 0 ] || skip "network namespaces and small file systems need root"
@@ -60,6 +62,16 @@ fault() {
 until_busy() { until stage "$run" "$1" >/dev/null; do still_under_way; sleep 0.1; done; }
 still_under_way() { if [ -e "$run/finished" ]; then die "testbed: the sweep was over before the faults were"; fi; }
 at() { while [ $((SECONDS - started)) -lt "$1" ]; do sleep 0.2; done; }
+
+# Flips a byte in the middle of the newest model that the coordinator keeps.
+rot() {
+  local file size byte
+  file=$(find "$run/disk-c/data/artifacts" -path '*/??/*' -type f -size +100k -printf '%T@ %p\n' | sort -n | tail -n 1)
+  file=${file#* }
+  size=$(stat -c %s "$file")
+  byte=$(dd if="$file" bs=1 skip=$((size / 2)) count=1 status=none | od -An -tu1)
+  printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$file" bs=1 seek=$((size / 2)) conv=notrunc status=none
+}
 
 wear_wires() {
   within 2 tc qdisc add dev eth0 root tbf rate 20mbit burst 64kbit latency 200ms
@@ -110,6 +122,11 @@ disturb() {
   until_busy 4
   fault "SIGKILL of the stage on w4"
   kill -KILL "$(stage "$run" 4)"
+  at 46
+  if [ -n "$with_rot" ]; then
+    fault "a byte of the newest stored model is flipped"
+    rot
+  fi
   at 48
   fault "SIGKILL of the coordinator, again"
   kill -KILL "$(daemon "$run" c)"
