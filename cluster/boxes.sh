@@ -42,8 +42,10 @@ make_disk() {
   mkdir -p "$1"
   mount -t tmpfs -o "size=$disk_size" tmpfs "$1"
 }
-# A disk with no room but what its files take, without having to write any.
-fill_disk() { mount -o "remount,size=$(df --output=used -B1 "$1" | tail -n 1)" "$1"; }
+# A disk with no room but what its files take, without having to write any. (Refused while the files grow.)
+fill_disk() {
+  until mount -o "remount,size=$(df --output=used -B1 "$1" | tail -n 1)" "$1" 2>/dev/null; do sleep 0.01; done
+}
 empty_disk() { mount -o "remount,size=$disk_size" "$1"; }
 
 # ------------------------------------------------------------------------------------------------ Daemons
