@@ -4,7 +4,8 @@
 #include "CKernels.h"
 #include <stddef.h>
 
-#if defined(__x86_64__)
+// The loader picks before the thread sanitizer has started, which instruments the picking too, and crashes.
+#if defined(__x86_64__) && !__has_feature(thread_sanitizer)
 /// One function per vector width; the loader picks one. (FMA comes with either of the first two.)
 #define CK_CLONES __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default")))
 #else
