@@ -136,6 +136,8 @@ let testTargets: [Target] = [
     ],
     path: "Tests/FleetBenchmark", swiftSettings: common),
   .executableTarget(name: "kill-at-write", path: "Tests/KillAtWrite"),
+  .executableTarget(
+    name: "checkpoint-benchmark", dependencies: ["CZstd"], path: "Tests/CheckpointBenchmark", cSettings: optimizedC),
   .executableTarget(name: "delay-relay", path: "Tests/DelayRelay", swiftSettings: common),
 ]
 
