@@ -58,6 +58,18 @@ struct OperatorConnection: Sendable {
     return history
   }
 
+  func verification(_ request: StoreRequest) async throws -> VerificationReport {
+    let response = try await client.request(.store(request))
+    guard case .verification(let report) = response else { throw unexpected(response) }
+    return report
+  }
+
+  func clean(isDryRun: Bool) async throws -> CleaningReport {
+    let response = try await client.request(.store(.clean(isDryRun: isDryRun)))
+    guard case .cleaning(let report) = response else { throw unexpected(response) }
+    return report
+  }
+
   /// Requests that change something answer with a sentence.
   func order(_ request: OperatorRequest) async throws -> String {
     let response = try await client.request(request)

@@ -29,22 +29,26 @@ public struct CoordinatorOptions: Sendable {
 /// Runs on its event loop's thread. Disks and hashes have threads of their own. Once started it lives until it is
 /// stopped.
 public actor Coordinator {
-  private nonisolated let loop: EventLoop
+  nonisolated let loop: EventLoop
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
 
-  private let options: CoordinatorOptions
+  let options: CoordinatorOptions
   /// Let go of, and with it the folder's lock, when the coordinator stops.
   private var folder: DataFolder?
   private let artifacts: ArtifactFolder
+  let keeper: StoreKeeper
   private let tokens: TokenFolder
   private let clock = MonotonicClock()
   private var now: Instant { Instant(milliseconds: clock.milliseconds) }
-  private var brain: CoordinatorBrain
+  var brain: CoordinatorBrain
   private var journal: Journal?
   private var listener: Listener?
   private var timer: Transport.Timer?
   private var timerDeadline: Instant?
   private var tokenTimer: Transport.Timer?
+  var storeTimer: Transport.Timer?
+  var verification = VerificationReport()
+  nonisolated let isStopping = Atomic(false)
 
   private var peers: [ConnectionID: Connection] = [:]
   private var lastConnection: UInt64 = 0
@@ -59,6 +63,7 @@ public actor Coordinator {
   private enum Action {
     case send([UInt8], to: ConnectionID)
     case close(ConnectionID)
+    case confirm(CheckedContinuation<Bool, Never>)
   }
 
   /// Locks the data folder and makes the tokens that are missing.
@@ -67,6 +72,7 @@ public actor Coordinator {
     loop = try EventLoop(name: "coordinator")
     let folder = try DataFolder(options.folder)
     artifacts = folder.artifacts
+    keeper = StoreKeeper(folder.artifacts)
     brain = CoordinatorBrain(policy: options.policy)
     tokens = TokenFolder(folder.path)
     try tokens.fill()
@@ -98,11 +104,13 @@ public actor Coordinator {
     options.log("listening on \(listener.address!), \(records) records replayed")
     armTimer()
     watchTokens(accepted)
+    tendStore()
     return listener.address
   }
 
   /// Stops listening, makes everything decided durable and closes all connections. Jobs that run go on running.
   public func stop() async {
+    isStopping.store(true, ordering: .relaxed)
     listener?.close()
     listener = nil
     await journal?.close()
@@ -110,8 +118,12 @@ public actor Coordinator {
     timer = nil
     tokenTimer?.cancel()
     tokenTimer = nil
+    storeTimer?.cancel()
+    storeTimer = nil
     for connection in peers.values { connection.close() }
     peers = [:]
+    for entry in outbox { if case .confirm(let continuation) = entry.action { continuation.resume(returning: false) } }
+    outbox = []
     journal = nil
     folder = nil
     end()
@@ -158,6 +170,7 @@ extension Coordinator {
           options.log("worker \(hello.name.debugDescription.prefix(80)) at \(connection.peer)")
         }
         handle(.received(message, from: id, missing: missing(message.artifacts)))
+      case (.request(.store(let request)), .operator): answer(request, on: id)
       case (.request(let request), .operator):
         handle(.requested(request, from: id, missing: missing(request.artifacts)))
       case (.bulkRequest(let request), _):
@@ -180,11 +193,20 @@ extension Coordinator {
 
   /// From its first bulk request on, a connection moves artifacts and nothing else.
   private func serve(_ stream: FrameStream, first request: BulkRequest) async {
-    await BulkService(artifacts).serve(stream, first: request)
+    let service = BulkService(artifacts) { [self] report in assumeIsolated { $0.heard(report) } }
+    await service.serve(stream, first: request)
+  }
+
+  private func heard(_ report: BulkService.Report) {
+    switch report {
+    case .stored(let digest): handle(.artifactStored(digest))
+    case .lost(let digest, let reason):
+      lose([digest], reason)
+    }
   }
 
   private func missing(_ references: [ArtifactReference]) -> [ArtifactDigest] {
-    references.filter { artifacts.byteCount(of: ContentHash($0.digest)) != $0.byteCount }.map(\.digest)
+    references.filter { !keeper.holds($0) }.map(\.digest)
   }
 }
 
@@ -220,7 +242,7 @@ extension Coordinator {
 // MARK: - The brain's decisions
 
 extension Coordinator {
-  private func handle(_ event: CoordinatorEvent) {
+  func handle(_ event: CoordinatorEvent) {
     guard failure == nil, let journal else { return }
     for effect in brain.handle(event, at: now) {
       switch effect {
@@ -231,6 +253,16 @@ extension Coordinator {
       }
     }
     armTimer()
+  }
+
+  func respond(_ response: OperatorResponse, to id: ConnectionID) {
+    perform(.send(WireMessage.response(response).frame, to: id))
+  }
+
+  /// Returns when everything decided so far is on the disk.
+  /// - Throws: if the coordinator stops before.
+  func untilDurable() async throws {
+    guard await withCheckedContinuation({ perform(.confirm($0)) }) else { throw CancellationError() }
   }
 
   /// Does it when everything decided before is on the disk.
@@ -252,6 +284,7 @@ extension Coordinator {
       }
       peers[id]?.send(frame)
     case .close(let id): peers[id]?.closeAfterFlush()
+    case .confirm(let continuation): continuation.resume(returning: true)
     }
   }
 

@@ -48,8 +48,12 @@ extension CoordinatorBrain {
     guard isLive(number, worker) else {
       return tell(worker, .attemptAcknowledged(attempt: number, accepted: false))
     }
-    // A log that got lost must not keep a failure from being heard.
-    fail(number, missing.isEmpty ? failure : StageFailure(message: failure.message, isFinal: failure.isFinal))
+    if !failure.isFinal, wasLetDown(number) {
+      handBack(number)
+    } else {
+      // A log that got lost must not keep a failure from being heard.
+      fail(number, missing.isEmpty ? failure : StageFailure(message: failure.message, isFinal: failure.isFinal))
+    }
     tell(worker, .attemptAcknowledged(attempt: number, accepted: true))
   }
 
@@ -98,6 +102,7 @@ extension CoordinatorBrain {
         disconnected(connection)
         emit(.close(connection))
       case .retry(let job): if jobs[job].state == .ready { enqueue(job) }
+      case .repair(let artifact): repairIsDue(artifact)
       case .forget(let worker): forget(worker)
       case .benchmark, .box: break  // Scheduling, which follows, asks for them.
       }

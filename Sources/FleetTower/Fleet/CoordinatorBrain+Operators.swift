@@ -23,6 +23,7 @@ extension CoordinatorBrain {
       case .retry(let target): return try retry(target)
       case .logs(let key): return .logs(history(of: try findJob(key)))
       case .pull(let name): return try pull(name)
+      case .store: return .refused(reason: "there is no store here")  // Shells that have one answer themselves.
       }
     } catch {
       return .refused(reason: error.reason)
@@ -34,6 +35,7 @@ extension CoordinatorBrain {
   ) throws(Refusal) -> OperatorResponse {
     if let problem = submission.problem { throw Refusal(problem) }
     guard missing.isEmpty else { return .artifactsMissing(missing) }
+    for artifact in submission.artifacts { artifactStored(artifact.digest) }
     let id = submission.sweepID
     if let known = sweepIndex[id], !sweeps[known].isCancelled {
       if let priority = submission.spec.priority { setPriority(of: known, priority) }
@@ -93,6 +95,11 @@ extension CoordinatorBrain {
     let job = jobs[sweeps[sweep].jobs[tree.modelNode(ofTrial: trial)]]
     guard let result = job.success?.result else {
       throw Refusal("trial \(tree.trialIDs[trial]) has no model yet: its \(job.stage.rawValue) is \(job.state.word)")
+    }
+    if let model = result.artifact(.model), isUnavailable(model.digest) {
+      throw Refusal(
+        "the store has lost the model of trial \(tree.trialIDs[trial]): ask again when a worker has brought it back or "
+          + "it was made again")
     }
     return .artifacts(trial: tree.trialIDs[trial], model: job.key, artifacts: result.artifacts)
   }

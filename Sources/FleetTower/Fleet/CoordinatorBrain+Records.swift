@@ -16,6 +16,7 @@ extension CoordinatorBrain {
       attempts[number]?.lastEpoch = metrics.epoch
     case .checkpointStored(_, let key, let checkpoint):
       guard let job = jobIndex[key] else { return }
+      supersede(job)
       jobs[job].checkpoint = checkpoint
       forgiveLosses(of: job)
     case .attemptEnded(let number, let key, let outcome): end(number, at: key, outcome)
@@ -32,6 +33,10 @@ extension CoordinatorBrain {
     case .workerDrained(let worker, let isDraining):
       if isDraining { drainedWorkers.insert(worker) } else { drainedWorkers.remove(worker) }
     case .benchmarkBoxChosen(let id, let box): move(id, to: box)
+    case .artifactsLost(let artifacts): forget(artifacts)
+    case .artifactRestored(let artifact):
+      lostArtifacts.remove(artifact)
+      refreshQueue()
     }
   }
 
@@ -46,6 +51,7 @@ extension CoordinatorBrain {
       adopt(job, by: sweep, cost: node.remainingCost)
     }
     for job in sweeps[sweep].jobs { settle(job) }
+    reopenNeeded(of: sweep)
     openLine(of: sweep)
   }
 
@@ -108,7 +114,8 @@ extension CoordinatorBrain {
   private mutating func begin(_ number: AttemptNumber, at key: JobKey, by worker: WorkerID, on box: BoxID) {
     lastAttempt = max(lastAttempt, number.value)
     guard let job = jobIndex[key] else { return }
-    attempts[number] = Attempt(number: number, job: job, worker: worker, box: box)
+    attempts[number] = Attempt(
+      number: number, job: job, worker: worker, box: box, inputs: inputs(of: job).values.map(\.digest))
     attemptsOfWorker[worker, default: []].append(number)
     jobs[job].attemptCount += 1
     if jobs[job].history.count == Job.historyLimit { jobs[job].history.removeFirst() }
@@ -125,16 +132,16 @@ extension CoordinatorBrain {
     case .failed(let failure):
       close(number, at: job, outcome: "failed: " + failure.message, log: failure.log)
       jobs[job].failures += 1
-      enter(.ready, job)
+      release(job)
       delay(job)
     case .lost:
       close(number, at: job, outcome: "lost with its worker")
       jobs[job].losses.append(number)
       lostAttempts[number] = job
-      enter(.ready, job)
+      release(job)
     case .returned:
       close(number, at: job, outcome: "handed back")
-      enter(.ready, job)
+      release(job)
     }
   }
 
@@ -144,7 +151,8 @@ extension CoordinatorBrain {
     guard let job = jobIndex[key] else { return }
     close(number, at: job, outcome: "succeeded", log: result.artifact(.log))
     jobs[job].success = Job.Success(attempt: number, worker: worker, result: result)
-    jobs[job].checkpoint = nil
+    supersede(job)
+    lostArtifacts.subtract(result.artifacts.values.map(\.digest))
     forgiveLosses(of: job)
     enter(.succeeded, job)
     for child in jobs[job].children { settle(child) }
@@ -196,11 +204,27 @@ extension CoordinatorBrain {
     if state == .ready { enqueue(job) }
   }
 
-  /// A waiting job whose parent has succeeded becomes ready.
+  /// A waiting job whose parent has succeeded becomes ready; if the parent's model is lost, it is made again first.
   private mutating func settle(_ job: Int) {
     guard jobs[job].state == .waiting else { return }
-    if let parent = jobs[job].parent, jobs[parent].state != .succeeded { return }
+    if let parent = jobs[job].parent {
+      guard jobs[parent].state == .succeeded else { return }
+      if hasLostModel(parent) { return reopen(parent) }
+    }
     enter(.ready, job)
+  }
+
+  /// What follows an attempt without a result.
+  private mutating func release(_ job: Int) {
+    enter(.waiting, job)
+    settle(job)
+  }
+
+  /// A job whose model is lost and needed runs again. Children that have begun go on with the model they have.
+  mutating func reopen(_ job: Int) {
+    jobs[job].success = nil
+    for child in jobs[job].children where jobs[child].state == .ready { enter(.waiting, child) }
+    release(job)
   }
 
   /// Keeps a failed job from the queue for a while, longer after each failure. After a restart it may go at once.
@@ -224,6 +248,12 @@ extension CoordinatorBrain {
     guard let entry = jobs[job].history.lastIndex(where: { $0.attempt == number }) else { return }
     jobs[job].history[entry].outcome = outcome
     jobs[job].history[entry].log = log
+  }
+
+  /// Its checkpoint has served.
+  private mutating func supersede(_ job: Int) {
+    if let checkpoint = jobs[job].checkpoint { superseded.insert(checkpoint.artifact.digest) }
+    jobs[job].checkpoint = nil
   }
 
   private mutating func forgiveLosses(of job: Int) {

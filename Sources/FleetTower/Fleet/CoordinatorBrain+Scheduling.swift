@@ -35,13 +35,18 @@ extension CoordinatorBrain {
   }
 
   private func assignment(_ number: AttemptNumber, of job: Int) -> Assignment {
-    let tree = sweeps[jobs[job].sweep].tree
-    var inputs = tree.inputs(of: jobs[job].node)
+    let configuration = sweeps[jobs[job].sweep].tree.configuration(of: jobs[job].node)
+    return Assignment(
+      attempt: number, job: jobs[job].key, stage: jobs[job].stage, configuration: configuration,
+      inputs: inputs(of: job), limits: limits(of: job))
+  }
+
+  /// What an attempt that began now would be given.
+  func inputs(of job: Int) -> [InputRole: ArtifactReference] {
+    var inputs = sweeps[jobs[job].sweep].tree.inputs(of: jobs[job].node)
     inputs[.model] = jobs[job].parent.flatMap { jobs[$0].success?.result.artifact(.model) }
     inputs[.resume] = jobs[job].checkpoint?.artifact
-    return Assignment(
-      attempt: number, job: jobs[job].key, stage: jobs[job].stage,
-      configuration: tree.configuration(of: jobs[job].node), inputs: inputs, limits: limits(of: job))
+    return inputs
   }
 
   /// A sweep that shares a job with a more frugal one still gets its result.

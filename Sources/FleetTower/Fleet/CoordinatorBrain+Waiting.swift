@@ -61,7 +61,7 @@ extension CoordinatorBrain {
       }
     case .leased(let number): return attempts[number].flatMap { wait(of: $0, job: index) }
     case .ready:
-      if let wait = waitForSweep(index) ?? waitForRetry(index) { return wait }
+      if let wait = waitForSweep(index) ?? waitForRetry(index) ?? waitForInput(index) { return wait }
       if slots.willing == 0 { return waitForWorker(slots) }
       return job.stage == .benchmark ? waitForBox(job) : waitForSlot(slots)
     }
@@ -84,6 +84,15 @@ extension CoordinatorBrain {
     return Wait(
       cause: .retry, text: "attempt \(jobs[job].attemptCount + 1) begins in \(Int(seconds.rounded(.up))) s",
       seconds: seconds)
+  }
+
+  private func waitForInput(_ job: Int) -> Wait? {
+    guard let (role, digest) = unavailableInput(of: job) else { return nil }
+    let name = "its \(role.words) (\(digest.description.prefix(8)))"
+    if lostArtifacts.contains(digest) {
+      return Wait(cause: .data, text: "the coordinator's store has lost \(name): submit the sweep again")
+    }
+    return Wait(cause: .data, text: "the coordinator's store has lost \(name); workers are asked for it")
   }
 
   private func waitForWorker(_ slots: Slots) -> Wait {
@@ -111,5 +120,18 @@ extension CoordinatorBrain {
       return Wait(cause: .box, text: "waits for box \(box) to come back")
     }
     return Wait(cause: .box, text: "waits until nothing else runs on box \(box)")
+  }
+}
+
+extension InputRole {
+  fileprivate var words: String {
+    switch self {
+    case .dataset: "data set"
+    case .weights: "weights"
+    case .hyp: "hyper-parameter file"
+    case .network: "model file"
+    case .model: "parent's model"
+    case .resume: "checkpoint"
+    }
   }
 }

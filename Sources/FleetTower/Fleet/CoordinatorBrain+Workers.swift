@@ -8,6 +8,7 @@ extension CoordinatorBrain {
     // owed for is said again on the new connection.
     guard let worker = workerOfConnection[connection] else { return emit(.close(connection)) }
     heard(from: worker)
+    for artifact in message.artifacts where !missing.contains(artifact.digest) { artifactStored(artifact.digest) }
     switch message {
     case .hello: break
     case .heartbeat(let attempts, let fetching): heartbeat(of: attempts, fetching: fetching ?? [], from: worker)
@@ -16,6 +17,8 @@ extension CoordinatorBrain {
     case .attemptFinished(let attempt, let result): attemptFinished(attempt, result, worker, missing)
     case .attemptFailed(let attempt, let failure): attemptFailed(attempt, failure, worker, missing)
     case .attemptReturned(let attempt): attemptReturned(attempt, worker)
+    case .broughtBack(let artifact): if !missing.isEmpty { cannotBringBack(artifact.digest, worker) }
+    case .cannotBringBack(let artifact): cannotBringBack(artifact, worker)
     case .goodbye: farewell(worker)
     }
   }
@@ -48,6 +51,7 @@ extension CoordinatorBrain {
           abandon: abandon)))
     for number in attemptsOfWorker[hello.worker] ?? [] where isHeldBack(attempts[number]!.job) { takeBack(number) }
     if drainedWorkers.contains(hello.worker) { tell(hello.worker, .drain(isDraining: true)) }
+    askNewcomer(hello.worker)
   }
 
   private mutating func enroll(_ hello: Hello, on connection: ConnectionID) {
@@ -115,6 +119,7 @@ extension CoordinatorBrain {
     // Operators, connections that never said hello, and those already replaced end without consequence.
     guard let id = workerOfConnection.removeValue(forKey: connection) else { return }
     workers[id]!.connection = nil
+    repairsEnd(by: id)
     deadlines.remove(.silence(id))
     deadlines.set(.forget(id), now.advanced(byMilliseconds: policy.boxPatienceMilliseconds))
     for number in attemptsOfWorker[id] ?? [] {

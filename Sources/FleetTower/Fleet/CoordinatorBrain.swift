@@ -22,6 +22,8 @@ public struct CoordinatorBrain: Sendable {
   /// Attempts held against a job, by which a worker that returns can lift the suspicion.
   var lostAttempts: [AttemptNumber: Int] = [:]
   var drainedWorkers: Set<WorkerID> = []
+  /// Nobody has them: what must be submitted again, and models that nobody needs for now.
+  var lostArtifacts: Set<ArtifactDigest> = []
 
   // Volatile: what the connections and the clock give.
   var now = Instant(milliseconds: 0)
@@ -34,6 +36,13 @@ public struct CoordinatorBrain: Sendable {
   /// Workers with a free slot, least loaded first.
   var freeWorkers = KeyedQueue<WorkerID, Int>()
   var deadlines = KeyedQueue<Deadline, Instant>()
+  /// What the store lacks, and those of it that somebody must be asked for next.
+  var repairs: [ArtifactDigest: Repair] = [:]
+  var repairQueue = KeyedQueue<ArtifactDigest, Int>()
+  /// How many of them some worker has been asked for.
+  var repairsAsked = 0
+  /// Checkpoints that need not be kept any longer, unless something else speaks of them.
+  var superseded: Set<ArtifactDigest> = []
 
   /// What the event being handled has led to so far.
   private var decided: [Record] = []
@@ -49,6 +58,8 @@ public struct CoordinatorBrain: Sendable {
   public mutating func start(at now: Instant) {
     self.now = now
     for attempt in attempts.keys.sorted() { renewLease(of: attempt) }
+    superseded = []
+    resumeRepairs()
   }
 
   /// When `deadlinePassed` is due; nil while nothing waits for a time.
@@ -60,23 +71,14 @@ public struct CoordinatorBrain: Sendable {
     case .received(let message, let connection, let missing): receive(message, from: connection, missing: missing)
     case .requested(let request, let connection, let missing): answer(request, from: connection, missing: missing)
     case .disconnected(let connection): disconnected(connection)
+    case .artifactsLost(let artifacts): artifactsLost(artifacts)
+    case .artifactStored(let artifact): artifactStored(artifact)
     case .deadlinePassed: break
     }
     meetDeadlines()
+    askForRepairs()
     schedule()
     return takeEffects()
-  }
-
-  /// What the journal still speaks of; the store may forget everything else that is not fresh.
-  public func referencedArtifacts() -> Set<ArtifactDigest> {
-    var digests: Set<ArtifactDigest> = []
-    for sweep in sweeps { digests.formUnion(sweep.tree.submission.artifacts.map(\.digest)) }
-    for job in jobs {
-      if let checkpoint = job.checkpoint { digests.insert(checkpoint.artifact.digest) }
-      if let result = job.success?.result { digests.formUnion(result.artifacts.values.map(\.digest)) }
-      digests.formUnion(job.history.compactMap { $0.log?.digest })
-    }
-    return digests
   }
 }
 
@@ -116,6 +118,8 @@ enum Deadline: Hashable, Sendable {
   case benchmark(sweep: Int)
   /// A box has been without workers for long enough.
   case box(BoxID)
+  /// A lost artifact that nobody has brought so far.
+  case repair(ArtifactDigest)
   /// A vanished worker need not be listed any longer.
   case forget(WorkerID)
 }

@@ -6,6 +6,10 @@ public enum CoordinatorEvent: Hashable, Sendable {
   case received(WorkerMessage, from: ConnectionID, missing: [ArtifactDigest] = [])
   case requested(OperatorRequest, from: ConnectionID, missing: [ArtifactDigest] = [])
   case disconnected(ConnectionID)
+  /// The store does not have these, although it once confirmed that it had: they vanished, or were found damaged.
+  case artifactsLost([ArtifactDigest])
+  /// The store has this one now, verified and durable.
+  case artifactStored(ArtifactDigest)
   /// The brain's `nextDeadline` has come. Too early or too late does no harm.
   case deadlinePassed
 }

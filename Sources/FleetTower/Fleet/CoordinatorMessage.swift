@@ -18,6 +18,9 @@ public enum CoordinatorMessage: Hashable, Sendable, Codable {
   case attemptAcknowledged(attempt: AttemptNumber, accepted: Bool)
   /// A message of this attempt spoke of artifacts the store does not have: upload them, and say it again.
   case artifactsMissing(attempt: AttemptNumber, digests: [ArtifactDigest])
+  /// The store has lost this artifact: upload it, if it is still in the cache. Answered by `broughtBack` or
+  /// `cannotBringBack`. (From protocol 3 on.)
+  case bringBack(artifact: ArtifactReference)
   /// Take nothing new, finish what runs, say goodbye and leave; or, if false, stay after all.
   case drain(isDraining: Bool)
 }

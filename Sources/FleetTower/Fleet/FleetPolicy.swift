@@ -15,5 +15,11 @@ public struct FleetPolicy: Hashable, Sendable {
   /// A sweep's benchmark box that is gone this long is given up; the benchmarks start anew on another one.
   public var boxPatienceMilliseconds: Int64 = 600_000
 
+  /// Lost artifacts that workers are asked for at the same time, and how long each has to bring one.
+  public var repairLimit = 8
+  /// How long a worker may yet come that has what nobody else has.
+  public var repairGraceMilliseconds: Int64 = 20_000
+  public var repairPatienceMilliseconds: Int64 = 600_000
+
   public init() {}
 }

@@ -19,7 +19,7 @@ struct Job: Sendable {
   struct Success: Hashable, Sendable {
     let attempt: AttemptNumber
     let worker: WorkerID
-    let result: StageResult
+    var result: StageResult
   }
 
   let key: JobKey
@@ -55,6 +55,8 @@ struct Attempt: Sendable {
   let worker: WorkerID
   /// Where it may be running, also while its worker is not to be heard.
   let box: BoxID
+  /// What it was promised: the store must have it as long as the attempt lives.
+  let inputs: [ArtifactDigest]
   /// Its worker's connection is gone. The job may be given to another worker, but until that happens the worker may
   /// come back and go on.
   var isOrphaned = false

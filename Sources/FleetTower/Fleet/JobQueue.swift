@@ -84,8 +84,9 @@ struct JobQueue: Sendable {
 }
 
 extension CoordinatorBrain {
-  /// Lets the job stand in line for each active sweep that wants it.
+  /// Lets the job stand in line for each active sweep that wants it, if its inputs can be had.
   mutating func enqueue(_ job: Int) {
+    guard unavailableInput(of: job) == nil else { return }
     let holder = holder(of: job)
     for sweep in jobs[job].sweeps where sweeps[sweep].isActive {
       guard jobs[job].stage == .benchmark else {

@@ -18,6 +18,8 @@ public enum OperatorRequest: Hashable, Sendable, Codable {
   case logs(job: String)
   /// The artifacts of a trial's final model.
   case pull(trial: String)
+  /// About the coordinator's folder of artifacts.
+  case store(StoreRequest)
 
   /// The artifacts that must be in the store before the request may be granted.
   public var artifacts: [ArtifactReference] {
@@ -36,6 +38,8 @@ public enum OperatorResponse: Hashable, Sendable, Codable {
   case done(message: String)
   case logs(JobHistory)
   case artifacts(trial: TrialID, model: JobKey, artifacts: [String: ArtifactReference])
+  case verification(VerificationReport)
+  case cleaning(CleaningReport)
   case refused(reason: String)
 }
 
@@ -109,7 +113,7 @@ public enum WaitCause: String, Hashable, Sendable, Codable {
   case slot
   /// A benchmark, for its box to come back or to be idle.
   case box
-  /// It has its slot, and its inputs are on their way.
+  /// Its inputs: they are on their way to its worker, or the store has lost them.
   case data
 }
 

@@ -22,9 +22,14 @@ public enum Record: Hashable, Sendable, Codable {
   case workerDrained(worker: WorkerID, isDraining: Bool)
   /// All benchmarks of the sweep run on this box; those measured on another one are measured again.
   case benchmarkBoxChosen(sweep: SweepID, box: BoxID)
+  /// The store has lost these bytes and nobody could bring them back: what they were made by runs again where it is
+  /// needed; what was submitted must be submitted again.
+  case artifactsLost(artifacts: [ArtifactDigest])
+  /// The store has it again.
+  case artifactRestored(artifact: ArtifactDigest)
 
-  /// The form of the records this build writes; the store keeps it with each.
-  public static let version = 1
+  /// The form of the records this build writes; the store keeps it with each. (2: with lost artifacts.)
+  public static let version = 2
 }
 
 /// How an attempt ended without a result.

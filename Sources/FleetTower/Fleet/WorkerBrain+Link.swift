@@ -32,6 +32,7 @@ extension WorkerBrain {
   mutating func loseLink() {
     if case .down = link { return }  // Given up by us before the break was noticed.
     link = .down
+    requested = []
     deadlines.remove(.silence)
     deadlines.remove(.heartbeat)
     deadlines.set(.connect, now.advanced(byMilliseconds: reconnectPause()))
@@ -66,6 +67,7 @@ extension WorkerBrain {
     case .checkpointAcknowledged(let number, let epoch): checkpointAcknowledged(number, epoch)
     case .attemptAcknowledged(let number, _): drop(number)
     case .artifactsMissing(let number, let digests): artifactsMissing(number, digests)
+    case .bringBack(let artifact): bringBack(artifact)
     case .drain(let isDraining): self.isDraining = isDraining
     }
   }

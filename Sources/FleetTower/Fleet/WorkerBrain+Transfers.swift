@@ -128,8 +128,19 @@ extension WorkerBrain {
     if let transfer = uploads[digest] { emit(.upload(transfer.artifact)) }
   }
 
+  /// Not owed: if the connection breaks, the coordinator asks again, or somebody else.
+  mutating func bringBack(_ artifact: ArtifactReference) {
+    requested.insert(artifact.digest)
+    beginUpload(artifact)
+  }
+
+  private mutating func cannotBringBack(_ digest: ArtifactDigest) {
+    if requested.remove(digest) != nil { say(.cannotBringBack(artifact: digest)) }
+  }
+
   mutating func uploaded(_ digest: ArtifactDigest) {
-    uploads[digest] = nil
+    let transfer = uploads.removeValue(forKey: digest)
+    if let transfer, requested.remove(digest) != nil { say(.broughtBack(artifact: transfer.artifact)) }
     resultStored(digest)
     checkpointStored(digest)
   }
@@ -139,19 +150,21 @@ extension WorkerBrain {
     guard uploads[digest] != nil else { return }
     guard !isGone else {
       uploads[digest] = nil
+      cannotBringBack(digest)
       resultGone(digest, reason)
       return checkpointGone(digest)
     }
-    let isWanted = attempts.values.contains { attempt in
+    if case .welcomed = link { uploads[digest]!.failures += 1 }
+    if uploads[digest]!.failures >= policy.bringBackLimit { cannotBringBack(digest) }
+    let isOwed = attempts.values.contains { attempt in
       if case .settling(let settling) = attempt.phase, settling.unstored.contains(digest) { return true }
       if case .uploading(let artifact) = attempt.delivery?.step { return artifact.digest == digest }
       return false
     }
-    guard isWanted else {
+    guard isOwed || requested.contains(digest) else {
       uploads[digest] = nil
       return
     }
-    if case .welcomed = link { uploads[digest]!.failures += 1 }
     deadlines.set(.upload(digest), transferRetry(after: uploads[digest]!.failures))
   }
 

@@ -52,6 +52,8 @@ public struct WorkerBrain: Sendable {
   var attempts: [AttemptNumber: HeldAttempt] = [:]
   var fetches: [ArtifactDigest: Transfer] = [:]
   var uploads: [ArtifactDigest: Transfer] = [:]
+  /// What the coordinator has lost and asked for on this connection.
+  var requested: Set<ArtifactDigest> = []
   var deadlines = KeyedQueue<WorkerDeadline, Instant>()
   private var effects: [WorkerEffect] = []
 
@@ -144,6 +146,8 @@ public struct WorkerPolicy: Hashable, Sendable {
   public var transferRetryLimitMilliseconds: Int64 = 30_000
   /// An input that cannot be had after so many tries fails the attempt, so that another worker may try.
   public var fetchLimit = 8
+  /// So often a worker tries to bring back what the coordinator has lost.
+  public var bringBackLimit = 8
   /// Unacknowledged epochs kept per attempt; beyond it the oldest are given up.
   public var metricsLimit = 10_000
   /// For so long a job that a full disk has ended is not handed back.

@@ -17,6 +17,9 @@ public enum WorkerMessage: Hashable, Sendable, Codable {
   case attemptFailed(attempt: AttemptNumber, failure: StageFailure)
   /// Handed back unfinished, through no fault of the job: the worker is leaving, or was told to stop.
   case attemptReturned(attempt: AttemptNumber)
+  /// What the coordinator has asked for is in its store again. (From protocol 3 on, as the next.)
+  case broughtBack(artifact: ArtifactReference)
+  case cannotBringBack(artifact: ArtifactDigest)
   /// Nothing more will come; do not wait for this worker.
   case goodbye
 
@@ -26,7 +29,8 @@ public enum WorkerMessage: Hashable, Sendable, Codable {
     case .checkpointStored(_, let checkpoint): [checkpoint.artifact]
     case .attemptFinished(_, let result): result.artifacts.keys.sorted().map { result.artifacts[$0]! }
     case .attemptFailed(_, let failure): failure.log.map { [$0] } ?? []
-    case .hello, .heartbeat, .epochMetrics, .attemptReturned, .goodbye: []
+    case .broughtBack(let artifact): [artifact]
+    case .hello, .heartbeat, .epochMetrics, .attemptReturned, .cannotBringBack, .goodbye: []
     }
   }
 }
@@ -66,11 +70,13 @@ public struct Hello: Hashable, Sendable, Codable {
 public enum FleetProtocol {
   /// Raised whenever a message changes its meaning or its form. A member that may be missing, and that who does not
   /// know it may overlook, changes neither.
-  public static let version = 2
-  /// Versions this build can speak with.
-  public static let accepted = 1...2
+  public static let version = 3
+  /// Versions this build can speak with: the one before, and what else costs nothing.
+  public static let accepted = 1...3
   /// From here on workers understand `handBack`; one that does not is told to drop the attempt instead.
   static let handBackVersion = 2
+  /// From here on workers can be asked for artifacts they hold.
+  static let bringBackVersion = 3
 }
 
 /// A checkpoint once it is an artifact.

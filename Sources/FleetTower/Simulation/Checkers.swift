@@ -51,7 +51,7 @@ struct NothingAcknowledgedIsLost: Checker {
     case .crashed, .ended:
       for fact in acknowledged.subtracting(durable) where !isOutdated(fact) { return "\(fact) is not in the journal" }
       acknowledged = []
-    case .said, .answered, .enrolled, .speaks: break
+    case .said, .answered, .lost, .enrolled, .speaks: break
     }
     return nil
   }
@@ -86,6 +86,7 @@ struct OneResultPerJob: Checker {
   private var last = AttemptNumber(0)
   private var live: [JobKey: AttemptNumber] = [:]
   private var done: [JobKey: AttemptNumber] = [:]
+  private var models: [JobKey: ArtifactDigest] = [:]
   private var wanted: WantedJobs
   /// Sent to a worker: then the number must not mean anything else, ever.
   private var heard: [AttemptNumber: JobKey] = [:]
@@ -128,8 +129,15 @@ struct OneResultPerJob: Checker {
       }
       live[job] = nil
       done[job] = attempt
+      if let model = result.artifact(.model)?.digest {
+        if let former = models.updateValue(model, forKey: job), former != model {
+          return "\(attempt) at \(job.short) came to another model than the attempt before"
+        }
+      }
     case .sweepCancelled: live = live.filter { wanted.contains($0.key) }
     case .benchmarkBoxChosen(let sweep, _): for job in wanted.benchmarks[sweep]! { done[job] = nil }
+    // Lost models are made again.
+    case .artifactsLost(let artifacts): done = done.filter { models[$0.key].map(artifacts.contains) != true }
     default: break
     }
     return nil
@@ -149,6 +157,9 @@ struct ResumesFromNewestCheckpoint: Checker {
     case .durable(let records):
       for record in records {
         if case .checkpointStored(_, let job, let checkpoint) = record { stored[job] = checkpoint }
+        if case .artifactsLost(let artifacts) = record { forget(artifacts) }
+        // A job that is done has none; if its model is lost, it begins anew.
+        if case .jobSucceeded(_, let job, _, _) = record { (stored[job], acknowledged[job]) = (nil, nil) }
       }
     case .said(.checkpointAcknowledged(let attempt, let epoch), _):
       guard let job = jobs[attempt] else { return nil }
@@ -165,6 +176,13 @@ struct ResumesFromNewestCheckpoint: Checker {
     default: break
     }
     return nil
+  }
+
+  private mutating func forget(_ lost: [ArtifactDigest]) {
+    for (job, checkpoint) in stored where lost.contains(checkpoint.artifact.digest) {
+      stored[job] = nil
+      acknowledged[job] = nil
+    }
   }
 }
 

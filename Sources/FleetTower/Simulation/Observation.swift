@@ -11,6 +11,8 @@ enum Observation: Sendable {
   case answered(OperatorResponse)
   /// The coordinator has lost all but its disk.
   case crashed
+  /// The store has lost these, and the coordinator is told so.
+  case lost([ArtifactDigest])
   /// A worker's true box, whatever it says.
   case enrolled(WorkerID, box: BoxID)
   /// A worker's true protocol.

@@ -34,6 +34,10 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case ignoreVersions
   /// A job that fails ends its whole sweep.
   case oneFailureStopsAll
+  /// The store hands out damaged bytes as if they were the right ones.
+  case serveRottenBytes
+  /// Nobody is told that the store lacks an artifact.
+  case ignoreLoss
   /// A crash takes the last thing along that was already on the disk.
   case loseTail
 }

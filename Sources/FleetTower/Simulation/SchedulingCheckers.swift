@@ -19,6 +19,7 @@ struct ObservedJobs: Sendable {
   private var nodes: [JobKey: Node] = [:]
   private var sweeps: [SweepID: SweepState] = [:]
   private let submitted: [SweepID: SweepSpec]
+  private var datasets: [JobKey: ArtifactDigest] = [:]
   private let jobsOfSweep: [SweepID: [JobKey]]
   private var live: [AttemptNumber: JobKey] = [:]
   private var running: Set<JobKey> = []
@@ -26,6 +27,10 @@ struct ObservedJobs: Sendable {
   private var givenUp: Set<JobKey> = []
   /// They may be pausing after a failure, which the journal does not tell.
   private var failedBefore: Set<JobKey> = []
+  /// What they need was lost since they last began, and may not be there yet, which the journal does not tell.
+  private var heldUp: Set<JobKey> = []
+  private var models: [JobKey: ArtifactDigest] = [:]
+  private var checkpoints: [JobKey: ArtifactDigest] = [:]
 
   init(_ trees: [StageTree]) {
     submitted = Dictionary(uniqueKeysWithValues: trees.map { ($0.sweep, $0.submission.spec) })
@@ -33,6 +38,7 @@ struct ObservedJobs: Sendable {
     for tree in trees {
       sweeps[tree.sweep] = SweepState()
       for node in tree.nodes {
+        datasets[node.key] = tree.submission.dataset.digest
         let known = nodes[node.key]?.sweeps ?? []
         nodes[node.key] = Node(
           parent: node.parent.map { tree.nodes[$0].key }, isBenchmark: node.stage == .benchmark,
@@ -56,18 +62,34 @@ struct ObservedJobs: Sendable {
     case .attemptStarted(let attempt, let job, _, _):
       live[attempt] = job
       running.insert(job)
+      heldUp.remove(job)
     case .attemptEnded(let attempt, let job, let outcome):
       end(attempt)
       if case .failed = outcome { failedBefore.insert(job) }
-    case .jobSucceeded(let attempt, let job, _, _):
+    case .jobSucceeded(let attempt, let job, _, let result):
       end(attempt)
       done.insert(job)
+      models[job] = result.artifact(.model)?.digest
+    case .checkpointStored(_, let job, let checkpoint): checkpoints[job] = checkpoint.artifact.digest
+    case .artifactsLost(let artifacts):
+      // Those that are needed run again; which they are is the brain's to know.
+      let lost = done.filter { models[$0].map(artifacts.contains) == true }
+      done.subtract(lost)
+      heldUp.formUnion(lost)
     case .jobFailed(let job, _): givenUp.insert(job)
     case .jobsRetried(let jobs):
       givenUp.subtract(jobs)
       failedBefore.subtract(jobs)
     case .benchmarkBoxChosen(let id, _): for job in jobsOfSweep[id]! where nodes[job]!.isBenchmark { done.remove(job) }
     default: break
+    }
+  }
+
+  mutating func lose(_ digests: [ArtifactDigest]) {
+    let lost = Set(digests)
+    for (job, node) in nodes {
+      let needed = [datasets[job], node.parent.flatMap { models[$0] }, checkpoints[job]]
+      if needed.contains(where: { $0.map(lost.contains) == true }) { heldUp.insert(job) }
     }
   }
 
@@ -93,7 +115,8 @@ struct ObservedJobs: Sendable {
   var ready: [JobKey] {
     nodes.keys.filter { job in
       !running.contains(job) && !done.contains(job) && !givenUp.contains(job) && !failedBefore.contains(job)
-        && !nodes[job]!.isBenchmark && nodes[job]!.parent.map(done.contains) ?? true && !activeSweeps(of: job).isEmpty
+        && !heldUp.contains(job) && !nodes[job]!.isBenchmark && nodes[job]!.parent.map(done.contains) ?? true
+        && !activeSweeps(of: job).isEmpty
     }
   }
 }
@@ -125,6 +148,7 @@ struct SlotsGoWhereTheyShould: Checker {
   init(trees: [StageTree]) { jobs = ObservedJobs(trees) }
 
   mutating func observe(_ observation: Observation) -> String? {
+    if case .lost(let digests) = observation { jobs.lose(digests) }
     guard case .durable(let records) = observation else { return nil }
     for record in records {
       if case .attemptStarted(let attempt, let job, _, _) = record, let problem = problem(attempt, job) {
@@ -190,13 +214,15 @@ struct PoisonIsSetAside: Checker {
 /// A peer that speaks an older protocol hears nothing it does not know.
 struct OldWorkersAreSpared: Checker {
   let promise = "a worker is told only what its protocol has"
-  private var old: Set<WorkerID> = []
+  private var versions: [WorkerID: Int] = [:]
 
   mutating func observe(_ observation: Observation) -> String? {
     switch observation {
-    case .speaks(let worker, let version): if version < 2 { old.insert(worker) }
+    case .speaks(let worker, let version): versions[worker] = version
     case .said(.handBack(let attempt), let worker):
-      if old.contains(worker) { return "\(worker) was told to hand \(attempt) back" }
+      if versions[worker]! < 2 { return "\(worker) was told to hand \(attempt) back" }
+    case .said(.bringBack(let artifact), let worker):
+      if versions[worker]! < 3 { return "\(worker) was asked for \(artifact.digest)" }
     default: break
     }
     return nil

@@ -10,6 +10,8 @@ struct SimulatedCoordinator: Sendable {
   /// The journal, as far as it is durable.
   var disk: [Record] = []
   var store: Set<ArtifactDigest> = []
+  /// Those of the store whose bytes are not the right ones any more, which shows when they are read.
+  var rotten: Set<ArtifactDigest> = []
   /// Decided but not yet on the disk, or waiting behind something that is not.
   var pending: [CoordinatorEffect] = []
   var isCommitting = false
@@ -191,7 +193,9 @@ extension SimulatedCluster {
     default: break
     }
     guard coordinator.brain != nil else { return after(500...1_500, .operatorAsks(request)) }
-    for artifact in request.artifacts { coordinator.store.insert(artifact.digest) }
+    for artifact in request.artifacts where !coordinator.store.contains(artifact.digest) {
+      try store(artifact.digest)
+    }
     try inform(.requested(spoiled(request), from: ConnectionID(0)))
   }
 
@@ -206,7 +210,7 @@ extension SimulatedCluster {
   }
 
   private mutating func heard(_ response: OperatorResponse) {
-    guard isPeaceful, case .sweeps(let summaries) = response else { return }
+    guard isPeaceful, case .sweeps(let summaries) = response, isStoreWhole else { return }
     for summary in summaries where summary.state == .finished || summary.state == .failed {
       guard let tree = trees.first(where: { $0.sweep == summary.sweep }) else { continue }
       let doomed = tree.nodes.filter { isHopeless($0.key) }.count
@@ -221,6 +225,8 @@ extension SimulatedCluster {
     guard coordinator.brain != nil else { return }
     coordinator.finishedSweeps = []
     try inform(.requested(.status(sweep: nil), from: ConnectionID(0)))
+    // Where the data set is lost, the sweep's status asks for it.
+    for submission in submissions where random.once(in: 5) { try operatorAsks(.submit(submission)) }
     for tree in trees where random.once(in: 5) {
       try inform(.requested(.retry(target: tree.sweep.name), from: ConnectionID(0)))
     }

@@ -8,7 +8,7 @@ extension SimulatedCluster {
     after(200...4_000, .misfortune)
     let worker = random.below(workers.count)
     let id = workers[worker].id
-    switch random.below(16) {
+    switch random.below(19) {
     case 0, 1: try crashCoordinator()
     case 2, 3: crashWorker(worker)
     case 4:
@@ -52,6 +52,8 @@ extension SimulatedCluster {
     case 14:
       let sweep = trees[random.below(trees.count)].sweep
       try operatorAsks(.prioritize(sweep: sweep.name, priority: random.below(3) - 1))
+    case 15, 16: rot()
+    case 17: try verifyStore()
     default: try operatorAsks(.retry(target: trees[random.below(trees.count)].sweep.name))
     }
   }
@@ -67,6 +69,7 @@ extension SimulatedCluster {
     after(0...100, .coordinatorRestarts)
     for submission in submissions { after(200...6_000, .operatorAsks(.submit(submission))) }
     for tree in trees { after(6_100...7_000, .operatorAsks(.steer(sweep: tree.sweep.name, mode: .active))) }
+    after(7_500...7_900, .verification)
     after(8_000...8_000, .look)
   }
 }

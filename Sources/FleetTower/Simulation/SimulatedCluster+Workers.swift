@@ -13,6 +13,8 @@ struct SimulatedWorker: Sendable {
   var incarnation: UInt64 = 0
   var connection: ConnectionID?
   var cache: Set<ArtifactDigest> = []
+  /// Fetched as they were, damaged.
+  var damaged: Set<ArtifactDigest> = []
   var stages: [AttemptNumber: SimulatedStage] = [:]
   var ring: Instant?
   var frozenUntil: Int64 = 0
@@ -132,22 +134,29 @@ extension SimulatedCluster {
 
   // MARK: - Artifacts
 
-  mutating func fetchArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) {
+  mutating func fetchArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws {
     guard workers[index].incarnation == incarnation else { return }
     if workers[index].cache.contains(digest) { return deliver(index, incarnation, .fetched(digest)) }
-    guard canTransfer(index), coordinator.store.contains(digest) else {
-      return deliver(index, incarnation, .fetchFailed(digest, reason: "no connection, or no artifact"))
+    guard canTransfer(index) else {
+      return deliver(index, incarnation, .fetchFailed(digest, reason: "no connection"))
     }
+    guard try serve(digest) else {
+      return deliver(index, incarnation, .fetchFailed(digest, reason: "no artifact"))
+    }
+    if coordinator.rotten.contains(digest) { workers[index].damaged.insert(digest) }
     workers[index].cache.insert(digest)
     deliver(index, incarnation, .fetched(digest))
   }
 
-  mutating func uploadArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) {
+  mutating func uploadArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws {
     guard workers[index].incarnation == incarnation else { return }
+    guard workers[index].cache.contains(digest) else {
+      return deliver(index, incarnation, .uploadFailed(digest, reason: "not in the cache", isGone: true))
+    }
     guard canTransfer(index) else {
       return deliver(index, incarnation, .uploadFailed(digest, reason: "no connection, or a full disk"))
     }
-    if fault != .storeLosesArtifacts { coordinator.store.insert(digest) }
+    if fault != .storeLosesArtifacts { try store(digest) }
     deliver(index, incarnation, .uploaded(digest))
   }
 
@@ -170,7 +179,9 @@ extension SimulatedCluster {
 
   private mutating func startStage(_ assignment: Assignment, at index: Int) {
     var model: UInt64?
-    if let input = assignment.input(.model), case .model(let value) = contents[input.digest] { model = value }
+    if let input = assignment.input(.model), case .model(let value) = contents[input.digest] {
+      model = workers[index].damaged.contains(input.digest) ? ~value : value
+    }
     var stage = SimulatedStage(
       assignment: assignment, epochs: assignment.configuration["epochs"]?.int ?? 0, epoch: 0,
       value: assignment.stage.makesModel ? SimulatedArithmetic.start(of: assignment.job, from: model) : model ?? 0)

@@ -82,6 +82,7 @@ public struct SimulatedCluster {
     case operatorAsks(OperatorRequest)
     case misfortune
     case peace
+    case verification
     case look
   }
 
@@ -99,6 +100,7 @@ public struct SimulatedCluster {
     policy.leaseMilliseconds = 2_000
     policy.heartbeatMilliseconds = 500
     policy.lossLimit = 6
+    policy.repairGraceMilliseconds = 1_000
     policy.benchmarkPatienceMilliseconds = 5_000
     policy.boxPatienceMilliseconds = 15_000
     coordinator = SimulatedCoordinator(policy: policy)
@@ -106,7 +108,8 @@ public struct SimulatedCluster {
     workers = (0..<(3 + random.below(3))).map { index in
       SimulatedWorker(
         id: WorkerID("w\(index)"), box: BoxID("box\(index % boxes)"), slots: 1 + random.below(2),
-        protocolVersion: random.once(in: 3) ? FleetProtocol.version - 1 : FleetProtocol.version)
+        protocolVersion: random.once(in: 3)
+          ? FleetProtocol.accepted.lowerBound + random.below(FleetProtocol.accepted.count - 1) : FleetProtocol.version)
     }
     checkers = [
       NothingAcknowledgedIsLost(),
@@ -219,11 +222,12 @@ extension SimulatedCluster {
     case .workerRings(let worker, let incarnation): workerRings(worker, incarnation)
     case .workerRestarts(let worker): startWorker(worker)
     case .stageStep(let worker, let incarnation, let attempt): stageStep(worker, incarnation, attempt)
-    case .uploadArrives(let worker, let incarnation, let digest): uploadArrives(worker, incarnation, digest)
-    case .fetchArrives(let worker, let incarnation, let digest): fetchArrives(worker, incarnation, digest)
+    case .uploadArrives(let worker, let incarnation, let digest): try uploadArrives(worker, incarnation, digest)
+    case .fetchArrives(let worker, let incarnation, let digest): try fetchArrives(worker, incarnation, digest)
     case .operatorAsks(let request): try operatorAsks(request)
     case .misfortune: try misfortune()
     case .peace: try makePeace()
+    case .verification: try verifyStore()
     case .look: try look()
     }
   }

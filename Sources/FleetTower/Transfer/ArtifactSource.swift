@@ -10,22 +10,37 @@ public actor ArtifactSource {
 
   public let byteCount: Int
   private let file: FileDescriptor
+  /// Reads in the file's stead where the bytes are to be checked as well.
+  private let checked: ArtifactReader?
   private let encoder: ZstdEncoder
   private var offset: Int
   /// Chunks to pass on as they are before trying again whether compressing pays: JPEGs never do.
   private var plainChunks = 0
 
+  /// Any file; the receiver checks what it gets.
   /// - Parameter offset: where to begin.
-  public init(_ path: String, from offset: Int) throws {
-    file = try FileDescriptor(path, .read)
+  public init(_ path: String, from offset: Int) throws { try self.init(path, offset, nil) }
+
+  /// An artifact, checked here too, so that damage is noticed where it can be repaired: the last chunk is given only if
+  /// all bytes are the right ones.
+  /// - Parameter offset: where to begin.
+  public init(_ hash: ContentHash, in folder: ArtifactFolder, from offset: Int) throws {
+    try self.init(folder.location(of: hash), offset, try ArtifactReader(hash, in: folder, from: offset))
+  }
+
+  private init(_ path: String, _ offset: Int, _ checked: ArtifactReader?) throws {
+    let file = try FileDescriptor(path, .read)
+    byteCount = try checked?.byteCount ?? file.byteCount
+    self.file = file
     encoder = try ZstdEncoder(level: 1)
-    byteCount = try file.byteCount
     self.offset = offset
+    self.checked = checked
   }
 
   /// The next chunk; `nil` at the end.
   public func next() throws -> Chunk? {
-    let piece = try file.read(upToCount: Chunk.maximumByteCount, at: offset)
+    let count = Chunk.maximumByteCount
+    let piece = try checked?.next(upToCount: count) ?? file.read(upToCount: count, at: offset)
     if piece.isEmpty { return nil }
     defer { offset += piece.count }
     if plainChunks > 0 {
@@ -37,4 +52,7 @@ public actor ArtifactSource {
     plainChunks = 15
     return Chunk(offset: offset, isCompressed: false, bytes: piece)
   }
+
+  /// Reads an artifact to its end, only to check it.
+  func check() throws { try checked?.finish() }
 }

@@ -39,15 +39,17 @@ public actor BulkClient {
     if offset < reference.byteCount {
       let stream = try await dial(endpoint, token, on: loop)
       defer { stream.close() }
-      try await stream.send(WireMessage.bulkRequest(.get(reference.digest, offset: offset)).frame)
+      try await stream.send(
+        WireMessage.bulkRequest(.get(reference.digest, offset: offset, byteCount: reference.byteCount)).frame)
       guard case .artifact(reference.byteCount) = try await response(stream) else {
         throw TransferError.protocolViolation("another size than \(reference.byteCount) for \(reference.digest)")
       }
       while offset < reference.byteCount {
-        guard case .chunk(let chunk) = try WireMessage(try await stream.next()) else {
-          throw TransferError.protocolViolation("something else than a chunk")
+        switch try WireMessage(try await stream.next()) {
+        case .chunk(let chunk): offset = try await sink.append(chunk)
+        case .bulkResponse(.failed(let reason)): throw TransferError.refused(reason: reason)
+        case let other: throw WireError.unexpected(kind: other.kind)
         }
-        offset = try await sink.append(chunk)
       }
     }
     try await sink.finish()

@@ -5,11 +5,30 @@ import Wire
 
 /// The coordinator's side of one bulk connection.
 public struct BulkService: Sendable {
+  /// What is learnt of the folder on the way.
+  public enum Report: Hashable, Sendable {
+    /// The artifact is there, verified and durable.
+    case stored(ArtifactDigest)
+    /// It was asked for and is not there, or was damaged and is not there any more.
+    case lost(ArtifactDigest, reason: String)
+  }
+
   private let folder: ArtifactFolder
+  private let report: @Sendable (Report) -> Void
+  private let reserveByteCount: Int
   /// An artifact beyond it is refused.
   static let byteCountLimit = 1 << 40
 
-  public init(_ folder: ArtifactFolder) { self.folder = folder }
+  /// - Parameter reserveByteCount: uploads must leave so much of the disk free, for the journal.
+  /// - Parameter report: called on the thread that serves.
+  public init(
+    _ folder: ArtifactFolder, reserveByteCount: Int = 64 << 20,
+    report: @escaping @Sendable (Report) -> Void = { _ in }
+  ) {
+    self.folder = folder
+    self.reserveByteCount = reserveByteCount
+    self.report = report
+  }
 
   /// Serves requests, the first of which has been read already, until the peer closes or breaks the rules.
   public nonisolated(nonsending) func serve(_ stream: FrameStream, first: BulkRequest) async {
@@ -18,7 +37,8 @@ public struct BulkService: Sendable {
       while true {
         switch request {
         case .put(let reference): try await receive(reference, from: stream)
-        case .get(let digest, let offset): try await send(digest, from: offset, to: stream)
+        case .get(let digest, let offset, let byteCount):
+          try await send(digest, from: offset, of: byteCount, to: stream)
         }
         guard case .bulkRequest(let next) = try WireMessage(try await stream.next()) else {
           throw TransferError.protocolViolation("something else than a request")
@@ -37,9 +57,10 @@ public struct BulkService: Sendable {
     guard (0...Self.byteCountLimit).contains(reference.byteCount) else {
       throw TransferError.protocolViolation("an artifact of \(reference.byteCount) bytes")
     }
-    if folder.byteCount(of: ContentHash(reference.digest)) == nil {
+    if try await !isWhole(reference) {
       let sink = try ArtifactSink(reference, into: folder)
       var offset = try await sink.open()
+      try requireRoom(for: reference.byteCount - offset)
       try await stream.send(WireMessage.bulkResponse(.resume(offset: offset)).frame)
       while offset < reference.byteCount {
         guard case .chunk(let chunk) = try WireMessage(try await stream.next()) else {
@@ -49,19 +70,48 @@ public struct BulkService: Sendable {
       }
       try await sink.finish()
     }
+    report(.stored(reference.digest))
     try await stream.send(WireMessage.bulkResponse(.stored).frame)
   }
 
+  /// Said before anything is sent, so that the words arrive. (What fills up in the meantime ends the transfer, which
+  /// goes on from there at its next try.)
+  private func requireRoom(for byteCount: Int) throws {
+    let free = try folder.freeByteCount
+    guard byteCount > free - reserveByteCount else { return }
+    throw TransferError.refused(
+      reason: "there is no room at the coordinator: \(byteCount >> 20) MB are to come, \(free >> 20) MB are free")
+  }
+
+  /// Nothing is confirmed unread: what lies there may have been damaged since it arrived.
+  private nonisolated(nonsending) func isWhole(_ reference: ArtifactReference) async throws -> Bool {
+    let hash = ContentHash(reference.digest)
+    guard folder.byteCount(of: hash) != nil else { return false }
+    do {
+      folder.touch(hash)
+      try await ArtifactSource(hash, in: folder, from: 0).check()
+      return true
+    } catch let error as ArtifactsError where error.isDamage { return false }
+  }
+
   private nonisolated(nonsending) func send(
-    _ digest: ArtifactDigest, from offset: Int, to stream: FrameStream
+    _ digest: ArtifactDigest, from offset: Int, of expectedByteCount: Int?, to stream: FrameStream
   ) async throws {
     let hash = ContentHash(digest)
     guard let byteCount = folder.byteCount(of: hash) else {
+      report(.lost(digest, reason: "it is not there"))
       throw TransferError.refused(reason: "the coordinator does not have \(digest)")
     }
-    guard (0...byteCount).contains(offset) else { throw TransferError.protocolViolation("offset \(offset)") }
-    let source = try ArtifactSource(folder.location(of: hash), from: offset)
-    try await stream.send(WireMessage.bulkResponse(.artifact(byteCount: byteCount)).frame)
-    while let chunk = try await source.next() { try await stream.send(WireMessage.chunk(chunk).frame) }
+    do {
+      let source = try ArtifactSource(hash, in: folder, from: offset)
+      // It cannot be right; it is read only so that it is set aside.
+      if let expectedByteCount, expectedByteCount != byteCount { try await source.check() }
+      guard (0...byteCount).contains(offset) else { throw TransferError.protocolViolation("offset \(offset)") }
+      try await stream.send(WireMessage.bulkResponse(.artifact(byteCount: byteCount)).frame)
+      while let chunk = try await source.next() { try await stream.send(WireMessage.chunk(chunk).frame) }
+    } catch let error as ArtifactsError where error.isDamage {
+      report(.lost(digest, reason: "\(error)"))
+      throw TransferError.refused(reason: "the coordinator's copy of \(digest) was damaged: try again later")
+    }
   }
 }

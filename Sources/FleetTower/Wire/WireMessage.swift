@@ -83,7 +83,8 @@ public enum BulkRequest: Hashable, Sendable, Codable {
   /// `stored`.
   case put(ArtifactReference)
   /// Asks for an artifact from `offset` on. Answered by `artifact`, whereupon the chunks follow.
-  case get(ArtifactDigest, offset: Int)
+  /// - Parameter byteCount: how many bytes it has in all; what the store has under its name may be damaged.
+  case get(ArtifactDigest, offset: Int, byteCount: Int? = nil)
 }
 
 public enum BulkResponse: Hashable, Sendable, Codable {

@@ -209,6 +209,7 @@ extension Worker {
       options.log("attempt \(assignment.attempt): \(assignment.stage.rawValue) of job \(assignment.job.short)")
       pinned[assignment.attempt, default: Pinned()].inputs = Set(
         assignment.inputs.values.map { ContentHash($0.digest) })
+    case .bringBack(let artifact): options.log("the coordinator has lost artifact \(artifact.digest) and asks for it")
     default: break
     }
     feed(.received(message))
@@ -226,6 +227,7 @@ extension Worker {
       }
       feed(.fetched(reference.digest))
     } catch {
+      options.log("cannot fetch artifact \(reference.digest): \(error)")
       feed(.fetchFailed(reference.digest, reason: "\(error)"))
     }
   }
@@ -238,6 +240,7 @@ extension Worker {
       try await bulk.upload(cache.artifacts.location(of: ContentHash(reference.digest)), as: reference)
       feed(.uploaded(reference.digest))
     } catch {
+      options.log("cannot upload artifact \(reference.digest): \(error)")
       feed(.uploadFailed(reference.digest, reason: "\(error)"))
     }
   }

@@ -2,7 +2,8 @@ import Foundation
 import Glibc
 
 /// A folder of immutable files, each named by the SHA-256 of its bytes: `ab/cdef…`. A file is there wholly and with the
-/// right bytes, or not at all; what has arrived in part waits under `partial/`, to be gone on with.
+/// right bytes, or not at all; what has arrived in part waits under `partial/`, to be gone on with, and what was found
+/// damaged lies under `damaged/`.
 ///
 /// Its calls block; several processes and threads may use one folder.
 public struct ArtifactFolder: Sendable {
@@ -24,6 +25,16 @@ public struct ArtifactFolder: Sendable {
   /// Size in bytes, `nil` when it is not here.
   public func byteCount(of hash: ContentHash) -> Int? { Files.byteCount(location(of: hash)) }
 
+  /// What is free on its disk for this user.
+  public var freeByteCount: Int {
+    get throws {
+      var status = statvfs()
+      guard unsafe statvfs(path, &status) == 0 else { throw ArtifactsError.lastSystemError("statvfs", path) }
+      return Int(
+        clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+    }
+  }
+
   /// Reads the artifact through.
   /// - Throws: `hashMismatch` after removing a damaged one.
   public func verify(_ hash: ContentHash) throws {
@@ -31,6 +42,15 @@ public struct ArtifactFolder: Sendable {
     if found == hash { return }
     try remove(hash)
     throw ArtifactsError.hashMismatch(subject: location(of: hash), expected: hash, found: found)
+  }
+
+  /// Moves a damaged artifact out of the way, into `damaged/`, where people may look at it.
+  /// - Parameter file: the damaged file, open. If another one has taken its place in the meantime, nothing happens.
+  public func setAside(_ hash: ContentHash, found file: borrowing FileDescriptor) throws {
+    var named = stat()
+    guard unsafe stat(location(of: hash), &named) == 0, try named.st_ino == file.status().st_ino else { return }
+    try Files.createFolder(path + "/damaged")
+    try Files.moveDurably(location(of: hash), to: "\(path)/damaged/\(hash)")
   }
 
   public func remove(_ hash: ContentHash) throws { try Files.remove(location(of: hash)) }
@@ -100,6 +120,26 @@ extension ArtifactFolder {
       }
     }
     return entries
+  }
+
+  /// Removes damaged artifacts set aside, and transfers that nobody goes on with, if nothing has happened to them since
+  /// then.
+  /// - Parameter moment: seconds since 1970.
+  /// - Returns: how many bytes that frees.
+  public func removeLeftovers(before moment: Int, isDryRun: Bool) throws -> Int {
+    var freed = 0
+    for folder in ["partial", "damaged"].map({ "\(path)/\($0)" }) where Files.isFolder(folder) {
+      for name in try Files.names(in: folder) {
+        let path = "\(folder)/\(name)"
+        var status = stat()
+        guard unsafe stat(path, &status) == 0, status.st_ctim.tv_sec < moment else { continue }
+        let file = try FileDescriptor(path, .update)
+        guard try file.lockExclusively() else { continue }  // Somebody is receiving into it.
+        if !isDryRun { try Files.remove(path) }
+        freed += status.st_size
+      }
+    }
+    return freed
   }
 
   /// Marks an artifact as used now.

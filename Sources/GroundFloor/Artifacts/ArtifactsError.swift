@@ -30,6 +30,15 @@ public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
     if case .system(_, _, let code) = self { code == ENOSPC || code == EDQUOT } else { false }
   }
 
+  /// Whether bytes were lost: they are not those that were written, or the disk cannot read them.
+  public var isDamage: Bool {
+    switch self {
+    case .hashMismatch: true
+    case .system(let call, _, let code): call == "read" && code == EIO
+    case .notAHash, .compression, .library: false
+    }
+  }
+
   static func lastSystemError(_ call: String, _ path: String) -> ArtifactsError {
     .system(call: call, path: path, errno: errno)
   }

@@ -323,9 +323,9 @@ struct OlderWorkerTests {
         attempts: attempts))
   }
 
-  @Test func aWorkerOneVersionBackDropsWhatAPauseTakes() throws {
+  @Test func aWorkerThatCannotHandBackDropsWhatAPauseTakes() throws {
     var desk = Desk()
-    _ = desk.say(hello(FleetProtocol.version - 1), on: 1)
+    _ = desk.say(hello(1), on: 1)
     let (assignment, _) = try #require(desk.submit(named("s", backbones: ["yolov5n"])).first)
     let effects = desk.steer("s", .paused)
     #expect(!effects.says(.handBack(attempt: assignment.attempt)))
@@ -333,9 +333,9 @@ struct OlderWorkerTests {
     #expect(desk.steer("s", .active).assignments.map(\.0.job) == [assignment.job])
   }
 
-  @Test func twoVersionsBackIsRefused() {
+  @Test func aVersionNobodyKnowsAnyMoreIsRefused() {
     var desk = Desk()
-    let effects = desk.say(hello(FleetProtocol.version - 2), on: 1)
+    let effects = desk.say(hello(FleetProtocol.accepted.lowerBound - 1), on: 1)
     guard case .send(.refused(let reason), _) = effects.first else {
       Issue.record("not refused: \(effects)")
       return

@@ -9,19 +9,19 @@ import Wire
 
 extension LoopShell {
   /// A coordinator reduced to its bulk service. Cuts each connection after so many frames.
-  func serveBulk(_ folder: ArtifactFolder, _ token: Token) throws -> Endpoint {
+  func serveBulk(_ folder: ArtifactFolder, _ token: Token, reserve: Int = 0) throws -> Endpoint {
     let listener = try Listener(
       at: Endpoint(host: "127.0.0.1", port: 0), on: loop, keyring: Keyring([token])
     ) { [self] connection in
       let stream = FrameStream(connection)
-      Task { await serveBulk(stream, folder) }
+      Task { await serveBulk(stream, folder, reserve) }
     }
     return Endpoint(host: "127.0.0.1", port: listener.address.port)
   }
 
-  private func serveBulk(_ stream: FrameStream, _ folder: ArtifactFolder) async {
+  private func serveBulk(_ stream: FrameStream, _ folder: ArtifactFolder, _ reserve: Int) async {
     guard case .bulkRequest(let request) = try? WireMessage(try await stream.next()) else { return }
-    await BulkService(folder).serve(stream, first: request)
+    await BulkService(folder, reserveByteCount: reserve).serve(stream, first: request)
   }
 
   /// Sends the first chunks of an upload and then vanishes.
@@ -135,8 +135,36 @@ extension LoopShell {
     let copy = temporary.path + "/copy"
     let client = try BulkClient(endpoint, token)
     let sink = try ArtifactSink(reference, to: copy)
-    await #expect(throws: ArtifactsError.self) { try await client.download(reference, to: sink) }
+    await #expect { try await client.download(reference, to: sink) } throws: { "\($0)".contains("was damaged") }
     #expect(!Files.exists(copy))
+    // It is out of the way, so that the right bytes can take its place.
+    #expect(store.byteCount(of: hash) == nil)
+    #expect(try Files.read("\(store.path)/damaged/\(hash)") == damaged)
+    try await client.upload(temporary.path + "/file-600000", as: reference)
+    try await client.download(reference, to: ArtifactSink(reference, to: copy + "2"))
+    #expect(try Files.read(copy + "2") == bytes)
+  }
+
+  @Test func aDamagedArtifactIsNotConfirmed() async throws {
+    let (path, reference, bytes) = try file(byteCount: 300_000)
+    let hash = try store.adopt(path).hash
+    for damaged in [Array(bytes.dropLast(7)), bytes.map { $0 ^ 1 }] {
+      try Files.writeDurably(damaged, to: store.location(of: hash))
+      let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
+      try await BulkClient(endpoint, token).upload(path, as: reference)
+      #expect(try ContentHash(ofFile: store.location(of: hash)) == hash)
+    }
+  }
+
+  @Test func aStoreWithoutRoomSaysSoAndGoesOnWhenThereIsSome() async throws {
+    let (path, reference, _) = try file(byteCount: 300_000)
+    let full = try await server.run { [store, token] in try $0.serveBulk(store, token, reserve: .max / 2) }
+    await #expect { try await BulkClient(full, token).upload(path, as: reference) } throws: {
+      "\($0)".contains("no room")
+    }
+    let roomy = try await server.run { [store, token] in try $0.serveBulk(store, token) }
+    try await BulkClient(roomy, token).upload(path, as: reference)
+    #expect(store.byteCount(of: ContentHash(reference.digest)) == reference.byteCount)
   }
 
   @Test func whatIsNotThereIsRefusedWithWords() async throws {

@@ -1,0 +1,64 @@
+import Artifacts
+import Fleet
+import Store
+import Sweep
+import Synchronization
+
+/// The store of a coordinator that does not run: the same upkeep, for the folder alone. What is found lost here, the
+/// coordinator asks its workers for when it starts.
+public struct StoppedStore: Sendable {
+  private let folder: DataFolder
+  private let keeper: StoreKeeper
+  private let brain: CoordinatorBrain
+
+  /// - Throws: also if a coordinator runs on the folder.
+  public init(_ path: String) throws {
+    let folder = try DataFolder(path)
+    var brain = CoordinatorBrain()
+    _ = try Journal(folder.journalPath, replay: { brain.replay($0) }, report: { _ in })
+    self.folder = folder
+    self.brain = brain
+    keeper = StoreKeeper(folder.artifacts)
+  }
+
+  /// - Parameter report: hears of each artifact that was read.
+  public func verify(_ report: @escaping @Sendable (_ checked: Int, _ total: Int) -> Void) async throws
+    -> VerificationReport
+  {
+    var verification = VerificationReport()
+    let missing = await keeper.missing(of: brain.referencedArtifacts())
+    let tally = Tally()
+    let damaged = try await keeper.verify { checked, total, byteCount in
+      tally.count(byteCount)
+      report(checked, total)
+      return true
+    }
+    (verification.artifactsChecked, verification.bytesChecked) = tally.totals
+    verification.artifacts = verification.artifactsChecked
+    for (digests, isDamaged) in [(missing, false), (damaged, true)] {
+      for digest in digests {
+        let what = brain.description(of: digest)
+        verification.findings.append(
+          .init(
+            artifact: digest, what: what ?? "nothing speaks of it", isDamaged: isDamaged,
+            state: what == nil ? .unneeded : .lost))
+      }
+    }
+    return verification
+  }
+
+  public func clean(isDryRun: Bool) async throws -> CleaningReport {
+    try await keeper.clean(keeping: brain.referencedArtifacts(), isDryRun: isDryRun)
+  }
+}
+
+private final class Tally: Sendable {
+  private let counts = Mutex((artifacts: 0, bytes: 0))
+  func count(_ byteCount: Int) {
+    counts.withLock {
+      $0.artifacts += 1
+      $0.bytes += byteCount
+    }
+  }
+  var totals: (artifacts: Int, bytes: Int) { counts.withLock { $0 } }
+}

@@ -1,0 +1,107 @@
+import Artifacts
+import Fleet
+import Glibc
+import Sweep
+import Synchronization
+import Transfer
+
+/// Reads the store through and removes what nothing speaks of. It blocks, so it has a thread of its own, and does one
+/// thing at a time.
+actor StoreKeeper {
+  private nonisolated let thread = BlockingExecutor("store")
+  nonisolated var unownedExecutor: UnownedSerialExecutor { thread.executor }
+
+  private nonisolated let folder: ArtifactFolder
+  /// Artifacts somebody has relied on since a cleaning began; nil while none is under way.
+  private nonisolated let reliedOn = Mutex<Set<ContentHash>?>(nil)
+
+  init(_ folder: ArtifactFolder) { self.folder = folder }
+
+  /// What is younger may be about to be spoken of.
+  static let graceSeconds = 3600
+
+  /// Whether the artifact is there, by its size. From now on the cleaning that is under way leaves it alone.
+  nonisolated func holds(_ reference: ArtifactReference) -> Bool {
+    let hash = ContentHash(reference.digest)
+    return reliedOn.withLock { reliedOn in
+      reliedOn?.insert(hash)
+      return folder.byteCount(of: hash) == reference.byteCount
+    }
+  }
+
+  nonisolated func holds(_ digest: ArtifactDigest) -> Bool { folder.byteCount(of: ContentHash(digest)) != nil }
+
+  /// Those that are not there.
+  func missing(of digests: Set<ArtifactDigest>) -> [ArtifactDigest] {
+    digests.filter { !holds($0) }.sorted()
+  }
+
+  // MARK: - Verifying
+
+  /// Reads every artifact; damaged ones are set aside.
+  /// - Parameter report: hears of each artifact; returns false to end early.
+  /// - Returns: the damaged ones.
+  func verify(
+    _ report: @Sendable (_ checked: Int, _ total: Int, _ byteCount: Int) -> Bool
+  ) throws -> [ArtifactDigest] {
+    let entries = try folder.entries()
+    var damaged: [ArtifactDigest] = []
+    for (index, entry) in entries.enumerated() {
+      do { try ArtifactReader(entry.hash, in: folder).finish() } catch let error as ArtifactsError {
+        if error.isDamage {
+          damaged.append(ArtifactDigest(entry.hash.hex)!)
+        } else if folder.byteCount(of: entry.hash) != nil {
+          throw error  // It was not just removed: something is wrong with the folder.
+        }
+      }
+      guard report(index + 1, entries.count, entry.byteCount) else { break }
+    }
+    return damaged
+  }
+
+  // MARK: - Cleaning
+
+  /// To be called before it is decided what is spoken of: what anybody relies on from here on, `clean` spares.
+  nonisolated func beginCleaning() { reliedOn.withLock { if $0 == nil { $0 = [] } } }
+
+  /// Removes all artifacts but those `spokenOf` and those younger than an hour, and what was left of old transfers.
+  func clean(keeping spokenOf: Set<ArtifactDigest>, isDryRun: Bool) throws -> CleaningReport {
+    defer { reliedOn.withLock { $0 = nil } }
+    let kept = Set(spokenOf.map { ContentHash($0) })
+    let limit = Int(time(nil)) - Self.graceSeconds
+    var report = CleaningReport()
+    for entry in try folder.entries() {
+      if !kept.contains(entry.hash), entry.lastUse < limit, try isDryRun || remove(entry.hash) {
+        report.artifactsRemoved += 1
+        report.bytesFreed += entry.byteCount
+      } else {
+        report.artifactsKept += 1
+        report.bytesKept += entry.byteCount
+      }
+    }
+    report.bytesFreed += try folder.removeLeftovers(before: limit, isDryRun: isDryRun)
+    return report
+  }
+
+  /// Removes artifacts of which it is known that nothing speaks of them any more, however young.
+  func remove(superseded digests: [ArtifactDigest]) throws -> CleaningReport {
+    defer { reliedOn.withLock { $0 = nil } }
+    var report = CleaningReport()
+    for digest in digests {
+      let hash = ContentHash(digest)
+      guard let byteCount = folder.byteCount(of: hash), try remove(hash) else { continue }
+      report.artifactsRemoved += 1
+      report.bytesFreed += byteCount
+    }
+    return report
+  }
+
+  /// - Returns: false if somebody has begun to rely on it.
+  private func remove(_ hash: ContentHash) throws -> Bool {
+    try reliedOn.withLock { reliedOn in
+      guard reliedOn?.contains(hash) != true else { return false }
+      try folder.remove(hash)
+      return true
+    }
+  }
+}
