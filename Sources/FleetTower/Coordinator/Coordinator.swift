@@ -85,15 +85,17 @@ public actor Coordinator {
     guard let folder else { preconditionFailure("a coordinator that was stopped does not start again") }
     var records = 0
     var brain = brain
+    var superseded = SupersededRecords()
     journal = try Journal(
       folder.journalPath,
       replay: {
         brain.replay($0)
+        superseded.observe($0)
         records += 1
-      },
+      }, superfluous: { superseded.places },
       report: { [self] report in loop.post { self.assumeIsolated { $0.heard(report) } } })
-    appendedSequence = records
-    durableSequence = records
+    appendedSequence = journal!.openedSequence
+    durableSequence = appendedSequence
     brain.start(at: now)
     self.brain = brain
     let accepted = try acceptedTokens()

@@ -38,6 +38,8 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case serveRottenBytes
   /// Nobody is told that the store lacks an artifact.
   case ignoreLoss
+  /// Shortening the journal takes checkpoints along that are still needed.
+  case compactTooMuch
   /// A crash takes the last thing along that was already on the disk.
   case loseTail
 }

@@ -27,6 +27,7 @@ extension SimulatedCluster {
     coordinator.generation += 1
     coordinator.clockOffset = random.milliseconds(0...1_000_000)
     var brain = CoordinatorBrain(policy: coordinator.policy)
+    try compactJournal()
     for record in coordinator.disk { brain.replay(record) }
     brain.start(at: coordinatorNow)
     coordinator.brain = brain

@@ -25,19 +25,30 @@ public final class Journal: Sendable {
     var isScheduled = false
   }
 
+  /// Fewer superfluous records are not worth rewriting the journal.
+  static let compactionThreshold = 1_000
+
   private let queue: Mutex<Queue>
   private let writer: JournalWriter
   fileprivate let isClosing = Atomic(false)
 
+  /// The sequence number of the last record that was there when it was opened.
+  public let openedSequence: Int
+
   /// Opens or creates the journal and hands every record in it to `replay`, in order.
+  /// - Parameter superfluous: asked after that for the places, counted from 0 and in order, of records that are not
+  ///   needed any more. If they are many, the journal is rewritten without them, in one transaction.
   /// - Throws: `StoreError.damaged` when a record is not what was written.
   public init(
-    _ path: String, replay: (Record) -> Void, report: @escaping @Sendable (Report) -> Void
+    _ path: String, replay: (Record) -> Void, superfluous: () -> [Int] = { [] },
+    report: @escaping @Sendable (Report) -> Void
   ) throws {
     // Created here so that it is ours alone; SQLite gives its side files the same mode.
     _ = try FileDescriptor(path, .update)
-    let lastSequence = try replayAll(path, replay)
-    queue = Mutex(Queue(lastSequence: lastSequence))
+    let count = try replayAll(path, replay)
+    let places = superfluous()
+    openedSequence = places.count < Self.compactionThreshold ? count : try compact(path, count, without: places)
+    queue = Mutex(Queue(lastSequence: openedSequence))
     writer = try JournalWriter(path, report)
   }
 
@@ -163,6 +174,37 @@ private func replayAll(_ path: String, _ replay: (Record) -> Void) throws -> Int
     last = sequence
   }
   return last
+}
+
+/// Removes records and numbers the others anew. Their texts stay as they are, so that any build that could read the
+/// journal still can. A disk without room leaves it as it was.
+/// - Returns: the last sequence number.
+private func compact(_ path: String, _ count: Int, without places: [Int]) throws -> Int {
+  let database = try Database(path)
+  do {
+    try database.execute("BEGIN IMMEDIATE")
+    let delete = try Statement("DELETE FROM journal WHERE sequence = ?", database)
+    for place in places {
+      try delete.bind(1, place + 1)
+      _ = try delete.step()
+      delete.reset()
+    }
+    // By way of negative numbers, so that no number is ever taken twice.
+    try database.execute(
+      """
+      CREATE TEMP TABLE renumbered AS
+        SELECT sequence AS old, row_number() OVER (ORDER BY sequence) AS new FROM journal;
+      CREATE UNIQUE INDEX temp.renumbered_old ON renumbered (old);
+      UPDATE journal SET sequence = -(SELECT new FROM renumbered WHERE old = sequence);
+      UPDATE journal SET sequence = -sequence;
+      DROP TABLE renumbered;
+      COMMIT
+      """)
+    return count - places.count
+  } catch let error as StoreError where error.isTransient {
+    try? database.execute("ROLLBACK")
+    return count
+  }
 }
 
 /// The first eight bytes of the record's SHA-256.

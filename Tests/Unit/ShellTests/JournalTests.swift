@@ -44,6 +44,21 @@ private func record(_ index: Int) -> Record {
     #expect(try read() == batches.flatMap(\.self) + [record(999)])
   }
 
+  @Test func leavesOutWhatIsSuperfluous() async throws {
+    let records = (1...3_000).map(record)
+    try await write([records])
+    // Too few to be worth it.
+    _ = try Journal(path, replay: { _ in }, superfluous: { [5] }, report: { _ in })
+    #expect(try read() == records)
+    let places = records.indices.filter { $0 % 3 != 0 }
+    let journal = try Journal(path, replay: { _ in }, superfluous: { places }, report: { _ in })
+    #expect(journal.openedSequence == 1_000)
+    let kept = records.indices.filter { $0 % 3 == 0 }.map { records[$0] }
+    #expect(try read() == kept)
+    try await write([[record(9_999)]])
+    #expect(try read() == kept + [record(9_999)])
+  }
+
   @Test func isPrivate() async throws {
     try await write([[record(1)]])
     for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) {
