@@ -23,7 +23,7 @@ func readFile(_ path: String) throws(InterchangeError) -> [UInt8] {
   } catch let error as InterchangeError {
     throw error
   } catch {
-    throw InterchangeError(file: path, "cannot be read (\(describe(error)))")
+    throw InterchangeError(file: path, "cannot be read (\(reason(error, path)))")
   }
 }
 
@@ -32,8 +32,14 @@ func writeFile(_ bytes: [UInt8], to path: String) throws(InterchangeError) {
   do {
     try Data(bytes).write(to: URL(filePath: path), options: .atomic)
   } catch {
-    throw InterchangeError(file: path, "cannot be written (\(describe(error)))")
+    throw InterchangeError(file: path, "cannot be written (\(reason(error, path)))")
   }
+}
+
+/// Foundation has but a number for what happens most: a folder was given.
+private func reason(_ error: any Error, _ path: String) -> String {
+  let values = try? URL(filePath: path).resourceValues(forKeys: [.isDirectoryKey])
+  return values?.isDirectory == true ? "it is a folder" : describe(error)
 }
 
 /// One line for an error of Foundation's.
