@@ -76,7 +76,7 @@ rot() {
 wear_wires() {
   within 2 tc qdisc add dev eth0 root tbf rate 20mbit burst 64kbit latency 200ms
   within 4 iptables -A INPUT -i eth0 -m statistic --mode random --probability 0.05 -j DROP
-  within 4 "$binaries/delay-relay" 7500 "$(address c)" 7433 50 &
+  within 4 "$binaries/delay-relay" 7500 "$(address c)" 7433 50 2>/dev/null &
   disown
 }
 repair_wires() {
