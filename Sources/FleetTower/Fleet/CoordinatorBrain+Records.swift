@@ -89,6 +89,8 @@ extension CoordinatorBrain {
     case .failed, .blocked, .cancelled:
       forgive(job)
       enter(.waiting, job)
+      // Other sweeps' jobs wait for it too.
+      unblock(below: job)
     case .waiting, .ready, .leased, .succeeded: break
     }
   }
