@@ -1,7 +1,6 @@
 import Artifacts
 import Client
 import Foundation
-import Glibc
 import Sweep
 import Transfer
 import Transport
@@ -24,7 +23,7 @@ struct FleetBenchmark {
 
   static func main() async throws {
     let options = try Options(CommandLine.arguments.dropFirst())
-    raiseFileLimit()
+    raiseDescriptorLimit()
     // Made here: the benchmark must not remove a folder that was there before.
     try FileManager.default.createDirectory(atPath: options.folder, withIntermediateDirectories: false)
     defer { try? FileManager.default.removeItem(atPath: options.folder) }
@@ -217,12 +216,4 @@ extension FleetBenchmark {
   private func seconds(since start: ContinuousClock.Instant) -> Double { Self.seconds(since: start) }
   private static func seconds(since start: ContinuousClock.Instant) -> Double { (.now - start) / .seconds(1) }
   private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
-
-  /// One descriptor for each worker here.
-  private static func raiseFileLimit() {
-    var limit = rlimit()
-    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = limit.rlim_max
-    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-  }
 }

@@ -325,6 +325,7 @@ extension Coordinator {
   /// Runs a coordinator on the calling thread's behalf until SIGTERM or SIGINT.
   /// - Parameter onListening: hears the address once workers and operators may connect.
   public static func run(_ options: CoordinatorOptions, onListening: @Sendable (SocketAddress) -> Void) async throws {
+    raiseDescriptorLimit()
     let coordinator = try Coordinator(options)
     onListening(try await coordinator.start())
     try await coordinator.stopOnSignals()

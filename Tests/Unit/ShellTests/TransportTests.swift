@@ -206,6 +206,17 @@ extension LoopShell {
   }
 }
 
+@Suite struct DescriptorLimitTests {
+  @Test func takesWhatTheUserMayHave() {
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    var limit = rlimit()
+    unsafe getrlimit(resource, &limit)
+    #expect(raiseDescriptorLimit() == Int(clamping: limit.rlim_max))
+    unsafe getrlimit(resource, &limit)
+    #expect(limit.rlim_cur == limit.rlim_max)
+  }
+}
+
 /// Handed to the server's actor, where it was made.
 private struct UncheckedStream: @unchecked Sendable { let stream: FrameStream }
 
