@@ -209,6 +209,5 @@ private func compact(_ path: String, _ count: Int, without places: [Int]) throws
 
 /// The first eight bytes of the record's SHA-256.
 private func checksum(_ text: [UInt8]) throws -> Int {
-  let digits = try ContentHash(of: text.span).hex.prefix(16)
-  return Int(truncatingIfNeeded: UInt64(digits, radix: 16)!)
+  Int(truncatingIfNeeded: try ContentHash(of: text.span).prefix)
 }

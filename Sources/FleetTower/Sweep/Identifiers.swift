@@ -114,7 +114,13 @@ func contentHash(_ text: String) -> UInt128 {
 extension FixedWidthInteger where Self: UnsignedInteger {
   /// All digits, leading zeros included.
   var hexDigits: String {
-    let digits = String(self, radix: 16)
-    return String(repeating: "0", count: Self.bitWidth / 4 - digits.count) + digits
+    var digits = [UInt8](repeating: 0, count: Self.bitWidth / 4)
+    var rest = self
+    for index in digits.indices.reversed() {
+      let digit = UInt8(truncatingIfNeeded: rest & 15)
+      digits[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit
+      rest >>= 4
+    }
+    return String(decoding: digits, as: UTF8.self)
   }
 }

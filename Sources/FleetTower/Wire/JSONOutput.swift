@@ -35,14 +35,21 @@ final class JSONOutput {
   }
 
   func write(_ text: String) {
-    let utf8 = text.utf8
     bytes.append(UInt8(ascii: "\""))
-    if utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
-      bytes.append(contentsOf: utf8)
+    if isPlain(text.utf8.span) {
+      bytes.append(contentsOf: text.utf8)
     } else {
-      for byte in utf8 { writeEscaped(byte) }
+      for byte in text.utf8 { writeEscaped(byte) }
     }
     bytes.append(UInt8(ascii: "\""))
+  }
+
+  private func isPlain(_ text: Span<UInt8>) -> Bool {
+    for index in text.indices {
+      let byte = text[index]
+      if byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+    }
+    return true
   }
 
   private func writeEscaped(_ byte: UInt8) {

@@ -54,6 +54,9 @@ public struct ContentHash: Hashable, Comparable, Sendable {
     self = try hasher.contentHash()
   }
 
+  /// The first eight bytes, big-endian.
+  public var prefix: UInt64 { words.a }
+
   public var hex: String {
     let digits = Array("0123456789abcdef".utf8)
     var text: [UInt8] = []
