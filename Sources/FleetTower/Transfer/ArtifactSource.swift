@@ -14,8 +14,9 @@ public actor ArtifactSource {
   private let checked: ArtifactReader?
   private let encoder: ZstdEncoder
   private var offset: Int
-  /// Chunks to pass on as they are before trying again whether compressing pays: JPEGs never do.
-  private var plainChunks = 0
+  private var choice = CompressionChoice()
+  /// The chunk that was asked for last, from when on it was on its way.
+  private var underWay: (byteCount: Int, since: ContinuousClock.Instant)?
 
   /// Any file; the receiver checks what it gets.
   /// - Parameter offset: where to begin.
@@ -37,22 +38,28 @@ public actor ArtifactSource {
     self.checked = checked
   }
 
-  /// The next chunk; `nil` at the end.
+  /// The next chunk; `nil` at the end. To be asked for when there is room for it, which tells how fast the line is.
   public func next() throws -> Chunk? {
+    if let (byteCount, start) = underWay { choice.sent(byteCount: byteCount, seconds: seconds(since: start)) }
     let count = Chunk.maximumByteCount
     let piece = try checked?.next(upToCount: count) ?? file.read(upToCount: count, at: offset)
     if piece.isEmpty { return nil }
-    defer { offset += piece.count }
-    if plainChunks > 0 {
-      plainChunks -= 1
-      return Chunk(offset: offset, isCompressed: false, bytes: piece)
-    }
-    let frame = try encoder.compress(piece.span)
-    if frame.count < piece.count - piece.count / 32 { return Chunk(offset: offset, isCompressed: true, bytes: frame) }
-    plainChunks = 15
-    return Chunk(offset: offset, isCompressed: false, bytes: piece)
+    let chunk = try chunk(of: piece)
+    offset += piece.count
+    underWay = (chunk.bytes.count, .now)
+    return chunk
   }
 
   /// Reads an artifact to its end, only to check it.
   func check() throws { try checked?.finish() }
+
+  private func chunk(of piece: [UInt8]) throws -> Chunk {
+    guard choice.isToBeTried() else { return Chunk(offset: offset, isCompressed: false, bytes: piece) }
+    let start = ContinuousClock.now
+    let frame = try encoder.compress(piece.span)
+    let pays = choice.pays(from: piece.count, to: frame.count, seconds: seconds(since: start))
+    return Chunk(offset: offset, isCompressed: pays, bytes: pays ? frame : piece)
+  }
+
+  private func seconds(since start: ContinuousClock.Instant) -> Double { (.now - start) / .seconds(1) }
 }

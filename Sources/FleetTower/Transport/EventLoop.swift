@@ -60,6 +60,7 @@ public final class EventLoop: SerialExecutor, Sendable {
   init() throws {
     // A peer that goes away while we write must be an error of that connection, not a signal that ends the process.
     signal(SIGPIPE, SIG_IGN)
+    memory_keep_frames()
     guard let base = unsafe event_base_new() else { throw TransportError.library(call: "event_base_new") }
     unsafe self.base = base
     wakeDescriptor = eventfd(0, O_CLOEXEC | O_NONBLOCK)

@@ -5,12 +5,13 @@ public struct Chunk: Hashable, Sendable {
 
   public let offset: Int
   public let isCompressed: Bool
-  public let bytes: [UInt8]
+  /// A part of the frame it came in: a quarter of a megabyte is not copied again on its way to the disk.
+  public let bytes: ArraySlice<UInt8>
 
   public init(offset: Int, isCompressed: Bool, bytes: [UInt8]) {
     self.offset = offset
     self.isCompressed = isCompressed
-    self.bytes = bytes
+    self.bytes = bytes[...]
   }
 
   /// One byte that says whether it is compressed, eight for the offset (big-endian), then the bytes.
@@ -22,15 +23,11 @@ public struct Chunk: Hashable, Sendable {
     let offset = payload.dropFirst().prefix(8).reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
     guard let offset = Int(exactly: offset) else { throw .malformed(kind: "chunk", reason: "offset \(offset)") }
     self.offset = offset
-    bytes = Array(payload.dropFirst(9))
+    bytes = payload.dropFirst(9)
   }
 
-  var payload: [UInt8] {
-    var payload: [UInt8] = []
-    payload.reserveCapacity(9 + bytes.count)
-    payload.append(isCompressed ? 1 : 0)
-    for shift in stride(from: 56, through: 0, by: -8) { payload.append(UInt8(truncatingIfNeeded: offset >> shift)) }
-    payload.append(contentsOf: bytes)
-    return payload
+  /// What stands before the bytes.
+  var header: [UInt8] {
+    [isCompressed ? 1 : 0] + stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: offset >> $0) }
   }
 }

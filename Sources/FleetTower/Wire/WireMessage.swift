@@ -42,7 +42,7 @@ public enum WireMessage: Hashable, Sendable {
     case .response(let message): Self.frame(.response, JSON.encode(message))
     case .bulkRequest(let message): Self.frame(.bulkRequest, JSON.encode(message))
     case .bulkResponse(let message): Self.frame(.bulkResponse, JSON.encode(message))
-    case .chunk(let chunk): Self.frame(.chunk, chunk.payload)
+    case .chunk(let chunk): Self.frame(.chunk, chunk.header, chunk.bytes)
     }
   }
 
@@ -59,12 +59,13 @@ public enum WireMessage: Hashable, Sendable {
     }
   }
 
-  private static func frame(_ kind: Kind, _ payload: some Collection<UInt8>) -> [UInt8] {
+  private static func frame(_ kind: Kind, _ payload: [UInt8], _ bytes: ArraySlice<UInt8> = []) -> [UInt8] {
     var frame: [UInt8] = []
-    frame.reserveCapacity(2 + payload.count)
+    frame.reserveCapacity(2 + payload.count + bytes.count)
     frame.append(format)
     frame.append(kind.rawValue)
     frame.append(contentsOf: payload)
+    frame.append(contentsOf: bytes)
     return frame
   }
 

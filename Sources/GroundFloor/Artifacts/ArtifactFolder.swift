@@ -173,6 +173,9 @@ public final class PartialFile {
   private let isKept: Bool
   private let file: FileDescriptor
   private let hasher: ContentHasher
+  /// How much of it the disk has been told to write.
+  private var handedOver = 0
+  private static let handOver = 8 << 20
 
   /// Creates the file, or goes on with what an earlier attempt left. Holds the file's lock as long as it lives.
   /// - Parameter isKept: whether an incomplete file stays for the next attempt.
@@ -208,6 +211,10 @@ public final class PartialFile {
     try hasher.update(bytes)
     try file.write(bytes)
     offset += bytes.count
+    if offset - handedOver >= Self.handOver {
+      file.beginWriting(handedOver..<offset)
+      handedOver = offset
+    }
   }
 
   /// Checks that everything has arrived and is what was asked for.

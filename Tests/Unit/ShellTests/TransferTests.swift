@@ -3,7 +3,7 @@ import Foundation
 import Randomness
 import Sweep
 import Testing
-import Transfer
+@testable import Transfer
 import Transport
 import Wire
 
@@ -47,7 +47,7 @@ extension LoopShell {
     _ = try await stream.next()
     let source = try ArtifactSource(path, from: 0)
     while let chunk = try await source.next() {
-      var bytes = chunk.bytes
+      var bytes = Array(chunk.bytes)
       bytes[bytes.count / 2] ^= 1
       let damaged = Chunk(offset: chunk.offset, isCompressed: chunk.isCompressed, bytes: bytes)
       try await stream.send(WireMessage.chunk(damaged).frame)
@@ -178,5 +178,64 @@ extension LoopShell {
     } throws: {
       "\($0)".contains("does not have")
     }
+  }
+}
+
+@Suite struct CompressionTests {
+  /// A line that has taken so long for a byte for a good while.
+  private func choice(secondsPerByte: Double) -> CompressionChoice {
+    var choice = CompressionChoice()
+    for _ in 0..<100 { choice.sent(byteCount: 1000, seconds: 1000 * secondsPerByte) }
+    return choice
+  }
+
+  private func pays(_ choice: inout CompressionChoice, to byteCount: Int, seconds: Double) -> Bool {
+    choice.pays(from: 262_144, to: byteCount, seconds: seconds)
+  }
+
+  private func isToBeTried(_ choice: inout CompressionChoice) -> Bool { choice.isToBeTried() }
+
+  @Test func nothingIsTriedWhileNothingIsKnownOfTheLine() {
+    var choice = CompressionChoice()
+    let isTried = isToBeTried(&choice)
+    #expect(!isTried)
+  }
+
+  @Test func paysWhereSavingIsFasterThanSending() {
+    // 8 % of 256 KiB are worth 2.1 ms on a line of 10 MB/s.
+    var choice = choice(secondsPerByte: 1e-7)
+    let quick = pays(&choice, to: 241_172, seconds: 0.001)
+    let triedAgain = isToBeTried(&choice)
+    let slow = pays(&choice, to: 241_172, seconds: 0.003)
+    let triedOnceMore = isToBeTried(&choice)
+    #expect(quick && triedAgain && !slow && !triedOnceMore)
+  }
+
+  @Test func triesAgainAfterAWhile() {
+    var choice = choice(secondsPerByte: 1e-9)
+    let pays = pays(&choice, to: 200_000, seconds: 0.001)
+    #expect(!pays)
+    let tries = (0..<200).map { _ in isToBeTried(&choice) }
+    #expect(tries.firstIndex(of: true) == 127)
+  }
+
+  /// A reader that takes 20 ms for each chunk is a line of 13 MB/s.
+  @Test func aSlowLineGetsCompressedChunksThatUnpackToTheSame() async throws {
+    let temporary = try TemporaryFolder()
+    let path = temporary.path + "/file"
+    let bytes = (0..<4_000_000).map { UInt8(truncatingIfNeeded: $0 / 1000) }
+    try Files.writeDurably(bytes, to: path)
+    let reference = ArtifactReference(try ContentHash(of: bytes.span), byteCount: bytes.count)
+    let source = try ArtifactSource(path, from: 0)
+    let sink = try ArtifactSink(reference, to: temporary.path + "/copy")
+    _ = try await sink.open()
+    var compressed = 0
+    while let chunk = try await source.next() {
+      if chunk.isCompressed { compressed += 1 }
+      _ = try await sink.append(chunk)
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    try await sink.finish()
+    #expect(compressed > 8, "of 16 chunks")
   }
 }
