@@ -17,6 +17,8 @@ public struct CoordinatorOptions: Sendable {
   public var endpoint = Endpoint(host: "127.0.0.1", port: 7433)
   public var policy = FleetPolicy()
   public var limits = ConnectionLimits()
+  /// Records and answers that may wait for the disk at once.
+  public var outboxLimit = 100_000
   /// Takes the daemon's own words, a line at a time.
   public var log: @Sendable (String) -> Void = { _ in }
 
@@ -53,10 +55,9 @@ public actor Coordinator {
   private var peers: [ConnectionID: Connection] = [:]
   private var lastConnection: UInt64 = 0
 
-  /// What waits for records to be durable, oldest first.
-  private var outbox: [(sequence: Int, action: Action)] = []
-  private var appendedSequence = 0
-  private var durableSequence = 0
+  private var outbox = Outbox<Action>(limit: 0)
+  /// The journal cannot be written, or too much waits for it: nobody is let in.
+  private var isStalled = false
   private var failure: (any Error)?
   private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
@@ -94,8 +95,7 @@ public actor Coordinator {
         records += 1
       }, superfluous: { superseded.places },
       report: { [self] report in loop.post { self.assumeIsolated { $0.heard(report) } } })
-    appendedSequence = journal!.openedSequence
-    durableSequence = appendedSequence
+    outbox = Outbox(durable: journal!.openedSequence, limit: options.outboxLimit)
     brain.start(at: now)
     self.brain = brain
     let accepted = try acceptedTokens()
@@ -124,8 +124,7 @@ public actor Coordinator {
     storeTimer = nil
     for connection in peers.values { connection.close() }
     peers = [:]
-    for entry in outbox { if case .confirm(let continuation) = entry.action { continuation.resume(returning: false) } }
-    outbox = []
+    for case .confirm(let continuation) in outbox.removeAll() { continuation.resume(returning: false) }
     journal = nil
     folder = nil
     end()
@@ -147,6 +146,7 @@ public actor Coordinator {
 
 extension Coordinator {
   private func opened(_ connection: Connection) {
+    guard !isStalled else { return connection.close("the journal cannot be written") }
     lastConnection += 1
     let id = ConnectionID(lastConnection)
     peers[id] = connection
@@ -248,13 +248,14 @@ extension Coordinator {
     guard failure == nil, let journal else { return }
     for effect in brain.handle(event, at: now) {
       switch effect {
-      case .journal(let records): appendedSequence = journal.append(records)
+      case .journal(let records): outbox.decide(through: journal.append(records))
       case .send(let message, let id): perform(.send(WireMessage.coordinator(message).frame, to: id))
       case .respond(let response, let id): perform(.send(WireMessage.response(response).frame, to: id))
       case .close(let id): perform(.close(id))
       }
     }
     armTimer()
+    if outbox.isOverfull { stall("too much waits for the journal to be written") }
   }
 
   func respond(_ response: OperatorResponse, to id: ConnectionID) {
@@ -268,12 +269,17 @@ extension Coordinator {
   }
 
   /// Does it when everything decided before is on the disk.
-  private func perform(_ action: Action) {
-    if durableSequence >= appendedSequence && outbox.isEmpty {
-      carryOut(action)
-    } else {
-      outbox.append((appendedSequence, action))
-    }
+  private func perform(_ action: Action) { if outbox.admit(action) { carryOut(action) } }
+
+  /// Until the journal can be written, the coordinator is away.
+  private func stall(_ reason: String) {
+    guard !isStalled else { return }
+    isStalled = true
+    options.log("closing all connections: \(reason)")
+    // Nobody is left to hear the rest.
+    outbox.keep { if case .confirm = $0 { true } else { false } }
+    handle(.journalStalled)
+    for connection in peers.values { connection.close(reason) }
   }
 
   private func carryOut(_ action: Action) {
@@ -293,11 +299,14 @@ extension Coordinator {
   private func heard(_ report: Journal.Report) {
     switch report {
     case .durable(let sequence):
-      durableSequence = sequence
-      let ready = outbox.prefix { $0.sequence <= sequence }
-      outbox.removeFirst(ready.count)
-      for entry in ready { carryOut(entry.action) }
-    case .stalled(let error): options.log("cannot write the journal, trying again: \(error)")
+      for action in outbox.reachDisk(through: sequence) { carryOut(action) }
+      guard isStalled, outbox.isWritten else { return }
+      isStalled = false
+      options.log("the journal is written again")
+      handle(.journalResumed)
+    case .stalled(let error):
+      options.log("cannot write the journal, trying again: \(error)")
+      stall("the journal cannot be written")
     case .failed(let error):
       failure = error
       end()

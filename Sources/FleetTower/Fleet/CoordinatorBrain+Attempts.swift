@@ -92,6 +92,15 @@ extension CoordinatorBrain {
     deadlines.set(.lease(number), now.advanced(byMilliseconds: policy.leaseMilliseconds))
   }
 
+  /// After the coordinator was away: no worker can have been heard, so none is held to be lost yet.
+  mutating func renewAllLeases() {
+    for number in attempts.keys.sorted() {
+      attempts[number]!.isOrphaned = false
+      dequeue(attempts[number]!.job)
+      renewLease(of: number)
+    }
+  }
+
   mutating func meetDeadlines() {
     while let (deadline, moment) = deadlines.first, moment <= now {
       deadlines.remove(deadline)

@@ -43,6 +43,8 @@ public struct CoordinatorBrain: Sendable {
   var repairsAsked = 0
   /// Checkpoints that need not be kept any longer, unless something else speaks of them.
   var superseded: Set<ArtifactDigest> = []
+  /// Nothing that is decided reaches the disk, so nothing is decided: no attempt starts, and none is given up.
+  var isStalled = false
 
   /// What the event being handled has led to so far.
   private var decided: [Record] = []
@@ -57,13 +59,13 @@ public struct CoordinatorBrain: Sendable {
   /// workers can come back.
   public mutating func start(at now: Instant) {
     self.now = now
-    for attempt in attempts.keys.sorted() { renewLease(of: attempt) }
+    renewAllLeases()
     superseded = []
     resumeRepairs()
   }
 
   /// When `deadlinePassed` is due; nil while nothing waits for a time.
-  public var nextDeadline: Instant? { deadlines.first?.priority }
+  public var nextDeadline: Instant? { isStalled ? nil : deadlines.first?.priority }
 
   public mutating func handle(_ event: CoordinatorEvent, at now: Instant) -> [CoordinatorEffect] {
     self.now = max(self.now, now)
@@ -74,10 +76,16 @@ public struct CoordinatorBrain: Sendable {
     case .artifactsLost(let artifacts): artifactsLost(artifacts)
     case .artifactStored(let artifact): artifactStored(artifact)
     case .deadlinePassed: break
+    case .journalStalled: isStalled = true
+    case .journalResumed:
+      isStalled = false
+      renewAllLeases()
     }
-    meetDeadlines()
-    askForRepairs()
-    schedule()
+    if !isStalled {
+      meetDeadlines()
+      askForRepairs()
+      schedule()
+    }
     return takeEffects()
   }
 }

@@ -12,6 +12,9 @@ public enum CoordinatorEvent: Hashable, Sendable {
   case artifactStored(ArtifactDigest)
   /// The brain's `nextDeadline` has come. Too early or too late does no harm.
   case deadlinePassed
+  /// The journal cannot be written, and no connection is left: until it is written again the coordinator is away.
+  case journalStalled
+  case journalResumed
 }
 
 /// What the shell must do, in this order. Whatever follows a `journal` waits until its records are on disk; the records

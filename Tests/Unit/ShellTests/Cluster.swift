@@ -50,8 +50,11 @@ struct Cluster {
     policy.leaseMilliseconds = 600_000
   }
 
-  func coordinator(port: UInt16 = 0) async throws -> (Coordinator, Endpoint) {
+  func coordinator(
+    port: UInt16 = 0, log: @escaping @Sendable (String) -> Void = { _ in }
+  ) async throws -> (Coordinator, Endpoint) {
     var options = CoordinatorOptions(folder: folder.path + "/data")
+    options.log = log
     options.endpoint = Endpoint(host: "127.0.0.1", port: port)
     options.policy = policy
     let coordinator = try Coordinator(options)

@@ -3,7 +3,9 @@ import Client
 import Coordinator
 import Fleet
 import Foundation
+@testable import Store
 import Sweep
+import Synchronization
 import Testing
 import Transfer
 import Transport
@@ -113,6 +115,34 @@ import Worker
     let again = try await cluster.table(try cluster.client(endpoint), sweep)
     #expect(again == reference)
     await third.stop()
+  }
+
+  /// While the journal cannot be written the coordinator is away; what runs goes on.
+  @Test func aJournalThatStallsCostsNothing() async throws {
+    let reference = try await undisturbed()
+    let cluster = try Cluster()
+    let words = Mutex<[String]>([])
+    let (coordinator, endpoint) = try await cluster.coordinator(log: { line in words.withLock { $0.append(line) } })
+    func wait(for word: String) async throws {
+      try await withoutHanging {
+        while !words.withLock({ $0.contains { $0.contains(word) } }) { try await Task.sleep(for: .milliseconds(10)) }
+      }
+    }
+    _ = try await cluster.worker("a", endpoint, pause: 0.1)
+    let client = try cluster.client(endpoint)
+    let sweep = try await cluster.submit(client)
+    try await cluster.waitForEpochs(1)
+    let other = try Database(cluster.folder.path + "/data/journal.sqlite")
+    // The coordinator may be writing just now.
+    while (try? other.execute("BEGIN IMMEDIATE")) == nil { try await Task.sleep(for: .milliseconds(1)) }
+    try await wait(for: "closing all connections")
+    try other.execute("COMMIT")
+    try await wait(for: "the journal is written again")
+    let table = try await cluster.table(client, sweep)
+    #expect(table == reference)
+    let epochs = cluster.epochs().map { $0[0] + $0[2] }
+    #expect(Set(epochs).count == epochs.count)
+    await coordinator.stop()
   }
 
   @Test func aFailingStageIsGivenUpWithItsLastWords() async throws {
