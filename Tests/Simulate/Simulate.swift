@@ -5,9 +5,9 @@ import Synchronization
 
 /// Runs the simulated cluster from many seeds on all cores, and stops at the first promise that is broken.
 ///
-/// `simulate [--seeds N] [--first SEED] [--threads N] [--fault NAME]`
+/// `simulate [--seeds N] [--first SEED] [--threads N] [--fault NAME|all]`
 ///
-/// With a planted fault: the first seed that catches it.
+/// With a planted fault: the first seed that catches it. With `all`: how many seeds it takes for each.
 @main
 struct Simulate {
   static func main() {
@@ -20,15 +20,45 @@ struct Simulate {
     }
   }
 
-  /// - Returns: whether what was expected happened: no broken promise, or the planted fault's.
+  /// - Returns: whether what was expected happened: no broken promise, or each planted fault's.
   private static func run(_ options: Options) -> Bool {
+    guard !options.faults.isEmpty else { return keepsPromises(options) }
+    let uncaught = options.faults.filter { !catches($0, options) }
+    if !uncaught.isEmpty { print("unnoticed in \(options.seeds) seeds: \(uncaught.map(\.rawValue))") }
+    return uncaught.isEmpty
+  }
+
+  private static func keepsPromises(_ options: Options) -> Bool {
     let clock = ContinuousClock()
     let start = clock.now
+    let outcome = runSeeds(options, fault: nil)
+    if let (_, broken) = outcome.earliest {
+      print(broken.explained())
+      return false
+    }
+    let seconds = Int((clock.now - start) / .seconds(1))
+    let total = outcome.total
+    let counts = "\(total.happenings) happenings, \(total.attempts) attempts, "
+    let crashes =
+      "\(total.coordinatorCrashes) coordinator crashes, \(total.stalls) stalls, \(total.workerCrashes) worker crashes"
+    print("\(outcome.done) seeds in \(seconds) s: " + counts + crashes)
+    print("every promise was kept")
+    return true
+  }
+
+  private static func catches(_ fault: PlantedFault, _ options: Options) -> Bool {
+    guard let (offset, broken) = runSeeds(options, fault: fault).earliest else { return false }
+    if options.faults.count == 1 { print(broken.explained()) }
+    print("\(fault.rawValue) broke “\(broken.promise)” within \(offset + 1) seeds")
+    return true
+  }
+
+  private static func runSeeds(_ options: Options, fault: PlantedFault?) -> Progress {
     let progress = Mutex(Progress())
     DispatchQueue.concurrentPerform(iterations: options.threads) { _ in
       while let offset = progress.withLock({ $0.take(of: options.seeds) }) {
-        do {
-          let report = try SimulatedCluster.run(seed: options.first + offset, fault: options.fault)
+        do throws(BrokenPromise) {
+          let report = try SimulatedCluster.run(seed: options.first + offset, fault: fault)
           progress.withLock { $0.finish(report) }
         } catch {
           progress.withLock { $0.broken(error, offset) }
@@ -37,18 +67,7 @@ struct Simulate {
         if done.isMultiple(of: 10_000), done > 0 { say("\(done) of \(options.seeds) seeds") }
       }
     }
-    let end = progress.withLock { $0 }
-    let seconds = (clock.now - start) / .seconds(1)
-    if let (offset, error) = end.earliest {
-      print(error)
-      if options.fault != nil { print("caught within \(offset + 1) seeds") }
-      return options.fault != nil
-    }
-    let counts = "\(end.total.happenings) happenings, \(end.total.attempts) attempts, "
-    let crashes = "\(end.total.coordinatorCrashes) coordinator crashes, \(end.total.workerCrashes) worker crashes"
-    print("\(end.done) seeds in \(Int(seconds)) s: " + counts + crashes)
-    print(options.fault == nil ? "every promise was kept" : "nothing noticed the planted fault")
-    return options.fault == nil
+    return progress.withLock { $0 }
   }
 
   private static func say(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
@@ -60,7 +79,7 @@ private struct Progress {
   private(set) var done: UInt64 = 0
   private(set) var total = SimulatedCluster.Report()
   /// The failure of the lowest seed: which one it is does not depend on the threads, as all below it are finished too.
-  private(set) var earliest: (offset: UInt64, error: String)?
+  private(set) var earliest: (offset: UInt64, broken: BrokenPromise)?
 
   mutating func take(of seeds: UInt64) -> UInt64? {
     guard next < seeds, earliest == nil else { return nil }
@@ -74,11 +93,12 @@ private struct Progress {
     total.attempts += report.attempts
     total.coordinatorCrashes += report.coordinatorCrashes
     total.workerCrashes += report.workerCrashes
+    total.stalls += report.stalls
   }
 
-  mutating func broken(_ error: any Error, _ offset: UInt64) {
+  mutating func broken(_ promise: BrokenPromise, _ offset: UInt64) {
     if let earliest, earliest.offset < offset { return }
-    earliest = (offset, "\(error)")
+    earliest = (offset, promise)
   }
 }
 
@@ -86,7 +106,8 @@ private struct Options {
   var seeds: UInt64 = 1_000
   var first: UInt64 = 0
   var threads = ProcessInfo.processInfo.activeProcessorCount
-  var fault: PlantedFault?
+  /// To be caught, one after the other.
+  var faults: [PlantedFault] = []
 
   struct Mistake: Error, CustomStringConvertible {
     let description: String
@@ -101,11 +122,15 @@ private struct Options {
       case "--first": first = try number(value, option)
       case "--threads": threads = Int(try number(value, option)).clamped(to: 1...1_024)
       case "--fault":
+        if value == "all" {
+          faults = PlantedFault.allCases
+          continue
+        }
         let names = PlantedFault.allCases.map(\.rawValue).joined(separator: ", ")
         guard let known = PlantedFault(rawValue: value) else {
           throw Mistake(description: "there is no fault \(value); there are \(names)")
         }
-        fault = known
+        faults = [known]
       default: throw Mistake(description: "unknown option \(option); there are --seeds, --first, --threads, --fault")
       }
     }

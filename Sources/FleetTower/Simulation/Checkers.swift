@@ -51,7 +51,7 @@ struct NothingAcknowledgedIsLost: Checker {
     case .crashed, .ended:
       for fact in acknowledged.subtracting(durable) where !isOutdated(fact) { return "\(fact) is not in the journal" }
       acknowledged = []
-    case .said, .answered, .lost, .enrolled, .speaks: break
+    default: break
     }
     return nil
   }
@@ -78,14 +78,44 @@ struct NothingAcknowledgedIsLost: Checker {
   }
 }
 
-/// Fencing: numbers only grow; a job has one live attempt; only that attempt's own result counts, once.
+/// A job is done once, by the attempt that was live.
 struct OneResultPerJob: Checker {
-  let promise = "one accepted result per job, and none from a stale attempt"
+  let promise = "one accepted result per job"
+  private var done: [JobKey: AttemptNumber] = [:]
+  private var models: [JobKey: ArtifactDigest] = [:]
+  private let benchmarks: [SweepID: Set<JobKey>]
+
+  init(trees: [StageTree]) { benchmarks = WantedJobs(trees).benchmarks }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    guard case .durable(let records) = observation else { return nil }
+    for record in records {
+      switch record {
+      case .attemptStarted(let attempt, let job, _, _):
+        if let other = done[job] { return "\(attempt) started at \(job.short), which \(other) had finished" }
+      case .jobSucceeded(let attempt, let job, _, let result):
+        if let other = done.updateValue(attempt, forKey: job) {
+          return "\(attempt) finished \(job.short), which \(other) had finished"
+        }
+        models[job] = result.artifact(.model)?.digest
+      // Lost models are made again.
+      case .artifactsLost(let artifacts): done = done.filter { models[$0.key].map(artifacts.contains) != true }
+      // Measured again, on another box.
+      case .benchmarkBoxChosen(let sweep, _): for job in benchmarks[sweep]! { done[job] = nil }
+      default: break
+      }
+    }
+    return nil
+  }
+}
+
+/// Fencing: numbers only grow; a job has one live attempt; only that attempt's own result counts.
+struct NoStaleResults: Checker {
+  let promise = "no result from a stale attempt"
   private let attemptOfLog: @Sendable (ArtifactDigest) -> UInt64?
 
   private var last = AttemptNumber(0)
   private var live: [JobKey: AttemptNumber] = [:]
-  private var done: [JobKey: AttemptNumber] = [:]
   private var models: [JobKey: ArtifactDigest] = [:]
   private var wanted: WantedJobs
   /// Sent to a worker: then the number must not mean anything else, ever.
@@ -115,29 +145,23 @@ struct OneResultPerJob: Checker {
     case .attemptStarted(let attempt, let job, _, _):
       if attempt <= last { return "attempt \(attempt) came after \(last)" }
       if let other = live[job] { return "\(attempt) started at \(job.short) while \(other) was live" }
-      if done[job] != nil { return "\(attempt) started at \(job.short), which had a result" }
       last = attempt
       live[job] = attempt
     case .attemptEnded(let attempt, let job, _):
       if live[job] != attempt { return "\(attempt) ended at \(job.short) and was not live" }
       live[job] = nil
     case .jobSucceeded(let attempt, let job, _, let result):
-      if let other = done[job] { return "\(attempt) finished \(job.short), which \(other) had finished" }
       if live[job] != attempt { return "\(attempt) finished \(job.short) and was not its live attempt" }
       if let log = result.artifact(.log), attemptOfLog(log.digest) != attempt.value {
         return "the result of \(attempt) at \(job.short) was made by another attempt"
       }
       live[job] = nil
-      done[job] = attempt
       if let model = result.artifact(.model)?.digest {
         if let former = models.updateValue(model, forKey: job), former != model {
           return "\(attempt) at \(job.short) came to another model than the attempt before"
         }
       }
     case .sweepCancelled: live = live.filter { wanted.contains($0.key) }
-    case .benchmarkBoxChosen(let sweep, _): for job in wanted.benchmarks[sweep]! { done[job] = nil }
-    // Lost models are made again.
-    case .artifactsLost(let artifacts): done = done.filter { models[$0.key].map(artifacts.contains) != true }
     default: break
     }
     return nil
@@ -200,7 +224,7 @@ struct BenchmarksRunAlone: Checker {
 
   mutating func observe(_ observation: Observation) -> String? {
     switch observation {
-    case .enrolled(let worker, let box): boxes[worker] = box
+    case .enrolled(let worker, let box, _): boxes[worker] = box
     case .durable(let records):
       for record in records { if let problem = check(record) { return problem } }
     default: break

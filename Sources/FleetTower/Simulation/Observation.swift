@@ -14,22 +14,18 @@ enum Observation: Sendable {
   /// The store has lost these, and the coordinator is told so.
   case lost([ArtifactDigest])
   /// A worker's true box, whatever it says.
-  case enrolled(WorkerID, box: BoxID)
+  case enrolled(WorkerID, box: BoxID, slots: Int)
   /// A worker's true protocol.
   case speaks(WorkerID, version: Int)
+  /// How much a brain keeps; for the coordinator, with what waits for its disk.
+  case keeps(CoordinatorBacklog, waiting: Int)
+  case holds(WorkerID, WorkerBacklog)
+  /// Somebody looks, in peace.
+  case looked(at: Int64, canRun: Bool)
+  /// The run has taken too long.
+  case outOfPatience(unfinished: String)
+  /// A sweep's table at the end, and the right one.
+  case results(ResultTable, expected: ResultTable)
   /// The run is over, and every worker had long enough to finish.
   case ended
-}
-
-/// A promise that was not kept: the seed replays it.
-public struct BrokenPromise: Error, Sendable, CustomStringConvertible {
-  public let seed: UInt64
-  public let promise: String
-  public let detail: String
-  /// The last things that happened before.
-  public let story: [String]
-
-  public var description: String {
-    "seed \(seed) broke “\(promise)”: \(detail)\n" + story.joined(separator: "\n")
-  }
 }

@@ -42,4 +42,20 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case compactTooMuch
   /// A crash takes the last thing along that was already on the disk.
   case loseTail
+  /// A crash takes half of the transaction along that was being written.
+  case tornTransactions
+  /// A transaction that the disk refuses counts as written.
+  case acknowledgeOnFullDisk
+  /// A result that was written is written again, and counts twice.
+  case countTwice
+  /// A worker whose connection is gone, or that was started anew, counts as one that still has its jobs.
+  case noRequeueOnDisconnect
+  /// A new attempt resumes from the checkpoint before the newest.
+  case resumeFromOlderCheckpoint
+  /// The late result of a stale attempt passes for the live one's.
+  case acceptStaleResults
+  /// A worker keeps all it could not say.
+  case unboundedBuffer
+  /// The coordinator hears and decides on although its disk does not keep up.
+  case unboundedOutbox
 }

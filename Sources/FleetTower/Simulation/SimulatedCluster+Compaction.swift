@@ -4,11 +4,11 @@ import Sweep
 /// A journal without what later records supersede must lead to the same brain.
 extension SimulatedCluster {
   /// On some restarts; what follows then rests on the shorter journal.
-  mutating func compactJournal() throws {
-    guard random.once(in: 2) else { return }
-    var shorter = SupersededRecords.removed(from: coordinator.disk)
+  mutating func compactJournal() throws(BrokenPromise) {
+    guard random.once(in: 8) else { return }
+    var shorter = SupersededRecords.removed(from: coordinator.journal.records)
     if fault == .compactTooMuch { shorter.removeAll { if case .checkpointStored = $0 { true } else { false } } }
-    let before = replayed(coordinator.disk)
+    let before = replayed(coordinator.journal.records)
     let after = replayed(shorter)
     for request in everyRequest(before.jobs) {
       guard answer(before.brain, request) == answer(after.brain, request) else {
@@ -18,7 +18,7 @@ extension SimulatedCluster {
     guard assignments(before.brain) == assignments(after.brain),
       before.brain.referencedArtifacts() == after.brain.referencedArtifacts()
     else { throw broken("a shorter journal gives the same coordinator", "it goes on differently") }
-    coordinator.disk = shorter
+    coordinator.journal.damage { $0 = shorter }
   }
 
   private func replayed(_ records: [Record]) -> (brain: CoordinatorBrain, jobs: Set<JobKey>) {

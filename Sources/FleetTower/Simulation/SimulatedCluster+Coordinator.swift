@@ -7,32 +7,47 @@ struct SimulatedCoordinator: Sendable {
   var brain: CoordinatorBrain?
   /// Counts restarts; what was scheduled for an earlier life is void.
   var generation = 0
-  /// The journal, as far as it is durable.
-  var disk: [Record] = []
+  var journal: SimulatedJournal
   var store: Set<ArtifactDigest> = []
   /// Those of the store whose bytes are not the right ones any more, which shows when they are read.
   var rotten: Set<ArtifactDigest> = []
-  /// Decided but not yet on the disk, or waiting behind something that is not.
-  var pending: [CoordinatorEffect] = []
-  var isCommitting = false
+  /// Decided, and waiting for the disk.
+  var outbox = Outbox<CoordinatorEffect>(limit: SimulatedCoordinator.outboxLimit)
+  /// The disk cannot be written, or too much waits for it: nobody is let in.
+  var isShut = false
+  /// Where within its next commit it is to crash.
+  var crashPoint: CrashPoint?
   var ring: Instant?
   /// Processes measure time from their own start.
   var clockOffset: Int64 = 0
   var finishedSweeps: Set<SweepID> = []
+
+  static let outboxLimit = 20
+
+  enum CrashPoint: Sendable {
+    /// Decided, not written: the transaction is torn, and the journal ends before it.
+    case torn
+    /// Written; only so many of the messages that waited for it are sent.
+    case written(sent: Int)
+  }
+
+  init(policy: FleetPolicy) {
+    self.policy = policy
+    journal = SimulatedJournal(policy: policy)
+  }
 }
 
 extension SimulatedCluster {
-  mutating func startCoordinator() throws {
+  mutating func startCoordinator() throws(BrokenPromise) {
     guard coordinator.brain == nil else { return }
     coordinator.generation += 1
     coordinator.clockOffset = random.milliseconds(0...1_000_000)
-    var brain = CoordinatorBrain(policy: coordinator.policy)
     try compactJournal()
-    for record in coordinator.disk { brain.replay(record) }
+    var brain = coordinator.journal.replay()
     brain.start(at: coordinatorNow)
     coordinator.brain = brain
     coordinator.ring = nil
-    tell("coordinator starts with \(coordinator.disk.count) records")
+    tellFate("the coordinator starts with \(coordinator.journal.records.count) records")
     setCoordinatorRing()
   }
 
@@ -40,23 +55,22 @@ extension SimulatedCluster {
     Instant(milliseconds: (fault == .leaseNeverExpires ? 0 : now) + coordinator.clockOffset)
   }
 
-  /// A crash anywhere between deciding, writing and sending: of what was being written, some of the first may be on the
-  /// disk; whatever was to be sent is not sent.
-  mutating func crashCoordinator() throws {
+  /// A crash anywhere between deciding, writing and sending: what was being written is on the disk or is not; whatever
+  /// was to be sent is not sent.
+  mutating func crashCoordinator(isTorn: Bool = false) throws(BrokenPromise) {
     guard coordinator.brain != nil else { return }
     report.coordinatorCrashes += 1
-    var batches: [[Record]] = coordinator.pending.compactMap { effect in
-      if case .journal(let records) = effect { records } else { nil }
+    if !isTorn, !coordinator.journal.transaction.isEmpty, coordinator.journal.canWrite(at: now), random.once(in: 2) {
+      try writeTransaction()
     }
-    if !batches.isEmpty { batches.removeLast(random.below(batches.count + 1)) }
-    tell("coordinator crashes; \(batches.count) batches still reach the disk")
-    for batch in batches { try write(batch) }
-    if fault == .forgetPauses { coordinator.disk.removeAll { if case .sweepSteered = $0 { true } else { false } } }
-    if fault == .forgiveLosses { coordinator.disk = coordinator.disk.map(forgiven) }
-    if fault == .loseTail { coordinator.disk.removeLast(min(1, coordinator.disk.count)) }
+    tellFate("the coordinator crashes")
+    if fault == .tornTransactions { try tearTransaction() }
+    coordinator.journal.crash()
+    spoilDisk()
     coordinator.brain = nil
-    coordinator.pending = []
-    coordinator.isCommitting = false
+    coordinator.outbox = Outbox(limit: SimulatedCoordinator.outboxLimit)
+    coordinator.isShut = false
+    coordinator.crashPoint = nil
     coordinator.generation += 1
     for (id, connection) in connections.sorted(by: { $0.key < $1.key }) where !connection.isGoneAtCoordinator {
       connections[id]!.isGoneAtCoordinator = true
@@ -68,77 +82,102 @@ extension SimulatedCluster {
     after(100...4_000, .coordinatorRestarts)
   }
 
-  private func forgiven(_ record: Record) -> Record {
-    guard case .attemptEnded(let attempt, let job, .lost) = record else { return record }
-    return .attemptEnded(attempt: attempt, job: job, outcome: .returned)
-  }
-
-  mutating func inform(_ event: CoordinatorEvent) throws {
+  mutating func inform(_ event: CoordinatorEvent) throws(BrokenPromise) {
     let moment = coordinatorNow
     guard let effects = coordinator.brain?.handle(event, at: moment) else { return }
-    coordinator.pending += effects
-    if fault == .acknowledgeBeforeFsync {
-      for effect in effects { if case .journal = effect { continue } else { try perform(effect) } }
-      coordinator.pending.removeAll { if case .journal = $0 { false } else { true } }
+    for effect in effects {
+      if case .journal(let records) = effect {
+        coordinator.journal.append(records)
+        coordinator.outbox.decide(through: coordinator.outbox.decided + records.count)
+      } else if fault == .acknowledgeBeforeFsync || coordinator.outbox.admit(effect) {
+        try perform(effect)
+      }
     }
-    try flush()
+    beginTransaction()
+    if coordinator.outbox.isOverfull { try shutOut() }
     setCoordinatorRing()
   }
 
-  /// Performs what need not wait, and lets the disk begin where something must.
-  private mutating func flush() throws {
-    guard !coordinator.isCommitting else { return }
-    while let effect = coordinator.pending.first {
-      if case .journal = effect {
-        coordinator.isCommitting = true
-        return after(0...30, .committed(generation: coordinator.generation))
-      }
-      coordinator.pending.removeFirst()
-      try perform(effect)
+  /// To everybody else the coordinator is away until it can write again.
+  private mutating func shutOut() throws(BrokenPromise) {
+    guard !coordinator.isShut, fault != .unboundedOutbox else { return }
+    coordinator.isShut = true
+    report.stalls += 1
+    tellFate("the coordinator lets nobody in: \(coordinator.outbox.count) things wait for its disk")
+    coordinator.outbox.removeAll()
+    try inform(.journalStalled)
+    for id in connections.keys.sorted() where !connections[id]!.isGoneAtCoordinator {
+      connections[id]!.isGoneAtCoordinator = true
+      after(0...100, .endAtWorker(id))
+      try inform(.disconnected(id))
     }
   }
 
-  /// One fsync for all that was decided until now.
-  mutating func committed(_ generation: Int) throws {
+  private mutating func beginTransaction() {
+    guard coordinator.journal.beginTransaction() else { return }
+    after(0...30, .committed(generation: coordinator.generation))
+  }
+
+  /// One fsync for all that was decided until the transaction began. One that fails is tried again.
+  mutating func committed(_ generation: Int) throws(BrokenPromise) {
     guard generation == coordinator.generation else { return }
-    coordinator.isCommitting = false
-    let ready = coordinator.pending
-    coordinator.pending = []
-    for effect in ready { if case .journal(let records) = effect { try write(records) } }
-    if fault == .oneFailureStopsAll { try stopFailedSweeps(ready) }
+    guard coordinator.journal.canWrite(at: now) || fault == .acknowledgeOnFullDisk else {
+      tellFate("the journal cannot be written")
+      try shutOut()
+      return after(1_000...1_000, .committed(generation: generation))
+    }
+    let records = coordinator.journal.transaction
+    let crashPoint = coordinator.crashPoint
+    if case .torn = crashPoint { return try crashCoordinator(isTorn: true) }
+    try writeTransaction()
+    let ready = coordinator.outbox.reachDisk(through: coordinator.outbox.durable + records.count)
+    if fault == .oneFailureStopsAll { try stopFailedSweeps(records) }
+    if case .written(let sent) = crashPoint {
+      for effect in ready.prefix(sent) { try perform(effect) }
+      return try crashCoordinator()
+    }
     for effect in ready { try perform(effect) }
-    try flush()
-  }
-
-  private mutating func stopFailedSweeps(_ effects: [CoordinatorEffect]) throws {
-    for case .journal(let records) in effects {
-      for case .jobFailed(let job, _) in records {
-        for tree in trees where tree.nodes.contains(where: { $0.key == job }) {
-          try inform(.requested(.steer(sweep: tree.sweep.name, mode: .stopped), from: ConnectionID(0)))
-        }
-      }
+    beginTransaction()
+    if coordinator.isShut, coordinator.outbox.isWritten {
+      coordinator.isShut = false
+      try inform(.journalResumed)
     }
   }
 
-  private mutating func write(_ records: [Record]) throws {
-    let kept = records.filter { record in
+  mutating func writeTransaction() throws(BrokenPromise) {
+    let fault = fault
+    let canWrite = coordinator.journal.canWrite(at: now)
+    let kept = coordinator.journal.commit { record in
       switch (fault, record) {
+      case (.acknowledgeOnFullDisk, _): canWrite
       case (.reuseFencingNumbers, .attemptStarted), (.forgetCheckpoints, .checkpointStored): false
       case (.forgetResults, .jobSucceeded): false
       default: true
       }
     }
-    coordinator.disk += kept
+    if let story {
+      for record in kept { tell(record, in: story) }
+    }
     try observe(.durable(kept))
+    if fault == .countTwice {
+      try observe(.durable(kept.filter { if case .jobSucceeded = $0 { true } else { false } }))
+    }
   }
 
-  private mutating func perform(_ effect: CoordinatorEffect) throws {
+  private func tell(_ record: Record, in story: Story) {
+    tell("written: \(record.words)")
+    guard case .attemptStarted(let attempt, let job, let worker, _) = record else { return }
+    story.link(attempt: "\(attempt)", job: job.short, worker: "\(worker)")
+  }
+
+  private mutating func perform(_ effect: CoordinatorEffect) throws(BrokenPromise) {
     switch effect {
     case .journal: break
     case .send(var message, let id):
       guard let connection = connections[id], !connection.isGoneAtCoordinator else { return }
       if case .assign = message { report.attempts += 1 }
       guard !spoil(&message) else { return }
+      tell("\(workers[connection.worker].id) is told: \(message.words)")
       try observe(.said(message, to: workers[connection.worker].id))
       send(message, over: id)
     case .respond(let response, _):
@@ -151,22 +190,6 @@ extension SimulatedCluster {
     }
   }
 
-  /// What planted faults do to a message.
-  /// - Returns: whether it is swallowed.
-  private func spoil(_ message: inout CoordinatorMessage) -> Bool {
-    switch (fault, message) {
-    case (.ignoreCheckpoint, .assign(var assignment)):
-      assignment.inputs["resume"] = nil
-      message = .assign(assignment)
-    case (.noFencing, .welcome(var welcome)):
-      welcome.abandon = []
-      message = .welcome(welcome)
-    case (.noFencing, .cancelAttempt(_, reason: .superseded)): return true
-    default: break
-    }
-    return false
-  }
-
   private mutating func setCoordinatorRing() {
     guard fault != .leaseNeverExpires, let deadline = coordinator.brain?.nextDeadline else { return }
     if let ring = coordinator.ring, ring <= deadline { return }
@@ -174,7 +197,7 @@ extension SimulatedCluster {
     at(deadline.milliseconds - coordinator.clockOffset, .coordinatorRings(generation: coordinator.generation))
   }
 
-  mutating func coordinatorRings(_ generation: Int) throws {
+  mutating func coordinatorRings(_ generation: Int) throws(BrokenPromise) {
     guard generation == coordinator.generation else { return }
     coordinator.ring = nil
     try inform(.deadlinePassed)
@@ -184,7 +207,7 @@ extension SimulatedCluster {
 
   /// Operators whose coordinator is away try again. Some submit twice, and all of them once more in peace, because an
   /// answer may have died with the coordinator.
-  mutating func operatorAsks(_ request: OperatorRequest) throws {
+  mutating func operatorAsks(_ request: OperatorRequest) throws(BrokenPromise) {
     // A request to stop that waited for the coordinator into peace is dropped: that its sweep does not finish, or its
     // worker takes nothing, would be no fault.
     switch request {
@@ -193,43 +216,45 @@ extension SimulatedCluster {
     case .prioritize where fault == .ignorePriorities: return
     default: break
     }
-    guard coordinator.brain != nil else { return after(500...1_500, .operatorAsks(request)) }
+    guard coordinator.brain != nil, !coordinator.isShut else { return after(500...1_500, .operatorAsks(request)) }
     for artifact in request.artifacts where !coordinator.store.contains(artifact.digest) {
       try store(artifact.digest)
     }
     try inform(.requested(spoiled(request), from: ConnectionID(0)))
   }
 
-  /// What planted faults make of a request.
-  private func spoiled(_ request: OperatorRequest) -> OperatorRequest {
-    guard case .submit(var submission) = request else { return request }
-    if fault == .ignorePriorities { submission.spec.priority = nil }
-    if fault == .favourOneSweep, submission.sweepID == trees.last!.sweep {
-      submission.spec.priority = (submission.spec.priority ?? 0) + 1
-    }
-    return .submit(submission)
-  }
-
   private mutating func heard(_ response: OperatorResponse) {
-    guard isPeaceful, case .sweeps(let summaries) = response, isStoreWhole else { return }
-    for summary in summaries where summary.state == .finished || summary.state == .failed {
-      guard let tree = trees.first(where: { $0.sweep == summary.sweep }) else { continue }
-      let doomed = tree.nodes.filter { isHopeless($0.key) }.count
-      if summary.state == .failed, summary.jobs.failed > doomed || doomed == 0 { continue }
-      coordinator.finishedSweeps.insert(summary.sweep)
+    guard isPeaceful else { return }
+    switch response {
+    case .sweeps(let summaries):
+      for summary in summaries {
+        if summary.state == .finished, isStoreWhole { coordinator.finishedSweeps.insert(summary.sweep) }
+        if summary.state == .failed { after(0...100, .operatorAsks(.status(sweep: summary.sweep.name))) }
+      }
+    case .sweep(let status) where status.summary.state == .failed: judge(status)
+    default: break
     }
   }
 
-  /// In peace, people look at the sweeps now and then, and retry what failed by bad luck.
-  mutating func look() throws {
+  /// In peace, what failed by bad luck is tried again.
+  private mutating func judge(_ status: SweepStatus) {
+    let tree = trees.first { $0.sweep == status.summary.sweep }!
+    let isDone = zip(status.jobs, futileNodes(of: tree)).allSatisfy { $0.state == "succeeded" || $1 }
+    guard !isDone else {
+      if isStoreWhole { coordinator.finishedSweeps.insert(tree.sweep) }
+      return
+    }
+    after(0...1_000, .operatorAsks(.retry(target: tree.sweep.name)))
+  }
+
+  /// In peace, people look at the sweeps now and then.
+  mutating func look() throws(BrokenPromise) {
     after(2_000...2_000, .look)
+    try observe(.looked(at: now, canRun: workers.contains { $0.connection != nil }))
     guard coordinator.brain != nil else { return }
     coordinator.finishedSweeps = []
     try inform(.requested(.status(sweep: nil), from: ConnectionID(0)))
     // Where the data set is lost, the sweep's status asks for it.
     for submission in submissions where random.once(in: 5) { try operatorAsks(.submit(submission)) }
-    for tree in trees where random.once(in: 5) {
-      try inform(.requested(.retry(target: tree.sweep.name), from: ConnectionID(0)))
-    }
   }
 }

@@ -1,68 +1,136 @@
 import Fleet
+import Randomness
 import Sweep
 
 /// What goes wrong, one thing at a time and often several at once.
 extension SimulatedCluster {
-  mutating func misfortune() throws {
+  /// Each misfortune draws from a generator of its own, so that one left out changes nothing about the others.
+  mutating func misfortune() throws(BrokenPromise) {
     guard !isPeaceful else { return }
-    after(200...4_000, .misfortune)
-    let worker = random.below(workers.count)
-    let id = workers[worker].id
-    switch random.below(19) {
-    case 0, 1: try crashCoordinator()
-    case 2, 3: crashWorker(worker)
-    case 4:
-      guard workers[worker].brain != nil else { return }
-      workers[worker].frozenUntil = now + random.milliseconds(200...8_000)
-      tell("\(id) freezes until \(workers[worker].frozenUntil) ms")
-    case 5:
-      workers[worker].partitionedUntil = now + random.milliseconds(200...8_000)
-      tell("\(id) is cut off until \(workers[worker].partitionedUntil) ms")
-    case 6, 7:
-      guard let connection = workers[worker].connection else { return }
-      tell("the connection of \(id) breaks")
-      after(0...200, .endAtWorker(connection))
-      if !random.once(in: 4) { after(0...200, .endAtCoordinator(connection)) }
-    case 8:
-      tell("\(id) is asked to leave")
-      deliver(worker, workers[worker].incarnation, .leaveRequested)
-    case 9:
-      let isDraining = random.once(in: 2)
-      tell("\(id) draining: \(isDraining)")
-      try operatorAsks(.drain(worker: id.name, isDraining: isDraining))
-    case 10:
-      let submission = submissions[random.below(submissions.count)]
-      if random.once(in: 3) {
-        tell("\(submission.sweepID) is cancelled")
-        try operatorAsks(.cancel(sweep: submission.sweepID.name))
-      }
-      after(500...5_000, .operatorAsks(.submit(submission)))
-    case 11:
-      guard !workers.contains(where: \.isGone), random.once(in: 3) else { return }
-      tell("\(id) is gone for good")
-      workers[worker].isGone = true
-      workers[worker].connection = nil
-      endWorker(worker)
-    case 12, 13:
-      let sweep = trees[random.below(trees.count)].sweep
-      let mode = SweepMode.allCases[random.below(3)]
-      tell("\(sweep) shall be \(mode)")
-      try operatorAsks(.steer(sweep: sweep.name, mode: mode))
-      after(1_000...8_000, .operatorAsks(.steer(sweep: sweep.name, mode: .active)))
-    case 14:
-      let sweep = trees[random.below(trees.count)].sweep
-      try operatorAsks(.prioritize(sweep: sweep.name, priority: random.below(3) - 1))
-    case 15, 16: rot()
-    case 17: try verifyStore()
-    default: try operatorAsks(.retry(target: trees[random.below(trees.count)].sweep.name))
+    misfortunes += 1
+    var fate = SplitMix64(seed: seed ^ 0xFA7E, misfortunes)
+    after(fate.milliseconds(200...3_000), .misfortune)
+    if leftOut.contains(misfortunes) { return }
+    let kind = Misfortune.allCases[fate.below(Misfortune.allCases.count)]
+    let worker = fate.below(workers.count)
+    switch kind {
+    case .coordinatorCrashes, .coordinatorCrashesWriting, .coordinatorCrashesSending, .coordinatorDiskIsFull,
+      .coordinatorWritesFail:
+      try befallCoordinator(kind, &fate)
+    case .workerCrashes, .workerCrashesToo, .workerFreezes, .workerIsSuspended, .workerIsCutOff, .connectionBreaks,
+      .connectionBreaksToo, .workerDiskIsFull, .workerIsAskedToLeave, .workerIsGone:
+      befall(worker, kind, &fate)
+    case .artifactRots, .artifactRotsToo: rot(&fate)
+    case .storeIsVerified: try verifyStore()
+    case .clockLeaps: try moveClock(of: worker, by: fate.milliseconds(100...8_000), &fate)
+    case .clockFallsBack: try moveClock(of: worker, by: -fate.milliseconds(100...3_000), &fate)
+    case .drain, .cancel, .steer, .steerToo, .prioritize, .retry: try peopleInterfere(kind, worker, &fate)
     }
   }
 
-  mutating func makePeace() throws {
+  private mutating func befallCoordinator(_ kind: Misfortune, _ fate: inout SplitMix64) throws(BrokenPromise) {
+    switch kind {
+    case .coordinatorCrashesWriting: coordinator.crashPoint = .torn
+    case .coordinatorCrashesSending: coordinator.crashPoint = .written(sent: fate.below(4))
+    case .coordinatorDiskIsFull:
+      coordinator.journal.fullUntil = now + fate.milliseconds(200...10_000)
+      tellFate("the coordinator's disk is full until \(coordinator.journal.fullUntil) ms")
+    case .coordinatorWritesFail:
+      coordinator.journal.failingUntil = now + fate.milliseconds(200...5_000)
+      tellFate("the coordinator's writes fail until \(coordinator.journal.failingUntil) ms")
+    default: try crashCoordinator()
+    }
+  }
+
+  private mutating func befall(_ worker: Int, _ kind: Misfortune, _ fate: inout SplitMix64) {
+    let id = workers[worker].id
+    switch kind {
+    case .workerFreezes: freeze(worker, for: fate.milliseconds(200...8_000), isSuspended: false)
+    case .workerIsSuspended: freeze(worker, for: fate.milliseconds(200...8_000), isSuspended: true)
+    case .workerIsCutOff:
+      workers[worker].partitionedUntil = now + fate.milliseconds(200...8_000)
+      tellFate("\(id) is cut off until \(workers[worker].partitionedUntil) ms")
+    case .connectionBreaks, .connectionBreaksToo:
+      guard let connection = workers[worker].connection else { return }
+      tellFate("the connection of \(id) breaks")
+      after(fate.milliseconds(0...200), .endAtWorker(connection))
+      if !fate.once(in: 4) { after(fate.milliseconds(0...200), .endAtCoordinator(connection)) }
+    case .workerDiskIsFull:
+      workers[worker].fullUntil = now + fate.milliseconds(200...5_000)
+      tellFate("the disk of \(id) is full until \(workers[worker].fullUntil) ms")
+    case .workerIsAskedToLeave:
+      tellFate("\(id) is asked to leave")
+      deliver(worker, workers[worker].incarnation, .leaveRequested)
+    case .workerIsGone:
+      guard !workers.contains(where: \.isGone), fate.once(in: 3) else { return }
+      tellFate("\(id) is gone for good")
+      workers[worker].isGone = true
+      workers[worker].connection = nil
+      endWorker(worker)
+    default: crashWorker(worker)
+    }
+  }
+
+  /// A frozen process wakes up late. A suspended box also: its clock stood still meanwhile.
+  private mutating func freeze(_ worker: Int, for duration: Int64, isSuspended: Bool) {
+    guard workers[worker].brain != nil else { return }
+    workers[worker].frozenUntil = max(workers[worker].frozenUntil, now + duration)
+    if isSuspended { workers[worker].clockOffset -= duration }
+    tellFate(
+      "\(workers[worker].id) \(isSuspended ? "is suspended" : "freezes") until \(workers[worker].frozenUntil) ms")
+  }
+
+  /// Clocks that are read again and again should only go forward, by as much as time passes; this one does not.
+  private mutating func moveClock(of worker: Int, by milliseconds: Int64, _ fate: inout SplitMix64)
+    throws(BrokenPromise)
+  {
+    if fate.once(in: 3) {
+      tellFate("the coordinator's clock moves by \(milliseconds) ms")
+      coordinator.clockOffset += milliseconds
+      coordinator.ring = nil
+      return try inform(.deadlinePassed)
+    }
+    tellFate("the clock of \(workers[worker].id) moves by \(milliseconds) ms")
+    workers[worker].clockOffset += milliseconds
+    workers[worker].ring = nil
+    deliver(worker, workers[worker].incarnation, .deadlinePassed)
+  }
+
+  private mutating func peopleInterfere(_ kind: Misfortune, _ worker: Int, _ fate: inout SplitMix64)
+    throws(BrokenPromise)
+  {
+    let submission = submissions[fate.below(submissions.count)]
+    let sweep = submission.sweepID
+    switch kind {
+    case .drain:
+      let isDraining = fate.once(in: 2)
+      tellFate("\(workers[worker].id) draining: \(isDraining)")
+      try operatorAsks(.drain(worker: workers[worker].id.name, isDraining: isDraining))
+    case .cancel:
+      if fate.once(in: 3) {
+        tellFate("\(sweep) is cancelled")
+        try operatorAsks(.cancel(sweep: sweep.name))
+      }
+      after(fate.milliseconds(500...5_000), .operatorAsks(.submit(submission)))
+    case .steer, .steerToo:
+      let mode = SweepMode.allCases[fate.below(3)]
+      tellFate("\(sweep) shall be \(mode)")
+      try operatorAsks(.steer(sweep: sweep.name, mode: mode))
+      after(fate.milliseconds(1_000...8_000), .operatorAsks(.steer(sweep: sweep.name, mode: .active)))
+    case .prioritize: try operatorAsks(.prioritize(sweep: sweep.name, priority: fate.below(3) - 1))
+    default: try operatorAsks(.retry(target: sweep.name))
+    }
+  }
+
+  mutating func makePeace() throws(BrokenPromise) {
     isPeaceful = true
-    tell("peace")
+    tellFate("peace")
+    coordinator.journal.fullUntil = min(coordinator.journal.fullUntil, now)
+    coordinator.journal.failingUntil = min(coordinator.journal.failingUntil, now)
+    coordinator.crashPoint = nil
     for index in workers.indices {
       workers[index].partitionedUntil = min(workers[index].partitionedUntil, now)
+      workers[index].fullUntil = min(workers[index].fullUntil, now)
       after(0...100, .workerRestarts(index))
       after(100...200, .operatorAsks(.drain(worker: workers[index].id.name, isDraining: false)))
     }

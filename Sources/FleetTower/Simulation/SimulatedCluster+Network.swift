@@ -13,8 +13,10 @@ struct SimulatedConnection: Sendable {
 
 extension SimulatedCluster {
   mutating func connect(_ worker: Int) {
-    guard coordinator.brain != nil, !isPartitioned(worker), isPeaceful || !random.once(in: 8) else {
-      return after(1...300, .refused(worker: worker, incarnation: workers[worker].incarnation))
+    workers[worker].connectionTry += 1
+    guard coordinator.brain != nil, !coordinator.isShut, !isPartitioned(worker), isPeaceful || !random.once(in: 8)
+    else {
+      return after(1...300, .refused(worker: worker, connectionTry: workers[worker].connectionTry))
     }
     lastConnection += 1
     let id = ConnectionID(lastConnection)
@@ -23,16 +25,33 @@ extension SimulatedCluster {
     after(1...50, .established(worker: worker, id))
   }
 
-  mutating func established(_ worker: Int, _ id: ConnectionID) throws {
+  mutating func established(_ worker: Int, _ id: ConnectionID) throws(BrokenPromise) {
     guard workers[worker].connection == id, let connection = connections[id] else { return }
+    if isFrozen(worker) { return at(workers[worker].frozenUntil, .established(worker: worker, id)) }
     deliver(worker, connection.incarnation, .connected)
+  }
+
+  mutating func refused(_ worker: Int, _ connectionTry: Int) {
+    // A try that was given up cannot speak any more.
+    guard workers[worker].connectionTry == connectionTry else { return }
+    if isFrozen(worker) {
+      return at(workers[worker].frozenUntil, .refused(worker: worker, connectionTry: connectionTry))
+    }
+    deliver(worker, workers[worker].incarnation, .disconnected)
   }
 
   mutating func send(_ message: WorkerMessage, over id: ConnectionID) {
     guard let connection = connections[id], !connection.isGoneAtWorker else { return }
+    var message = message
+    if case .hello(var hello) = message {
+      hello.protocolVersion = workers[connection.worker].protocolVersion
+      message = .hello(hello)
+    }
     let arrival = max(connection.lastToCoordinator, clear(connection.worker) + random.milliseconds(0...40))
     connections[id]!.lastToCoordinator = arrival
     at(arrival, .toCoordinator(id, message))
+    if case .hello = message { return }
+    if isRetried { at(arrival + random.milliseconds(0...1_000), .toCoordinator(id, message)) }
   }
 
   mutating func send(_ message: CoordinatorMessage, over id: ConnectionID) {
@@ -40,49 +59,27 @@ extension SimulatedCluster {
     let arrival = max(connection.lastToWorker, clear(connection.worker) + random.milliseconds(0...40))
     connections[id]!.lastToWorker = arrival
     at(arrival, .toWorker(id, message))
+    if case .welcome = message { return }
+    if isRetried { at(arrival + random.milliseconds(0...1_000), .toWorker(id, message)) }
   }
+
+  /// Whether a message comes once more, when others may have overtaken it. (Greetings are said once a connection.)
+  private var isRetried: Bool { mutating get { !isPeaceful && random.once(in: 25) } }
 
   /// When the way to a worker is next free.
   private func clear(_ worker: Int) -> Int64 { max(now, workers[worker].partitionedUntil) }
   func isPartitioned(_ worker: Int) -> Bool { workers[worker].partitionedUntil > now }
+  func isFrozen(_ worker: Int) -> Bool { workers[worker].frozenUntil > now }
 
-  mutating func arriveAtCoordinator(_ id: ConnectionID, _ message: WorkerMessage) throws {
+  mutating func arriveAtCoordinator(_ id: ConnectionID, _ message: WorkerMessage) throws(BrokenPromise) {
     guard let connection = connections[id], !connection.isGoneAtCoordinator else { return }
     if isPartitioned(connection.worker) {
       return at(workers[connection.worker].partitionedUntil, .toCoordinator(id, message))
     }
-    var message = message
-    var source = id
-    if case .hello(var hello) = message {
-      hello.protocolVersion = workers[connection.worker].protocolVersion
-      if fault == .ignoreVersions { hello.protocolVersion = FleetProtocol.version }
-      if fault == .forgetSharedBox { hello.box = BoxID("\(hello.worker)") }
-      message = .hello(hello)
-    }
-    if fault == .forgetFinality, case .attemptFailed(let attempt, var failure) = message {
-      failure.isFinal = false
-      message = .attemptFailed(attempt: attempt, failure: failure)
-    }
-    if fault == .noFencing { (message, source) = passOff(message, from: id) }
+    let (message, source) = spoiled(message, from: id)
+    tell("\(workers[connection.worker].id) says: \(message.words)")
     let missing = message.artifacts.map(\.digest).filter { !coordinator.store.contains($0) }
     try inform(.received(message, from: source, missing: missing))
-  }
-
-  /// The planted fault: a stale attempt's result takes the number and the connection of the job's live attempt.
-  private func passOff(_ message: WorkerMessage, from id: ConnectionID) -> (WorkerMessage, ConnectionID) {
-    guard case .attemptFinished(let number, let result) = message else { return (message, id) }
-    var jobs: [AttemptNumber: JobKey] = [:]
-    var live: [JobKey: (AttemptNumber, WorkerID)] = [:]
-    for record in coordinator.disk {
-      if case .attemptStarted(let attempt, let job, let worker, _) = record {
-        jobs[attempt] = job
-        live[job] = (attempt, worker)
-      }
-    }
-    guard let job = jobs[number], let (newest, worker) = live[job], newest > number else { return (message, id) }
-    let holder = connections.first { !$0.value.isGoneAtCoordinator && workers[$0.value.worker].id == worker }
-    guard let holder else { return (message, id) }
-    return (.attemptFinished(attempt: newest, result: result), holder.key)
   }
 
   mutating func arriveAtWorker(_ id: ConnectionID, _ message: CoordinatorMessage) {
@@ -93,8 +90,9 @@ extension SimulatedCluster {
     deliver(connection.worker, connection.incarnation, .received(message), over: id)
   }
 
-  mutating func endAtCoordinator(_ id: ConnectionID) throws {
+  mutating func endAtCoordinator(_ id: ConnectionID) throws(BrokenPromise) {
     guard let connection = connections[id], !connection.isGoneAtCoordinator else { return }
+    if fault == .noRequeueOnDisconnect { return try believe(id) }
     connections[id]!.isGoneAtCoordinator = true
     try inform(.disconnected(id))
     if connections[id]!.isGoneAtWorker { connections[id] = nil }
@@ -102,6 +100,9 @@ extension SimulatedCluster {
 
   mutating func endAtWorker(_ id: ConnectionID) {
     guard let connection = connections[id], !connection.isGoneAtWorker else { return }
+    if isFrozen(connection.worker), workers[connection.worker].connection == id {
+      return at(workers[connection.worker].frozenUntil, .endAtWorker(id))
+    }
     connections[id]!.isGoneAtWorker = true
     if workers[connection.worker].connection == id {
       workers[connection.worker].connection = nil

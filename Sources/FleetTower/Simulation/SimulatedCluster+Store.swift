@@ -1,17 +1,18 @@
 import Fleet
+import Randomness
 import Sweep
 
 /// The coordinator's store, in which bytes rot and vanish.
 extension SimulatedCluster {
   /// Durably there, whoever brought it.
-  mutating func store(_ digest: ArtifactDigest) throws {
+  mutating func store(_ digest: ArtifactDigest) throws(BrokenPromise) {
     coordinator.store.insert(digest)
     coordinator.rotten.remove(digest)
     try inform(.artifactStored(digest))
   }
 
   /// - Returns: false if the artifact is not there, or was damaged, which is noticed on reading and told.
-  mutating func serve(_ digest: ArtifactDigest) throws -> Bool {
+  mutating func serve(_ digest: ArtifactDigest) throws(BrokenPromise) -> Bool {
     if coordinator.store.contains(digest) {
       guard coordinator.rotten.contains(digest), fault != .serveRottenBytes else { return true }
     }
@@ -20,28 +21,28 @@ extension SimulatedCluster {
   }
 
   /// Nobody notices until somebody needs it.
-  mutating func rot() {
+  mutating func rot(_ fate: inout SplitMix64) {
     let whole = coordinator.store.subtracting(coordinator.rotten).sorted()
     guard !whole.isEmpty else { return }
-    let digest = whole[random.below(whole.count)]
-    if random.once(in: 2) {
-      tell("\(describe(digest)) rots")
+    let digest = whole[fate.below(whole.count)]
+    if fate.once(in: 2) {
+      tellFate("\(describe(digest)) rots")
       coordinator.rotten.insert(digest)
     } else {
-      tell("\(describe(digest)) vanishes from the store")
+      tellFate("\(describe(digest)) vanishes from the store")
       coordinator.store.remove(digest)
     }
   }
 
   /// An operator has everything read and compared with what the journal speaks of.
-  mutating func verifyStore() throws {
+  mutating func verifyStore() throws(BrokenPromise) {
     guard let brain = coordinator.brain else { return }
     let lost = brain.referencedArtifacts().subtracting(coordinator.store).union(coordinator.rotten)
-    tell("the store is verified: \(lost.count) artifacts are lost")
+    tellFate("the store is verified: \(lost.count) artifacts are lost")
     try lose(lost.sorted())
   }
 
-  private mutating func lose(_ digests: [ArtifactDigest]) throws {
+  private mutating func lose(_ digests: [ArtifactDigest]) throws(BrokenPromise) {
     coordinator.store.subtract(digests)
     coordinator.rotten.subtract(digests)
     guard fault != .ignoreLoss, !digests.isEmpty else { return }

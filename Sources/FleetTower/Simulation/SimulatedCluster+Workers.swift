@@ -12,6 +12,8 @@ struct SimulatedWorker: Sendable {
   /// Counts restarts.
   var incarnation: UInt64 = 0
   var connection: ConnectionID?
+  /// Counts tries to connect, and giving up.
+  var connectionTry = 0
   var cache: Set<ArtifactDigest> = []
   /// Fetched as they were, damaged.
   var damaged: Set<ArtifactDigest> = []
@@ -19,6 +21,11 @@ struct SimulatedWorker: Sendable {
   var ring: Instant?
   var frozenUntil: Int64 = 0
   var partitionedUntil: Int64 = 0
+  /// There is no room on its disk until then.
+  var fullUntil: Int64 = 0
+  var clockOffset: Int64
+  /// What the C library says of a disk without room.
+  static let fullDisk = "No space left on device"
   /// Its box burnt down: it never comes back, and nobody is told.
   var isGone = false
 }
@@ -44,11 +51,13 @@ extension SimulatedCluster {
     policy.greetingMilliseconds = 1_500
     policy.transferRetryLimitMilliseconds = 2_000
     policy.leaveMilliseconds = 2_000
+    policy.fullDiskMilliseconds = 1_000
+    policy.metricsLimit = fault == .unboundedBuffer ? .max : QueuesStayBounded.metricsLimit
     workers[index].brain = WorkerBrain(
       identity: WorkerBrain.Identity(
         worker: workers[index].id, name: workers[index].id.name, box: workers[index].box, slots: workers[index].slots,
         seed: SplitMix64.mixed(seed &+ UInt64(index) << 32 &+ workers[index].incarnation)), policy: policy)
-    tell("\(workers[index].id) starts")
+    tellFate("\(workers[index].id) starts")
     deliver(index, workers[index].incarnation, .started)
   }
 
@@ -58,7 +67,7 @@ extension SimulatedCluster {
     _ index: Int, _ incarnation: UInt64, _ event: WorkerEvent, over connection: ConnectionID? = nil
   ) {
     guard workers[index].incarnation == incarnation, workers[index].brain != nil else { return }
-    guard workers[index].frozenUntil <= now else {
+    guard !isFrozen(index) else {
       let happening = connection.map { Happening.toWorker($0, message(of: event)) }
       return at(workers[index].frozenUntil, happening ?? .worker(index, incarnation: incarnation, event))
     }
@@ -73,19 +82,20 @@ extension SimulatedCluster {
     return message
   }
 
-  private func workerNow(_ index: Int) -> Instant { Instant(milliseconds: now + Int64(index) * 12_345) }
+  private func workerNow(_ index: Int) -> Instant { Instant(milliseconds: now + workers[index].clockOffset) }
 
   private mutating func setWorkerRing(_ index: Int) {
     guard let deadline = workers[index].brain?.nextDeadline else { return }
     if let ring = workers[index].ring, ring <= deadline { return }
     workers[index].ring = deadline
     at(
-      deadline.milliseconds - Int64(index) * 12_345, .workerRings(index, incarnation: workers[index].incarnation))
+      deadline.milliseconds - workers[index].clockOffset,
+      .workerRings(index, incarnation: workers[index].incarnation))
   }
 
   mutating func workerRings(_ index: Int, _ incarnation: UInt64) {
     guard workers[index].incarnation == incarnation else { return }
-    guard workers[index].frozenUntil <= now else {
+    guard !isFrozen(index) else {
       return at(workers[index].frozenUntil, .workerRings(index, incarnation: incarnation))
     }
     workers[index].ring = nil
@@ -96,7 +106,9 @@ extension SimulatedCluster {
     let incarnation = workers[index].incarnation
     switch effect {
     case .connect: connect(index)
-    case .disconnect: if let connection = workers[index].connection { hangUp(connection, heard: true) }
+    case .disconnect:
+      workers[index].connectionTry += 1
+      if let connection = workers[index].connection { hangUp(connection, heard: true) }
     case .send(let message): if let connection = workers[index].connection { send(message, over: connection) }
     case .fetch(let artifact): after(1...60, .fetchArrives(index, incarnation: incarnation, artifact.digest))
     case .upload(let artifact): after(1...120, .uploadArrives(index, incarnation: incarnation, artifact.digest))
@@ -109,7 +121,7 @@ extension SimulatedCluster {
     case .keepFile(let number, let file): keep(file, of: number, at: index)
     case .discard(let number): workers[index].stages[number] = nil
     case .exit:
-      tell("\(workers[index].id) leaves")
+      tellFate("\(workers[index].id) leaves")
       if let connection = workers[index].connection { hangUp(connection, heard: true) }
       endWorker(index)
       after(500...5_000, .workerRestarts(index))
@@ -120,13 +132,14 @@ extension SimulatedCluster {
     workers[index].brain = nil
     workers[index].stages = [:]
     workers[index].frozenUntil = 0
+    workers[index].connectionTry += 1
     workers[index].incarnation += 1
   }
 
   mutating func crashWorker(_ index: Int) {
     guard workers[index].brain != nil else { return }
     report.workerCrashes += 1
-    tell("\(workers[index].id) crashes")
+    tellFate("\(workers[index].id) crashes")
     if let connection = workers[index].connection { hangUp(connection, heard: !random.once(in: 3)) }
     endWorker(index)
     after(100...6_000, .workerRestarts(index))
@@ -134,9 +147,12 @@ extension SimulatedCluster {
 
   // MARK: - Artifacts
 
-  mutating func fetchArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws {
+  mutating func fetchArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws(BrokenPromise) {
     guard workers[index].incarnation == incarnation else { return }
     if workers[index].cache.contains(digest) { return deliver(index, incarnation, .fetched(digest)) }
+    guard now >= workers[index].fullUntil else {
+      return deliver(index, incarnation, .fetchFailed(digest, reason: SimulatedWorker.fullDisk))
+    }
     guard canTransfer(index) else {
       return deliver(index, incarnation, .fetchFailed(digest, reason: "no connection"))
     }
@@ -148,12 +164,12 @@ extension SimulatedCluster {
     deliver(index, incarnation, .fetched(digest))
   }
 
-  mutating func uploadArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws {
+  mutating func uploadArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws(BrokenPromise) {
     guard workers[index].incarnation == incarnation else { return }
     guard workers[index].cache.contains(digest) else {
       return deliver(index, incarnation, .uploadFailed(digest, reason: "not in the cache", isGone: true))
     }
-    guard canTransfer(index) else {
+    guard canTransfer(index), !coordinator.journal.isFull(at: now) else {
       return deliver(index, incarnation, .uploadFailed(digest, reason: "no connection, or a full disk"))
     }
     if fault != .storeLosesArtifacts { try store(digest) }
@@ -161,14 +177,15 @@ extension SimulatedCluster {
   }
 
   private mutating func canTransfer(_ index: Int) -> Bool {
-    coordinator.brain != nil && !isPartitioned(index) && (isPeaceful || !random.once(in: 10))
+    coordinator.brain != nil && !coordinator.isShut && !isPartitioned(index) && (isPeaceful || !random.once(in: 10))
   }
 
   private mutating func keep(_ file: String, of number: AttemptNumber, at index: Int) {
     let incarnation = workers[index].incarnation
-    guard let content = workers[index].stages[number]?.files[file] else {
-      return after(
-        0...5, .worker(index, incarnation: incarnation, .fileNotKept(number, file: file, reason: "no such file")))
+    let content = workers[index].stages[number]?.files[file]
+    guard let content, now >= workers[index].fullUntil else {
+      let reason = content == nil ? "no such file" : SimulatedWorker.fullDisk
+      return after(0...5, .worker(index, incarnation: incarnation, .fileNotKept(number, file: file, reason: reason)))
     }
     let artifact = contents.reference(to: content)
     workers[index].cache.insert(artifact.digest)

@@ -5,7 +5,9 @@ import Testing
 struct SimulationTests {
   @Test(arguments: 0..<4)
   func promisesAreKept(quarter: UInt64) throws {
-    for seed in quarter * 50..<(quarter + 1) * 50 { try SimulatedCluster.run(seed: seed) }
+    for seed in quarter * 50..<(quarter + 1) * 50 {
+      do { try SimulatedCluster.run(seed: seed) } catch { Issue.record("\(error.explained())") }
+    }
   }
 
   /// The runs above mean something only if much goes wrong in them.
@@ -16,16 +18,32 @@ struct SimulationTests {
       total.coordinatorCrashes += report.coordinatorCrashes
       total.workerCrashes += report.workerCrashes
       total.attempts += report.attempts
+      total.stalls += report.stalls
     }
     #expect(total.coordinatorCrashes >= 10)
     #expect(total.workerCrashes >= 10)
     #expect(total.attempts >= 100)
+    #expect(total.stalls >= 1)
   }
 
   @Test func theSameSeedIsTheSameRun() throws {
     let first = try SimulatedCluster.run(seed: 7)
     let second = try SimulatedCluster.run(seed: 7)
     #expect(first == second)
+  }
+
+  /// The story of a failure is about it, and short: most of what went wrong is left out.
+  @Test func aFailureIsExplained() throws {
+    let broken = try #require(throws: BrokenPromise.self) {
+      for seed in 0..<UInt64(20) { try SimulatedCluster.run(seed: seed, fault: .ignoreCheckpoint) }
+    }
+    let explained = broken.explained()
+    #expect(explained.promise == broken.promise)
+    #expect(explained.leftOut.count >= 5)
+    #expect(explained.story.count < 80)
+    let attempt = try #require(explained.detail.split(separator: " ").first)
+    #expect(explained.story.contains { $0.contains("\(attempt) starts at") })
+    #expect(explained.story.contains { $0.contains("has stored its checkpoint") })
   }
 
   /// A checker that cannot fail proves nothing.
