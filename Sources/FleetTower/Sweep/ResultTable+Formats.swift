@@ -99,8 +99,7 @@ extension Objective.Metric {
   public func format(_ value: Double) -> String {
     switch self {
     case .map50, .map50_95: fixed(value, decimals: 3)
-    case .sizeMB, .latencyMS, .energyJ: fixed(value, decimals: 2)
-    case .gflops: fixed(value, decimals: 1)
+    case .sizeMB, .gflops, .latencyMS, .energyJ: fixed(value, decimals: 2)
     case .parameters: fixed(value, decimals: 0)
     }
   }

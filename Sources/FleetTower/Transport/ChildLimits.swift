@@ -42,6 +42,9 @@ final class ChildWatch {
   private let kill: () -> Void
   private var memoryTimer: Timer?
   private var timeTimer: Timer?
+  /// The last look found too much. One look does not condemn: a process that is just being started may still show the
+  /// memory of the one that starts it.
+  private var isSuspect = false
 
   private static let pause = Duration.milliseconds(200)
 
@@ -72,8 +75,9 @@ final class ChildWatch {
   private func look() {
     guard let limit = limits.residentByteCount else { return }
     let count = residentByteCount(of: process) ?? 0
-    peakResidentByteCount = max(peakResidentByteCount ?? 0, count)
-    if count > limit { return exceed(.memory(residentByteCount: count)) }
+    if count > limit && isSuspect { return exceed(.memory(residentByteCount: count)) }
+    isSuspect = count > limit
+    if !isSuspect { peakResidentByteCount = max(peakResidentByteCount ?? 0, count) }
     memoryTimer = Timer(on: loop, after: Self.pause) { [weak self] in
       self?.memoryTimer = nil
       self?.look()
