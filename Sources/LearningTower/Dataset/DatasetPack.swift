@@ -63,7 +63,7 @@ public enum DatasetPack {
       for subfolder in ["images", "labels"] { try createFolder("\(partial)/\(subfolder)") }
       var reader = try ArchiveReader(file, maximumBytes: maximumBytes)
       while let (name, bytes) = try reader.next() { try writeFile(bytes, to: "\(partial)/\(name)") }
-      _ = try DatasetDescription.load("\(partial)/data.yaml")
+      try requireSelfContained(DatasetDescription.load("\(partial)/data.yaml"), file)
       sync()  // A folder that is there has its content, also after a power cut.
       try rename(partial, to: folder)
     } catch {
@@ -71,6 +71,24 @@ public enum DatasetPack {
       throw error
     }
     return try DatasetDescription.load("\(folder)/data.yaml")
+  }
+
+  /// A description or a list that leads elsewhere would have a machine read what is none of the sender's business, and
+  /// say so in an error or a model.
+  private static func requireSelfContained(
+    _ description: DatasetDescription, _ file: String
+  ) throws(DatasetError) {
+    let folder = URL(fileURLWithPath: description.file).deletingLastPathComponent().path
+    for (split, sources) in description.sources {
+      let list = "\(folder)/\(split.rawValue).txt"
+      guard sources == [list] else { throw DatasetError("\(file): its ‘\(split.rawValue)’ is not its own list") }
+      let text = String(decoding: try contents(of: list, atMost: ImageFile.maximumBytes), as: UTF8.self)
+      for line in text.split(separator: "\n") {
+        guard line.hasPrefix("./images/"), ArchiveReader.isAccepted(String(line.dropFirst(2))) else {
+          throw DatasetError("\(file): its list ‘\(split.rawValue)’ names an image that is not its own")
+        }
+      }
+    }
   }
 
   /// `000017_BloodImage_00343.jpg` for the 17th of the paths in order: the number keeps the order, the name tells a
@@ -205,7 +223,7 @@ struct ArchiveReader {
 
   /// `data.yaml`, the list files, and files directly in `images` and `labels`. No separators, no `..`, no hidden files
   /// can be in such a name.
-  private static func isAccepted(_ name: String) -> Bool {
+  static func isAccepted(_ name: String) -> Bool {
     if name == "data.yaml" || DatasetDescription.Split.allCases.contains(where: { name == "\($0.rawValue).txt" }) {
       return true
     }

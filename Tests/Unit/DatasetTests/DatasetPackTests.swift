@@ -87,6 +87,13 @@ import Testing
     try expectRefused(archive([yaml, yaml, image, list]), "twice")
     try expectRefused(sound, maximumBytes: 100, "too large")
     try expectRefused(archive([("data.yaml", Array("train: nowhere\nnames: [x]".utf8)), image, list]), "description")
+    for text in ["path: /etc\ntrain: passwd", "train: /etc/passwd", "train: images", "val: .."] {
+      let description = ("data.yaml", Array("\(text)\nnames: [x]".utf8))
+      try expectRefused(archive([description, image, list]), "description ‘\(text)’")
+    }
+    for line in ["/etc/passwd", "./images/../../x.png", "../images/0_a.png", "images/0_a.png", "./images/0_a.png/.."] {
+      try expectRefused(archive([yaml, image, ("train.txt", Array("\(line)\n".utf8))]), "list ‘\(line)’")
+    }
     try expectRefused(sound + [0], "something behind the end")
     for length in stride(from: 0, to: sound.count, by: 101) { try expectRefused(Array(sound[..<length]), "cut") }
     for index in [0, 100, 124, 150, 156, 200, 257, 345, 511] {
