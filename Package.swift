@@ -19,6 +19,7 @@ let common: [SwiftSetting] =
   + (isStrict ? [.treatAllWarnings(as: .error)] : [])
 
 /// Arithmetic stays optimised in debug builds: unoptimised loops run up to 140 times slower and the tests train networks.
+/// So do the fleet's values: tests feed them millions of events and messages.
 let numeric: [SwiftSetting] = common + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 let optimizedC: [CSetting] = [.unsafeFlags(["-O3"])]
 
@@ -79,14 +80,15 @@ let learningTower: [Target] = [
 ]
 
 let fleetTower: [Target] = [
-  module("FleetTower", "Sweep", ["YAML", "Plotting"]),
-  module("FleetTower", "Fleet", ["Randomness", "Sweep"]),
-  module("FleetTower", "Wire", ["Sweep", "Fleet"]),
+  module("FleetTower", "Sweep", ["YAML", "Plotting"], settings: numeric),
+  module("FleetTower", "Fleet", ["Randomness", "Sweep"], settings: numeric),
+  module("FleetTower", "Wire", ["Sweep", "Fleet"], settings: numeric),
   module("FleetTower", "Transport", ["Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Transfer", ["Artifacts", "Sweep", "Wire", "Transport"]),
   module("FleetTower", "Store", ["Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
   module("FleetTower", "Simulation", ["Randomness", "Sweep", "Fleet"]),
-  module("FleetTower", "Coordinator", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
+  module(
+    "FleetTower", "Coordinator", ["Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
   module("FleetTower", "Worker", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
   module("FleetTower", "Client", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
@@ -125,7 +127,10 @@ let testTargets: [Target] = [
     ]),
   tests(
     "Fuzz", "FuzzTests",
-    ["Randomness", "YAML", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "TestSupport"]),
+    [
+      "Randomness", "YAML", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "Fleet", "Wire",
+      "Transport", "Coordinator", "Artifacts", "TestSupport",
+    ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
   tests("Tidy", "TidyTests", []),
   .executableTarget(name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: common),

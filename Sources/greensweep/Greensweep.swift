@@ -1,4 +1,5 @@
 import Foundation
+import Wire
 
 @main
 enum Greensweep {
@@ -86,8 +87,4 @@ func printAtOnce(_ text: String) {
 }
 
 /// One object on the last line of standard output.
-func printJSON(_ value: some Encodable) throws {
-  let encoder = JSONEncoder()
-  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-  print(String(decoding: try encoder.encode(value), as: UTF8.self))
-}
+func printJSON(_ value: some Encodable) { print(JSON.sorted(value)) }

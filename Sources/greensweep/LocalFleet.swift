@@ -11,6 +11,8 @@ final class LocalFleet: Sendable {
     var workers: Int
     var threads: Int
     var backend: String?
+    /// Where the coordinator shows its dashboard.
+    var httpAddress: String?
   }
 
   /// What the daemons' hidden option says: leave when standard input closes, as it does when `run` is gone.
@@ -57,7 +59,7 @@ final class LocalFleet: Sendable {
     let output = Pipe()
     let coordinator = Daemon(
       try Self.process(
-        program, Self.coordinatorArguments(folder, listen: "127.0.0.1:0"),
+        program, Self.coordinatorArguments(folder, listen: "127.0.0.1:0", http: settings.httpAddress),
         log: Self.log("coordinator", in: settings.folder)
       ))
     coordinator.process.standardOutput = output
@@ -68,7 +70,9 @@ final class LocalFleet: Sendable {
         "the coordinator did not start: \(Self.lastLines(of: Self.log("coordinator", in: settings.folder)))")
     }
     self.address = address
-    supervise("coordinator", coordinator, arguments: Self.coordinatorArguments(folder, listen: address))
+    supervise(
+      "coordinator", coordinator,
+      arguments: Self.coordinatorArguments(folder, listen: address, http: settings.httpAddress))
     for index in 1...settings.workers { try start("worker-\(index)", arguments: workerArguments(index)) }
   }
 
@@ -85,8 +89,9 @@ final class LocalFleet: Sendable {
     daemons["coordinator"]?.waitUntilEnded()
   }
 
-  private static func coordinatorArguments(_ folder: URL, listen: String) -> [String] {
+  private static func coordinatorArguments(_ folder: URL, listen: String, http: String?) -> [String] {
     ["coordinator", "--data", folder.path, "--listen", listen, attachedOption.name]
+      + (http.map { ["--http", $0] } ?? [])
   }
 
   private func workerArguments(_ index: Int) -> [String] {

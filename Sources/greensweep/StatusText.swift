@@ -45,7 +45,7 @@ enum StatusText {
     let head = "\(status.summary.sweep)\(state): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
     let running = status.jobs.filter { $0.state == "running" }
     return [head]
-      + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }
+      + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\(($0.worker ?? "?").printable))" }
   }
 
   static func title(_ job: JobStatus) -> String { "\(job.stage.rawValue) \(job.title)" }
@@ -54,7 +54,7 @@ enum StatusText {
     let losses = ["box_loss", "objectness_loss", "class_loss"].compactMap { epochs.values[$0] }
     var words = ["epoch \(epochs.epoch)/\(epochs.epochs)", "loss \(losses.reduce(0, +).shown(4))"]
     if let map50 = epochs.values["map50"] { words.append("mAP50 \(map50.shown(3))") }
-    let remaining = epochs.seconds * Double(epochs.epochs - epochs.epoch)
+    let remaining = epochs.seconds * (Double(epochs.epochs) - Double(epochs.epoch))
     words.append("ETA \(remaining.shownAsDuration)")
     return words.joined(separator: "  ")
   }

@@ -6,6 +6,7 @@ extension Double {
 
   /// Seconds as `42s`, `3m10s`, `2h05m`.
   var shownAsDuration: String {
+    guard isFinite, abs(self) < 1e12 else { return "?" }
     let seconds = Int(self.rounded())
     switch seconds {
     case ..<60: return "\(max(0, seconds))s"
@@ -15,8 +16,18 @@ extension Double {
   }
 }
 
+extension String {
+  /// Without what would steer a terminal: workers choose their names and the words of their failures.
+  var printable: String {
+    String(
+      String.UnicodeScalarView(
+        unicodeScalars.map { $0.properties.generalCategory == .control && $0 != "\n" && $0 != "\t" ? "\u{fffd}" : $0 }))
+  }
+}
+
 /// Columns padded to their widest cell.
 func textTable(_ rows: [[String]], rightAligned: Set<Int> = []) -> String {
+  let rows = rows.map { $0.map(\.printable) }
   var widths: [Int] = []
   for row in rows {
     for (column, cell) in row.enumerated() {
@@ -32,5 +43,8 @@ func textTable(_ rows: [[String]], rightAligned: Set<Int> = []) -> String {
     return cells.joined(separator: "  ").replacing(/\ +$/, with: "")
   }.joined(separator: "\n")
 }
+
+/// What this process and those it starts make from here on is for this user's eyes only.
+func keepFilesPrivate() { umask(0o077) }
 
 let processorCount = ProcessInfo.processInfo.activeProcessorCount

@@ -16,6 +16,8 @@ public struct CoordinatorOptions: Sendable {
   /// Loopback unless asked otherwise; port 0 lets the system choose.
   public var endpoint = Endpoint(host: "127.0.0.1", port: 7433)
   public var policy = FleetPolicy()
+  /// Where the dashboard is to be found: a loopback address. nil: nowhere.
+  public var httpEndpoint: Endpoint?
   public var limits = ConnectionLimits()
   /// Records and answers that may wait for the disk at once.
   public var outboxLimit = 100_000
@@ -37,11 +39,11 @@ public actor Coordinator {
   let options: CoordinatorOptions
   /// Let go of, and with it the folder's lock, when the coordinator stops.
   private var folder: DataFolder?
-  private let artifacts: ArtifactFolder
+  let artifacts: ArtifactFolder
   let keeper: StoreKeeper
   private let tokens: TokenFolder
   private let clock = MonotonicClock()
-  private var now: Instant { Instant(milliseconds: clock.milliseconds) }
+  var now: Instant { Instant(milliseconds: clock.milliseconds) }
   var brain: CoordinatorBrain
   private var journal: Journal?
   private var listener: Listener?
@@ -52,16 +54,22 @@ public actor Coordinator {
   var verification = VerificationReport()
   nonisolated let isStopping = Atomic(false)
 
-  private var peers: [ConnectionID: Connection] = [:]
+  var peers: [ConnectionID: Connection] = [:]
   private var lastConnection: UInt64 = 0
 
-  private var outbox = Outbox<Action>(limit: 0)
+  private(set) var outbox = Outbox<Action>(limit: 0)
   /// The journal cannot be written, or too much waits for it: nobody is let in.
   private var isStalled = false
   private var failure: (any Error)?
   private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
-  private enum Action {
+  var http: HTTPListener?
+  var keptAnswers: [String: KeptAnswer] = [:]
+  var storeByteCount: Int?
+  /// When it is to be measured next.
+  var storeMeasurement = Instant(milliseconds: 0)
+
+  enum Action {
     case send([UInt8], to: ConnectionID)
     case close(ConnectionID)
     case confirm(CheckedContinuation<Bool, Never>)
@@ -103,6 +111,7 @@ public actor Coordinator {
       at: options.endpoint, on: loop, keyring: Keyring(accepted), limits: options.limits
     ) { [self] connection in opened(connection) }
     self.listener = listener
+    try listenForBrowsers(accepted)
     options.log("listening on \(listener.address!), \(records) records replayed")
     armTimer()
     watchTokens(accepted)
@@ -115,6 +124,8 @@ public actor Coordinator {
     isStopping.store(true, ordering: .relaxed)
     listener?.close()
     listener = nil
+    http?.close()
+    http = nil
     await journal?.close()
     timer?.cancel()
     timer = nil
@@ -169,7 +180,8 @@ extension Coordinator {
       switch (try WireMessage(frame), role) {
       case (.worker(let message), .worker):
         if case .hello(let hello) = message {
-          options.log("worker \(hello.name.debugDescription.prefix(80)) at \(connection.peer)")
+          let name = String(hello.name.unicodeScalars.prefix(80).map(Character.init))
+          options.log("worker \(name.debugDescription) at \(connection.peer)")
         }
         handle(.received(message, from: id, missing: missing(message.artifacts)))
       case (.request(.store(let request)), .operator): answer(request, on: id)
@@ -229,6 +241,7 @@ extension Coordinator {
         let accepted = try acceptedTokens()
         if accepted != known {
           listener?.keyring = try Keyring(accepted)
+          http?.tokens = accepted
           options.log("\(accepted.count) tokens are accepted now")
           for connection in peers.values.filter({ $0.token.map(accepted.contains) == false }) {
             connection.close("its token is not accepted any more")

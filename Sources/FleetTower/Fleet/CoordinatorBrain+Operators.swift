@@ -8,26 +8,41 @@ extension CoordinatorBrain {
 
   private mutating func response(to request: OperatorRequest, missing: [ArtifactDigest]) -> OperatorResponse {
     do {
+      if let response = try readingOrRefusal(request) { return response }
       switch request {
       case .submit(let submission): return try submit(submission, missing)
-      case .status(nil): return .sweeps(sweeps.indices.map(summary))
-      case .status(let name?): return .sweep(status(of: try findSweep(name)))
-      case .results(let name, let objectives):
-        let table = results(of: try findSweep(name))
-        return .results(objectives.map { table.judged(by: $0) } ?? table)
-      case .workers: return .workers(workers.keys.sorted().map(status))
       case .drain(let name, let isDraining): return try drain(name, isDraining)
       case .cancel(let name): return try cancel(findSweep(name))
       case .steer(let name, let mode): return try steer(findSweep(name), to: mode)
       case .prioritize(let name, let priority): return try prioritize(findSweep(name), priority)
       case .retry(let target): return try retry(target)
-      case .logs(let key): return .logs(history(of: try findJob(key)))
-      case .pull(let name): return try pull(name)
       case .store: return .refused(reason: "there is no store here")  // Shells that have one answer themselves.
+      case .status, .results, .workers, .logs, .pull: preconditionFailure("reading was answered above")
       }
     } catch {
       return .refused(reason: error.reason)
     }
+  }
+
+  /// What a request that changes nothing is answered; nil for the others.
+  func readingOrRefusal(_ request: OperatorRequest) throws(Refusal) -> OperatorResponse? {
+    switch request {
+    case .status(nil): return .sweeps(sweeps.indices.map(summary))
+    case .status(let name?): return .sweep(status(of: try findSweep(name)))
+    case .results(let name, let objectives): return .results(try table(of: findSweep(name), judgedBy: objectives))
+    case .workers: return .workers(workers.keys.sorted().map(status))
+    case .logs(let key): return .logs(history(of: try findJob(key)))
+    case .pull(let name): return try pull(name)
+    case .submit, .drain, .cancel, .steer, .prioritize, .retry, .store: return nil
+    }
+  }
+
+  private func table(of sweep: Int, judgedBy objectives: [Objective]?) throws(Refusal) -> ResultTable {
+    guard let objectives else { return results(of: sweep) }
+    guard (1...MessageBounds.objectives).contains(objectives.count) else {
+      throw Refusal("name 1 to \(MessageBounds.objectives) objectives")
+    }
+    return results(of: sweep).judged(by: objectives)
   }
 
   private mutating func submit(

@@ -134,12 +134,15 @@ extension CoordinatorBrain {
     case .failed(let failure):
       close(number, at: job, outcome: "failed: " + failure.message, log: failure.log)
       jobs[job].failures += 1
+      failedAttemptCount += 1
       release(job)
       delay(job)
     case .lost:
+      let worker = attempts[number]?.worker
       close(number, at: job, outcome: "lost with its worker")
       jobs[job].losses.append(number)
-      lostAttempts[number] = job
+      lostAttemptCount += 1
+      lostAttempts[number] = LostAttempt(job: job, worker: worker)
       release(job)
     case .returned:
       close(number, at: job, outcome: "handed back")

@@ -22,17 +22,34 @@ extension CoordinatorBrain {
     }
   }
 
-  func status(of sweep: Int) -> SweepStatus {
+  /// - Parameter limit: of jobs; those come first that people look for.
+  func status(of sweep: Int, limit: Int? = nil) -> SweepStatus {
     var trials = [[TrialID]](repeating: [], count: sweeps[sweep].jobs.count)
     let tree = sweeps[sweep].tree
     for (trial, nodes) in tree.nodesOfTrial.enumerated() {
       for node in nodes { trials[node].append(tree.trialIDs[trial]) }
     }
     let slots = slots
-    let statuses = sweeps[sweep].jobs.enumerated().map { node, job in
-      status(ofJob: job, node: node, in: sweep, slots, trials: trials[node])
+    let nodes = limit.map { urgentNodes(of: sweep, limit: $0) } ?? Array(trials.indices)
+    let statuses = nodes.map { node in
+      status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, slots, trials: trials[node])
     }
     return SweepStatus(summary: summary(of: sweep), jobs: statuses)
+  }
+
+  private func urgentNodes(of sweep: Int, limit: Int) -> [Int] {
+    var nodes = [[Int]](repeating: [], count: 4)
+    for (node, job) in sweeps[sweep].jobs.enumerated() {
+      let rank =
+        switch jobs[job].state {
+        case .leased: 0
+        case .failed: 1
+        case .ready, .waiting, .blocked: 2
+        case .succeeded, .cancelled: 3
+        }
+      if nodes[rank].count < limit { nodes[rank].append(node) }
+    }
+    return Array(nodes.joined().prefix(limit))
   }
 
   private func status(ofJob index: Int, node: Int, in sweep: Int, _ slots: Slots, trials: [TrialID]) -> JobStatus {

@@ -3,6 +3,7 @@ import Sweep
 /// Workers coming, staying and going.
 extension CoordinatorBrain {
   mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, missing: [ArtifactDigest]) {
+    if let problem = message.problem { return refuse(connection, "the worker said what none would: \(problem)") }
     if case .hello(let hello) = message { return welcome(hello, on: connection) }
     // Messages that were on their way when their connection was replaced or closed count for nothing: what they were
     // owed for is said again on the new connection.
@@ -23,13 +24,18 @@ extension CoordinatorBrain {
     }
   }
 
+  private mutating func refuse(_ connection: ConnectionID, _ reason: String) {
+    emit(.send(.refused(reason: reason), to: connection))
+    disconnected(connection)
+    emit(.close(connection))
+  }
+
   private mutating func welcome(_ hello: Hello, on connection: ConnectionID) {
     guard FleetProtocol.accepted.contains(hello.protocolVersion) else {
-      let reason =
+      return refuse(
+        connection,
         "this coordinator speaks protocol \(FleetProtocol.version), the worker \(hello.protocolVersion): "
-        + "update the older of the two"
-      emit(.send(.refused(reason: reason), to: connection))
-      return emit(.close(connection))
+          + "update the older of the two")
     }
     guard workerOfConnection[connection] ?? hello.worker == hello.worker else {
       return emit(.close(connection))  // One connection cannot speak for two workers.
@@ -57,7 +63,8 @@ extension CoordinatorBrain {
   private mutating func enroll(_ hello: Hello, on connection: ConnectionID) {
     if let former = workers[hello.worker], former.box != hello.box { leave(former) }
     workers[hello.worker] = WorkerState(
-      id: hello.worker, incarnation: hello.incarnation, name: hello.name, box: hello.box, slots: max(0, hello.slots),
+      id: hello.worker, incarnation: hello.incarnation, name: hello.name, box: hello.box,
+      slots: min(max(0, hello.slots), MessageBounds.slots),
       labels: hello.labels, protocolVersion: hello.protocolVersion, connection: connection,
       isLeaving: hello.isDraining)
     workerOfConnection[connection] = hello.worker
@@ -66,6 +73,7 @@ extension CoordinatorBrain {
       boxes[hello.box]!.workers.sort()
     }
     deadlines.remove(.forget(hello.worker))
+    absentWorkers.remove(hello.worker)
     heard(from: hello.worker)
   }
 
@@ -83,7 +91,9 @@ extension CoordinatorBrain {
 
   /// - Returns: whether the attempt still counts.
   private mutating func resume(_ number: AttemptNumber, by worker: WorkerID) -> Bool {
-    if let job = lostAttempts[number] { decide(.attemptSurvived(attempt: number, job: jobs[job].key)) }
+    if let lost = lostAttempts[number], lost.worker == worker {
+      decide(.attemptSurvived(attempt: number, job: jobs[lost.job].key))
+    }
     guard let attempt = attempts[number], attempt.worker == worker else { return false }
     attempts[number]!.isOrphaned = false
     dequeue(attempt.job)
@@ -127,12 +137,16 @@ extension CoordinatorBrain {
       enqueue(attempts[number]!.job)
     }
     refresh(id)
+    absentWorkers.set(id, now)
+    while absentWorkers.count > policy.absentWorkerLimit, let longest = absentWorkers.first?.key { forget(longest) }
   }
 
   /// Drops a worker that has not come back. (Its attempts ended with their leases, long before.)
   mutating func forget(_ id: WorkerID) {
+    absentWorkers.remove(id)
     guard let worker = workers[id], worker.connection == nil, attemptsOfWorker[id] == nil else { return }
     workers[id] = nil
+    deadlines.remove(.forget(id))
     leave(worker)
   }
 

@@ -20,15 +20,19 @@ public struct CoordinatorBrain: Sendable {
   var attemptsOfWorker: [WorkerID: [AttemptNumber]] = [:]
   var lastAttempt: UInt64 = 0
   /// Attempts held against a job, by which a worker that returns can lift the suspicion.
-  var lostAttempts: [AttemptNumber: Int] = [:]
+  var lostAttempts: [AttemptNumber: LostAttempt] = [:]
   var drainedWorkers: Set<WorkerID> = []
   /// Nobody has them: what must be submitted again, and models that nobody needs for now.
   var lostArtifacts: Set<ArtifactDigest> = []
+  var failedAttemptCount = 0
+  var lostAttemptCount = 0
 
   // Volatile: what the connections and the clock give.
   var now = Instant(milliseconds: 0)
   var workers: [WorkerID: WorkerState] = [:]
   var workerOfConnection: [ConnectionID: WorkerID] = [:]
+  /// Those without a connection, the longest absent first.
+  var absentWorkers = KeyedQueue<WorkerID, Instant>()
   var boxes: [BoxID: Box] = [:]
   /// Boxes where nothing new starts, so that a benchmark can have them alone.
   var reservedBoxes: Set<BoxID> = []

@@ -65,6 +65,12 @@ struct Attempt: Sendable {
   var lastEpoch = 0
 }
 
+/// An attempt that vanished with its worker.
+struct LostAttempt: Sendable {
+  let job: Int
+  let worker: WorkerID?
+}
+
 struct SweepState: Sendable {
   let id: SweepID
   let tree: StageTree

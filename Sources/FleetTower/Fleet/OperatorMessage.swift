@@ -44,7 +44,7 @@ public enum OperatorResponse: Hashable, Sendable, Codable {
 }
 
 public struct SweepSummary: Hashable, Sendable, Codable {
-  public enum State: String, Hashable, Sendable, Codable {
+  public enum State: String, CaseIterable, Hashable, Sendable, Codable {
     case running, finished, failed, cancelled
     /// Nothing starts, and what ran was handed back.
     case paused

@@ -5,12 +5,23 @@ extension WorkerBrain {
   mutating func take(_ assignment: Assignment) {
     let number = assignment.attempt
     guard attempts[number] == nil else { return }  // Said twice.
+    if let problem = assignment.problem {
+      return decline(.attemptFailed(attempt: number, failure: StageFailure(message: "refused: \(problem)")), number)
+    }
+    // No coordinator that counts slots assigns so many.
+    guard attempts.count < policy.attemptLimit else { return decline(.attemptReturned(attempt: number), number) }
     let inputs = Dictionary(assignment.inputs.values.map { ($0.digest, $0) }) { first, _ in first }
     attempts[number] = HeldAttempt(assignment: assignment, phase: .fetching(Set(inputs.keys)))
     // Assigned before the coordinator heard that we leave.
     if isLeaving { return owe(.attemptReturned(attempt: number), number) }
     for digest in inputs.keys.sorted() { beginFetch(inputs[digest]!) }
     if inputs.isEmpty { attempts[number]!.phase = .queued }
+  }
+
+  /// Refuses an attempt without taking it in hand.
+  private mutating func decline(_ message: WorkerMessage, _ number: AttemptNumber) {
+    say(message)
+    emit(.discard(number))
   }
 
   mutating func inputArrived(_ digest: ArtifactDigest) {

@@ -72,7 +72,8 @@ extension WorkerBrain {
     }
   }
 
-  private mutating func welcomed(_ welcome: Welcome) {
+  private mutating func welcomed(_ said: Welcome) {
+    let welcome = said.tamed
     link = .welcomed(welcome)
     tries = 0
     deadlines.set(.silence, now.advanced(byMilliseconds: welcome.leaseMilliseconds))

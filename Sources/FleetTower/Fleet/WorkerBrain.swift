@@ -153,6 +153,8 @@ public struct WorkerPolicy: Hashable, Sendable {
   /// For so long a job that a full disk has ended is not handed back.
   public var fullDiskMilliseconds: Int64 = 10_000
   public var leaveMilliseconds: Int64 = 20_000
+  /// Attempts in hand; what is assigned beyond it is handed back.
+  public var attemptLimit = 2_048
 
   public init() {}
 }

@@ -79,6 +79,18 @@ extension ResultTable {
 
   public var json: String { plainValue.canonicalJSON }
 
+  /// Accuracy over the first thing to minimise.
+  public var svg: String {
+    let y = objectives.first { $0.direction == .maximize } ?? Objective(.maximize, .map50)
+    let x = objectives.first { $0.direction == .minimize } ?? Objective(.minimize, .sizeMB)
+    return FrontPlot(self, x: x, y: y).svg
+  }
+
+  /// Without the trials of which nothing is known yet.
+  public var measured: ResultTable {
+    ResultTable(sweep: sweep, objectives: objectives, rows: rows.filter { !$0.metrics.isEmpty })
+  }
+
   /// The objectives' names first, then all others that any trial has, sorted.
   private var measuredNames: [String] {
     let chosen = objectives.map(\.metric.rawValue)

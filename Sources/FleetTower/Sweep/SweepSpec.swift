@@ -216,6 +216,12 @@ extension SweepSpec {
   /// A grid with more trials is taken for a mistake.
   public static let trialLimit = 1_000_000
 
+  /// Stages of all trials, shared ones counted once for each: what the coordinator must hold.
+  static let stageLimit = 10_000_000
+  /// Bytes of any name or path in it.
+  static let textLimit = 1_024
+  static let objectiveLimit = 16
+
   static let nameRule = "the name must be 1 to 64 letters, digits, dots, dashes and underscores"
 
   static func isName(_ text: String) -> Bool {
@@ -232,18 +238,36 @@ extension SweepSpec {
       return "the grid has more than \(SweepSpec.trialLimit) trials"
     }
     if trialCount == 0 { return "a grid axis is empty" }
+    if let problem = prune.problem { return problem }
+    if trialCount * (4 + 2 * prune.rounds) > SweepSpec.stageLimit {
+      return "the grid has more than \(SweepSpec.stageLimit) stages"
+    }
+    if texts.contains(where: { $0.utf8.count > SweepSpec.textLimit }) {
+      return "a name or path has more than \(SweepSpec.textLimit) bytes"
+    }
     if objectives.isEmpty { return "there is no objective" }
+    if objectives.count > SweepSpec.objectiveLimit {
+      return "there are more than \(SweepSpec.objectiveLimit) objectives"
+    }
     if !grid.sparsityRate.allSatisfy({ $0 >= 0 && $0.isFinite }) { return "a sparsity rate must not be negative" }
     if !grid.pruneRatio.allSatisfy({ $0 >= 0 && $0 < 1 }) { return "a prune ratio must lie in [0, 1)" }
     if imageSize < 32 || imageSize > 8192 || imageSize % 32 != 0 {
       return "image_size must be a multiple of 32 from 32 to 8192"
     }
     if !(1...65_536).contains(batchSize) { return "batch_size must lie in 1...65536" }
+    if !(1...65_536).contains(nominalBatchSize) { return "nominal_batch_size must lie in 1...65536" }
+    if !(1...1_000_000).contains(benchmark.iterations) { return "the benchmark's iterations must lie in 1...1000000" }
+    if !(1...1024).contains(benchmark.threads) { return "the benchmark's threads must lie in 1...1024" }
     if ![train.epochs, sparsify.epochs, finetune.epochs].allSatisfy((1...1_000_000).contains) {
       return "epochs must lie in 1...1000000"
     }
     if let priority, !SweepSpec.priorityRange.contains(priority) { return "a priority must lie in -1000...1000" }
-    return prune.problem ?? targetProblem ?? limits?.values.lazy.compactMap(\.problem).first
+    return targetProblem ?? limits?.values.lazy.compactMap(\.problem).first
+  }
+
+  private var texts: [String] {
+    [name, dataset] + grid.backbone + grid.optimizer + train.weights.keys + train.weights.values
+      + [train.hyp, sparsify.hyp, finetune.hyp].compactMap { $0 }
   }
 
   private var targetProblem: String? {

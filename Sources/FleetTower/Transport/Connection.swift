@@ -9,6 +9,8 @@ public struct ConnectionLimits: Hashable, Sendable {
   /// Unsent bytes beyond which the peer is given up as too slow.
   public var pendingByteCount = 64 << 20
   public var handshakeSeconds = 10.0
+  /// Connections that one address may have with a listener, so that one box cannot take the place of all others.
+  public var connectionsPerAddress = 4_096
   /// Silence after which the peer counts as gone; also how long a write may make no progress.
   public var idleSeconds = 60.0
 
@@ -36,6 +38,8 @@ public struct ConnectionLimits: Hashable, Sendable {
   public private(set) var token: Token?
   /// Who hears of it. Let go of when the connection is closed.
   public var onEvent: ((Event) -> Void)?
+  /// Told after `onEvent` that it is over.
+  var onEnd: (() -> Void)?
 
   private let loop: EventLoop
   private let handshake: Handshake
@@ -120,13 +124,11 @@ public struct ConnectionLimits: Hashable, Sendable {
       return
     }
     let output = unsafe bufferevent_get_output(events)
-    let count = UInt32(frame.count)
-    let header = [
-      UInt8(truncatingIfNeeded: count >> 24), UInt8(truncatingIfNeeded: count >> 16),
-      UInt8(truncatingIfNeeded: count >> 8), UInt8(truncatingIfNeeded: count),
-    ]
+    let header = FrameCut.header(ofFrame: frame.count)
     // Both calls copy.
-    guard unsafe evbuffer_add(output, header, 4) == 0, unsafe evbuffer_add(output, frame, frame.count) == 0 else {
+    guard unsafe evbuffer_add(output, header, header.count) == 0,
+      unsafe evbuffer_add(output, frame, frame.count) == 0
+    else {
       postClose("memory is exhausted")
       return
     }
@@ -178,20 +180,15 @@ extension Connection {
       let input = unsafe bufferevent_get_input(events)
       let available = unsafe evbuffer_get_length(input)
       var header: (UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0)
-      guard available >= 4, unsafe evbuffer_copyout(input, &header, 4) == 4 else {
-        unsafe expect(4, events)
-        return
+      // Copies four bytes or fewer into the four there is room for.
+      let hasHeader = unsafe evbuffer_copyout(input, &header, FrameCut.headerByteCount) == FrameCut.headerByteCount
+      let count: Int
+      switch FrameCut(header: hasHeader ? header : nil, available: available, limit: limits.frameByteCount) {
+      case .wait(let count): return unsafe expect(count, events)
+      case .forbidden(let count): return finish("a frame of \(count) bytes is not allowed")
+      case .frame(let byteCount): count = byteCount
       }
-      let count = Int(header.0) << 24 | Int(header.1) << 16 | Int(header.2) << 8 | Int(header.3)
-      guard count > 0 && count <= limits.frameByteCount else {
-        finish("a frame of \(count) bytes is not allowed")
-        return
-      }
-      guard available >= 4 + count else {
-        unsafe expect(4 + count, events)
-        return
-      }
-      unsafe evbuffer_drain(input, 4)
+      unsafe evbuffer_drain(input, FrameCut.headerByteCount)
       // Exactly `count` bytes are there, and the array has room for them.
       let frame = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
         initialized = max(0, Int(unsafe evbuffer_remove(input, buffer.baseAddress, count)))
@@ -282,6 +279,8 @@ extension Connection {
     let heard = onEvent
     onEvent = nil
     heard?(.closed(reason: reason))
+    onEnd?()
+    onEnd = nil
     unsafe Unmanaged.passUnretained(self).release()
   }
 }

@@ -91,6 +91,24 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The address a listening socket has got.
+  init(ofSocket descriptor: CInt) {
+    var storage = sockaddr_storage()
+    var count = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    // getsockname writes at most `count` bytes, which is what the storage has.
+    self = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+      let generic = unsafe UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: sockaddr.self)
+      unsafe getsockname(descriptor, generic, &count)
+      return unsafe SocketAddress(generic, Int(count))
+    }
+  }
+
+  /// The numeric address without the port.
+  public var host: String { String(description.prefix(upTo: description.lastIndex(of: ":") ?? description.endIndex)) }
+
+  /// Whether only this machine can reach it.
+  public var isLoopback: Bool { host == "[::1]" || host.hasPrefix("127.") }
+
   /// The port number.
   public var port: UInt16 { UInt16(description.split(separator: ":").last ?? "") ?? 0 }
 }

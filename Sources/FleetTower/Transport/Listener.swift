@@ -14,6 +14,8 @@ import Glibc
   private let maximumHandshakes: Int
   private var listener: OpaquePointer?
   private var handshaking: [ObjectIdentifier: Connection] = [:]
+  /// Connections by the peer's address, those in their handshake included.
+  private var places: [String: Int] = [:]
   private var onOpen: ((Connection) -> Void)?
 
   /// - Parameters:
@@ -53,14 +55,7 @@ import Glibc
     unsafe evconnlistener_set_error_cb(listener) { _, context in
       unsafe Unmanaged<Listener>.fromOpaque(context!).takeUnretainedValue().rest()
     }
-    var storage = sockaddr_storage()
-    var count = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    // getsockname writes at most `count` bytes, which is what the storage has.
-    self.address = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
-      let generic = unsafe UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: sockaddr.self)
-      unsafe getsockname(evconnlistener_get_fd(listener), generic, &count)
-      return unsafe SocketAddress(generic, Int(count))
-    }
+    self.address = unsafe SocketAddress(ofSocket: evconnlistener_get_fd(listener))
   }
 
   /// Stops listening; connections that are open stay so.
@@ -75,16 +70,21 @@ import Glibc
   }
 
   private func accepted(_ descriptor: CInt, from address: SocketAddress) {
-    guard handshaking.count < maximumHandshakes,
+    let isFull =
+      handshaking.count >= maximumHandshakes || places[address.host, default: 0] >= limits.connectionsPerAddress
+    guard !isFull,
       let connection = try? Connection(
         accepted: descriptor, peer: address.description, on: loop, context: context, keyring: keyring, limits: limits)
     else {
       // Either we are full, or memory is exhausted and the socket is closed already.
-      if handshaking.count >= maximumHandshakes { Glibc.close(descriptor) }
+      if isFull { Glibc.close(descriptor) }
       return
     }
     let id = ObjectIdentifier(connection)
     handshaking[id] = connection
+    let host = address.host
+    places[host, default: 0] += 1
+    connection.onEnd = { [weak self] in self?.vacate(host) }
     connection.onEvent = { [weak self] event in
       guard let self, let connection = handshaking.removeValue(forKey: id) else { return }
       if case .opened = event {
@@ -92,6 +92,11 @@ import Glibc
         onOpen?(connection)
       }
     }
+  }
+
+  private func vacate(_ host: String) {
+    places[host]! -= 1
+    if places[host] == 0 { places[host] = nil }
   }
 
   /// Out of descriptors: accepting again at once would spin.

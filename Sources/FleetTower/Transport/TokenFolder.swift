@@ -58,20 +58,27 @@ public struct TokenFolder: Sendable {
     }
     return try files.compactMap { file in
       // One that has just been taken away is no mistake.
-      do { return try entry(file) } catch  where !Files.exists(file) { return nil }
+      do { return try Entry(Token.privateText(file), file: file) } catch  where !Files.exists(file) { return nil }
     }.sorted { ($0.token.role.rawValue, $0.token.id) < ($1.token.role.rawValue, $1.token.id) }
   }
+}
 
-  private func entry(_ file: String) throws -> Entry {
-    let lines = try Token.privateText(file).split(separator: "\n", omittingEmptySubsequences: true)
+extension TokenFolder.Entry {
+  /// Reads what stands in a token's file.
+  init(_ text: String, file: String) throws {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: true)
     guard let first = lines.first, let token = try? Token(text: String(first)), lines.count <= 2 else {
       throw TransportError.invalidToken(reason: "\(file) does not hold a Greensweep token")
     }
-    guard lines.count == 2 else { return Entry(token: token, path: file, expiresAt: nil) }
+    guard lines.count == 2 else {
+      self.init(token: token, path: file, expiresAt: nil)
+      return
+    }
     let words = lines[1].split(separator: " ")
     guard words.count == 2, words[0] == "expires", let expiresAt = Int(words[1]) else {
-      throw TransportError.invalidToken(reason: "\(file): '\(lines[1].prefix(40))' does not say when the token ends")
+      throw TransportError.invalidToken(
+        reason: "\(file): \(String(lines[1].prefix(40)).debugDescription) does not say when the token ends")
     }
-    return Entry(token: token, path: file, expiresAt: expiresAt)
+    self.init(token: token, path: file, expiresAt: expiresAt)
   }
 }

@@ -7,6 +7,8 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
   case library(call: String)
   /// `HOST:PORT` was expected.
   case invalidEndpoint(String)
+  /// Plain HTTP is for this machine only.
+  case notLoopback(String)
   case unresolvable(endpoint: String, reason: String)
   /// The text is not a token, or its file is missing or open to others.
   case invalidToken(reason: String)
@@ -20,6 +22,9 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
     case .system(let call, let subject, let code): "\(call) failed on \(subject): \(message(ofErrno: code))"
     case .library(let call): "\(call) failed; the library is unusable or memory is exhausted"
     case .invalidEndpoint(let text): "'\(text.prefix(80))' is not an address: write HOST:PORT, as in 10.0.0.5:7433"
+    case .notLoopback(let endpoint):
+      "\(endpoint) can be reached from other machines, and plain HTTP would show them the token: use 127.0.0.1:PORT, "
+        + "and from elsewhere 'ssh -L PORT:127.0.0.1:PORT HOST' or a TLS proxy on this machine"
     case .unresolvable(let endpoint, let reason): "cannot resolve \(endpoint): \(reason)"
     case .invalidToken(let reason): reason
     case .closed(let peer, let reason): "connection with \(peer) closed: \(reason)"

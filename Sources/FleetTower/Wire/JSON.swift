@@ -18,6 +18,13 @@ public enum JSON {
     return output.bytes
   }
 
+  /// The same with all members sorted: what commands print and the dashboard serves.
+  public static func sorted(_ value: some Encodable) -> String {
+    do { return try decode(PlainValue.self, from: encode(value)).canonicalJSON } catch {
+      preconditionFailure("JSON that cannot be read: \(error)")
+    }
+  }
+
   /// - Throws: `DecodingError`
   public static func decode<Value: Decodable>(_ type: Value.Type, from bytes: some Collection<UInt8>) throws -> Value {
     let document = try JSONDocument(Array(bytes))

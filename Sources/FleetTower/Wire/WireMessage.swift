@@ -73,7 +73,7 @@ public enum WireMessage: Hashable, Sendable {
     _ payload: ArraySlice<UInt8>, _ kind: String
   ) throws(WireError) -> Message {
     do { return try JSON.decode(Message.self, from: payload) } catch {
-      throw .malformed(kind: kind, reason: "\(error)")
+      throw .malformed(kind: kind, reason: WireError.shortened("\(error)"))
     }
   }
 }

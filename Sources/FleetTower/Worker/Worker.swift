@@ -207,8 +207,10 @@ extension Worker {
     case .refused(let reason): options.log("the coordinator refuses this worker: \(reason)")
     case .assign(let assignment):
       options.log("attempt \(assignment.attempt): \(assignment.stage.rawValue) of job \(assignment.job.short)")
-      pinned[assignment.attempt, default: Pinned()].inputs = Set(
-        assignment.inputs.values.map { ContentHash($0.digest) })
+      // Said twice, it changes nothing; refused, it is discarded.
+      if pinned[assignment.attempt] == nil {
+        pinned[assignment.attempt] = Pinned(inputs: Set(assignment.inputs.values.map { ContentHash($0.digest) }))
+      }
     case .bringBack(let artifact): options.log("the coordinator has lost artifact \(artifact.digest) and asks for it")
     default: break
     }

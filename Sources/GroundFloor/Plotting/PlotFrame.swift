@@ -37,8 +37,8 @@ extension SVG {
     axes(frame, x: x, y: y)
     text(xTitle, (frame.left + frame.right) / 2, frame.bottom + 44, "text-anchor=\"middle\" font-size=\"14\"")
     let middle = (frame.top + frame.bottom) / 2
-    let turned = "transform=\"rotate(-90 \(pixels(frame.left - 54)) \(pixels(middle)))\""
-    text(yTitle, frame.left - 54, middle, "text-anchor=\"middle\" font-size=\"14\" \(turned)")
+    let turned = "transform=\"rotate(-90 \(pixels(frame.left - 62)) \(pixels(middle)))\""
+    text(yTitle, frame.left - 62, middle, "text-anchor=\"middle\" font-size=\"14\" \(turned)")
   }
 
   public mutating func heading(_ text: String, _ x: Double, _ y: Double) {

@@ -95,7 +95,7 @@ public func pixels(_ value: Double) -> String {
 }
 
 /// Text as it may stand in a file of tags; what such a file cannot hold becomes a replacement character.
-private func escaped(_ text: String) -> String {
+public func escaped(_ text: String) -> String {
   var result = ""
   for scalar in text.unicodeScalars {
     switch scalar {

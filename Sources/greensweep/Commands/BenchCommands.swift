@@ -16,7 +16,7 @@ extension Command {
       batchSize: arguments.batchSize(default: 8), classCount: arguments.classCount(default: 14),
       repeats: arguments.int("--repeats", in: 1...100_000) ?? 7, machine: arguments.machine()
     ).run()
-    if arguments.has("--json") { return try printJSON(result) }
+    if arguments.has("--json") { return printJSON(result) }
     print(
       """
       \(result.model) at \(result.imageSize), batch \(result.batch), \(result.threads) threads, \(result.backend): \
@@ -38,7 +38,7 @@ extension Command {
         model: arguments.string("--model") ?? "yolov5s", classCount: arguments.classCount(default: 14),
         imageSize: arguments.imageSize(), iterations: arguments.int("--iterations", in: 1...1_000_000) ?? 100,
         machine: arguments.machine()))
-    if arguments.has("--json") { return try printJSON(report) }
+    if arguments.has("--json") { return printJSON(report) }
     print(
       """
       \(report.model) at \(report.imageSize), batch 1, \(report.threads) threads, \(report.backend): \

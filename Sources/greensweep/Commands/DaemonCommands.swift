@@ -12,6 +12,7 @@ extension Command {
     options: [
       Option("--data", "DIR", help: "journal, artifacts and tokens (default: greensweep-data)"),
       Option("--listen", "ADDR:PORT", help: "(default: \(OperatorConnection.defaultAddress): this box only)"),
+      Option("--http", "ADDR:PORT", help: "a read-only dashboard, and metrics for Prometheus, on a loopback address"),
       LocalFleet.attachedOption,
     ],
     discussion: """
@@ -19,8 +20,10 @@ extension Command {
       that work, operator.token to the people who submit. Stopped and started again, it goes on where it was.
       """
   ) { arguments in
+    keepFilesPrivate()
     var options = CoordinatorOptions(folder: arguments.string("--data") ?? "greensweep-data")
     options.endpoint = try Endpoint(arguments.string("--listen") ?? OperatorConnection.defaultAddress)
+    options.httpEndpoint = try arguments.string("--http").map { try Endpoint($0) }
     options.log = printError
     if arguments.has("--attached") { leaveWhenStandardInputCloses() }
     try await Coordinator.run(options) { address in printAtOnce("greensweep coordinator: listening on \(address)") }
@@ -40,6 +43,7 @@ extension Command {
       LocalFleet.attachedOption,
     ]
   ) { arguments in
+    keepFilesPrivate()
     let environment = ProcessInfo.processInfo.environment
     let address = arguments.string("--join") ?? environment["GREENSWEEP_COORDINATOR"]
     guard let address else { throw UsageError("worker: --join ADDR:PORT is missing") }

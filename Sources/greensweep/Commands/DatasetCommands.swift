@@ -6,7 +6,7 @@ extension Command {
     positionals: ["DATA.yaml"], options: [.json]
   ) { arguments in
     let info = try DatasetInfo(DatasetDescription.load(arguments.positionals[0]))
-    if arguments.has("--json") { return try printJSON(info) }
+    if arguments.has("--json") { return printJSON(info) }
     let header = ["split", "images", "background", "boxes"] + info.classes
     let rows = info.splits.map { split in
       [split.split, "\(split.images)", "\(split.backgrounds)", "\(split.boxes)"] + split.boxesPerClass.map(String.init)

@@ -40,7 +40,7 @@ extension Command {
       damaged += 1
       printError("\(problem)")
     }
-    if isJSON { try printJSON(found) }
+    if isJSON { printJSON(found) }
     if damaged > 0 { throw WorkError("\(damaged) of \(found.count + damaged) images could not be read") }
   }
 }

@@ -32,7 +32,7 @@ extension Command {
       ExportRequest(
         model: arguments.positionals[0], output: arguments.string("--output") ?? "model.onnx", options: options,
         sample: arguments.string("--sample"), machine: try arguments.machine()))
-    if arguments.has("--json") { return try printJSON(report) }
+    if arguments.has("--json") { return printJSON(report) }
     print(
       """
       \(report.output): \(report.model), \(report.classes) classes, batch \(report.batch.map(String.init) ?? "any"), \

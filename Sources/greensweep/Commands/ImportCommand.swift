@@ -19,7 +19,7 @@ extension Command {
       ImportRequest(
         model: arguments.positionals[0], classCount: try arguments.classCount(), dataset: arguments.string("--data"),
         output: output, isHalfPrecision: arguments.has("--half")))
-    if arguments.has("--json") { return try printJSON(info) }
+    if arguments.has("--json") { return printJSON(info) }
     print("\(output): \(info.model), \(info.classes) classes, \(info.parameters) parameters")
   }
 }

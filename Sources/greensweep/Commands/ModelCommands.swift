@@ -11,7 +11,7 @@ extension Command {
       """
   ) { arguments in
     let info = try modelInfo(arguments)
-    if arguments.has("--json") { return try printJSON(info) }
+    if arguments.has("--json") { return printJSON(info) }
     let rows = info.table.map { layer in
       let outputs = layer.outputs.map { $0.map(String.init).joined(separator: "×") }.joined(separator: " ")
       return [layer.path, layer.type, "\(layer.parameters)", outputs]

@@ -13,6 +13,7 @@ extension Command {
       Option("--priority", "N", help: "higher goes first, from -1000 to 1000 (default: the sweep file's, or 0)"), .json,
     ]
   ) { arguments in
+    keepFilesPrivate()  // The packed data set passes through a folder of all users.
     var preparation = try SweepPreparation(arguments.positionals[0])
     if let priority = try arguments.int("--priority", in: SweepSpec.priorityRange) {
       preparation.spec.priority = priority
@@ -26,7 +27,7 @@ extension Command {
     }
     printError(isNew ? "submitted \(sweep)" : "\(sweep) was submitted before")
     guard arguments.has("--wait") else {
-      return arguments.has("--json") ? try printJSON(["sweep": sweep]) : print(sweep)
+      return arguments.has("--json") ? printJSON(["sweep": sweep]) : print(sweep)
     }
     try await SweepProgress(connection, sweep: sweep.name).followToTheEnd()
     let table = try await connection.results(sweep.name)
@@ -41,11 +42,11 @@ extension Command {
     let connection = try OperatorConnection(arguments)
     guard let sweep = arguments.positionals.first else {
       let sweeps = try await connection.sweeps()
-      return arguments.has("--json") ? try printJSON(sweeps) : print(StatusText.overview(sweeps))
+      return arguments.has("--json") ? printJSON(sweeps) : print(StatusText.overview(sweeps))
     }
     if arguments.has("--watch") { try await SweepProgress(connection, sweep: sweep).followToTheEnd() }
     let status = try await connection.status(sweep)
-    if arguments.has("--json") { try printJSON(status) } else { print(StatusText.jobs(status)) }
+    if arguments.has("--json") { printJSON(status) } else { print(StatusText.jobs(status)) }
   }
 
   static let pareto = Command(
@@ -73,7 +74,7 @@ extension Command {
     name: "workers", summary: "who works", options: Option.connection + [.json]
   ) { arguments in
     let workers = try await OperatorConnection(arguments).workers()
-    if arguments.has("--json") { return try printJSON(workers) }
+    if arguments.has("--json") { return printJSON(workers) }
     print(StatusText.workers(workers))
   }
 
@@ -103,16 +104,17 @@ extension Command {
     name: "logs", summary: "a job's attempts and what they printed", positionals: ["JOB"],
     options: Option.connection + [.json]
   ) { arguments in
+    keepFilesPrivate()
     let connection = try OperatorConnection(arguments)
     let history = try await connection.logs(arguments.positionals[0])
-    if arguments.has("--json") { return try printJSON(history) }
+    if arguments.has("--json") { return printJSON(history) }
     for entry in history.entries {
-      print("attempt \(entry.attempt) on \(entry.worker): \(entry.outcome)")
+      print("attempt \(entry.attempt) on \(entry.worker): \(entry.outcome)".printable)
       guard let log = entry.log else { continue }
       let file = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString).log")
       defer { try? FileManager.default.removeItem(at: file) }
       try await connection.client.pull(log, to: file.path)
-      print(try String(contentsOf: file, encoding: .utf8))
+      print(String(decoding: try Data(contentsOf: file), as: UTF8.self).printable)
     }
   }
 
@@ -155,7 +157,7 @@ func requireSuccess(_ status: SweepStatus) throws {
   }
   guard jobs.failed > 0 else { return }
   let reasons = status.jobs.filter { $0.state == "failed" }.map {
-    "\($0.stage) \($0.title): \($0.reason ?? "no reason given")"
+    "\($0.stage) \($0.title): \(($0.reason ?? "no reason given").printable)"
   }
   throw WorkError("\(jobs.failed) jobs failed:\n\(reasons.joined(separator: "\n"))\n'greensweep retry' runs them again")
 }
@@ -169,17 +171,5 @@ extension ResultTable {
     case .markdown: markdown
     case .svg: svg
     }
-  }
-
-  /// Accuracy over the first thing to minimise.
-  var svg: String {
-    let y = objectives.first { $0.direction == .maximize } ?? Objective(.maximize, .map50)
-    let x = objectives.first { $0.direction == .minimize } ?? Objective(.minimize, .sizeMB)
-    return FrontPlot(self, x: x, y: y).svg
-  }
-
-  /// Without the trials of which nothing is known yet.
-  var measured: ResultTable {
-    ResultTable(sweep: sweep, objectives: objectives, rows: rows.filter { !$0.metrics.isEmpty })
   }
 }

@@ -26,10 +26,10 @@ extension Command {
     let output = arguments.string("--output")
     if arguments.has("--plan-only") {
       if let output { try writePlan(plan, to: output) }
-      return arguments.has("--json") ? try printJSON(PruneReport(plan, model: model)) : print(table(of: plan))
+      return arguments.has("--json") ? printJSON(PruneReport(plan, model: model)) : print(table(of: plan))
     }
     let report = try Pipeline.prune(model, by: plan, to: output ?? "pruned.safetensors")
-    if arguments.has("--json") { return try printJSON(report) }
+    if arguments.has("--json") { return printJSON(report) }
     print(table(of: plan))
     print(
       "\(report.model): fine-tune it with 'greensweep train DATA.yaml --model \(report.model) --hyp finetune_prune'")

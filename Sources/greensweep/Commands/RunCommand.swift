@@ -13,13 +13,16 @@ extension Command {
     options: [
       Option("--data", "DIR", help: "everything the sweep makes (default: .greensweep/NAME)"),
       Option("--workers", "N", help: "worker processes (default: 2, at most one a processor)"),
-      Option("--threads", "T", help: "threads a worker computes with (default: processors / workers)"), .backend, .json,
+      Option("--threads", "T", help: "threads a worker computes with (default: processors / workers)"),
+      Option("--http", "ADDR:PORT", help: "a read-only dashboard while it runs, on a loopback address"), .backend,
+      .json,
     ],
     discussion: """
       Interrupted, it goes on where it stopped when the same command is given again; jobs that are done are not run
       again, also when the sweep file has changed around them. DIR/models then holds the models of the front.
       """
   ) { arguments in
+    keepFilesPrivate()
     let preparation = try SweepPreparation(arguments.positionals[0])
     let folder = URL(filePath: arguments.string("--data") ?? ".greensweep/\(preparation.spec.name)")
     let workers = try arguments.int("--workers", in: 1...256) ?? min(2, processorCount)
@@ -27,7 +30,10 @@ extension Command {
       LocalFleet.Settings(
         folder: folder, workers: workers,
         threads: arguments.int("--threads", in: 1...256) ?? max(1, processorCount / workers),
-        backend: arguments.machine().backend?.rawValue))
+        backend: arguments.machine().backend?.rawValue, httpAddress: arguments.string("--http")))
+    if let address = arguments.string("--http") {
+      printError("dashboard on http://\(address)/; the password is the token in \(fleet.tokenFile)")
+    }
     stopOnSignals(fleet)
     defer { fleet.stop() }
 

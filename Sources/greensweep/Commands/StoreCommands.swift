@@ -26,7 +26,7 @@ extension Command {
     } else {
       report = try await followVerification(OperatorConnection(arguments))
     }
-    if arguments.has("--json") { try printJSON(report) } else { print(report.text) }
+    if arguments.has("--json") { printJSON(report) } else { print(report.text) }
     if let failure = report.failure { throw WorkError("the store could not be read to its end: \(failure)") }
     let lost = report.findings.count { $0.state == .lost || $0.state == .asked }
     if lost > 0 { throw WorkError("\(lost) artifacts are lost") }
@@ -49,7 +49,7 @@ extension Command {
     } else {
       report = try await OperatorConnection(arguments).clean(isDryRun: isDryRun)
     }
-    if arguments.has("--json") { return try printJSON(report) }
+    if arguments.has("--json") { return printJSON(report) }
     print(
       """
       \(report.artifactsRemoved) artifacts \(isDryRun ? "would be" : "were") removed, \

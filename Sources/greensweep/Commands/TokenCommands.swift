@@ -20,14 +20,14 @@ extension Command {
     else { throw UsageError("token create: --role worker or --role operator is missing") }
     let lifetimeSeconds = try arguments.string("--expires").map(seconds)
     let entry = try folder(arguments).create(role, lifetimeSeconds: lifetimeSeconds)
-    if arguments.has("--json") { try printJSON(TokenReport(entry)) } else { print(entry.path) }
+    if arguments.has("--json") { printJSON(TokenReport(entry)) } else { print(entry.path) }
   }
 
   static let tokenList = Command(
     name: "token list", summary: "who may connect", options: [data, .json]
   ) { arguments in
     let reports = try folder(arguments).entries().map(TokenReport.init)
-    if arguments.has("--json") { return try printJSON(reports) }
+    if arguments.has("--json") { return printJSON(reports) }
     print(
       textTable(
         [["token", "role", "expires", "file"]] + reports.map { [$0.id, $0.role, $0.expires ?? "never", $0.file] }))

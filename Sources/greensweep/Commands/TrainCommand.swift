@@ -37,7 +37,7 @@ extension Command {
     let request = try trainRequest(arguments)
     let progress = EpochProgress(title: "train")
     let result = try Pipeline.train(request, onEvent: { progress.show($0) })
-    if arguments.has("--json") { return try printJSON(result) }
+    if arguments.has("--json") { return printJSON(result) }
     print(
       """
       best epoch \(result.bestEpoch ?? 0) of \(result.completedEpochs): \

@@ -40,7 +40,7 @@ extension Command {
     let line = LiveLine()
     let report = try Pipeline.evaluate(request) { done, total in line.show("val: \(done) of \(total) images") }
     line.clear()
-    if arguments.has("--json") { return try printJSON(report) }
+    if arguments.has("--json") { return printJSON(report) }
     print(table(report))
     if let coco = report.coco { print("\n" + table(coco)) }
     for file in report.files ?? [] { print(file) }
