@@ -13,11 +13,14 @@ struct FuzzReader: Sendable, CustomTestStringConvertible {
   var read: @Sendable ([UInt8], String) throws -> Void
   /// Memory that a file may take because of what it is, in bytes: a picture's pixels.
   var allowance: @Sendable ([UInt8]) -> Int = { _ in 0 }
+  /// Damages a seed.
+  var mutate: @Sendable (inout Mutator, [UInt8]) -> [UInt8] = { $0.mutated($1) }
 
   var fileName: String { "fuzz.\(fileExtension)" }
   var testDescription: String { name }
 
-  static let all = tensorReaders + textReaders + imageReaders + archiveReaders
+  static let all =
+    tensorReaders + textReaders + imageReaders + archiveReaders + messageReaders + brainReaders + webReaders
 }
 
 /// A small file to start from.

@@ -104,8 +104,8 @@ struct Fuzzer {
     let small = reader.seeds.filter { $0.content.count < 1 << 16 }
     let sound = small.filter(\.isSound)
     let seed = mutator.below(8) > 0 ? sound[mutator.below(sound.count)] : small[mutator.below(small.count)]
-    var bytes = seed.wrap(mutator.mutated(seed.content))
-    if mutator.below(4) == 0 { bytes = mutator.mutated(bytes) }
+    var bytes = seed.wrap(reader.mutate(&mutator, seed.content))
+    if mutator.below(4) == 0 { bytes = reader.mutate(&mutator, bytes) }
     return bytes
   }
 
