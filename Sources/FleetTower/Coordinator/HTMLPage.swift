@@ -31,7 +31,7 @@ enum HTMLPage {
       + "priority \(summary.priority ?? 0)</span> <span>JSON: \(link("/api/sweeps/\(summary.sweep)", "jobs")), "
       + "\(link("/api/sweeps/\(summary.sweep)/results", "results"))</span></p>"
     let measured = results.measured
-    let front = "<figure>\(measured.svg)</figure>"
+    let front = measured.rows.isEmpty ? "" : "<figure>\(measured.svg)</figure>"
     let jobs = status.jobs.map(row)
     let more = summary.jobs.total - status.jobs.count
     let body =

@@ -83,7 +83,7 @@ import Glibc
       let request = try admitted(HTTPRequest(head))
       return answer(request).bytes(isHead: request.isHead)
     } catch {
-      return HTTPResponse(error).bytes(isHead: false)
+      return HTTPResponse(error).bytes(isHead: head.starts(with: Array("HEAD ".utf8)))
     }
   }
 

@@ -73,7 +73,9 @@ import Transport
     let metrics = try exchange(get("/metrics", basic), port: port)
     #expect(metrics.contains("greensweep_jobs{state=\"running\"} 0\n") && metrics.contains("greensweep_slots 0\n"))
     #expect(try exchange(get("/api/sweeps", basic), port: port).hasSuffix("\r\n\r\n[]\n"))
-    #expect(try exchange(get("/api/workers", basic, method: "HEAD"), port: port).hasSuffix("\r\n\r\n"))
+    for (path, authorization) in [("/api/workers", basic), ("/nowhere", basic), ("/", nil)] {
+      #expect(try exchange(get(path, authorization, method: "HEAD"), port: port).hasSuffix("\r\n\r\n"))
+    }
     #expect(try exchange(get("/nowhere", basic), port: port).hasPrefix("HTTP/1.1 404 "))
 
     for authorization in [nil, "Bearer", "Bearer \(worker)", "Bearer \(good)0", "Basic !!!!", "Basic e30="] {
