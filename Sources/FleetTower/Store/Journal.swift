@@ -170,7 +170,9 @@ private func replayAll(_ path: String, _ replay: (Record) -> Void) throws -> Int
     }
     let text = rows.bytes(3)
     guard try checksum(text) == rows.integer(2) else { throw damaged("its checksum does not hold") }
-    do { replay(try JSON.decode(Record.self, from: text)) } catch { throw damaged("\(error)") }
+    do { replay(try JSON.decode(Record.self, from: text)) } catch {
+      throw damaged(WireError.shortened("\(error)"))
+    }
     last = sequence
   }
   return last

@@ -30,7 +30,8 @@ public struct Token: Hashable, Sendable {
 
   /// Reads a token's text.
   public init(text: String) throws {
-    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+    // A token has about a hundred bytes; nothing longer is worth taking apart.
+    let parts = text.utf8.count > 256 ? [] : text.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 4, parts[0] == "greensweep", let role = Role(rawValue: String(parts[1])),
       [UInt8](hexDigits: parts[2])?.count == 4, let secret = [UInt8](hexDigits: parts[3]),
       secret.count == Self.secretByteCount

@@ -43,7 +43,10 @@ extension FuzzReader {
             let text = JSON.encode(record)
             if JSON.encode(try JSON.decode(Record.self, from: text)) != text { throw Broken("a record changes") }
           }
-        } catch let error where !(error is Broken) { throw NamedRefusal(file, error) }
+        } catch let error where !(error is Broken) {
+          // As the journal says it.
+          throw NamedRefusal(file, WireError.malformed(kind: "record", reason: WireError.shortened("\(error)")))
+        }
       }, allowance: { (32 << 20) + 64 * $0.count }, mutate: { $0.mutatedScript($1) }),
   ]
 
