@@ -12,7 +12,8 @@ enum Observation: Sendable {
   /// The coordinator has lost all but its disk.
   case crashed
   /// The store has lost these, and the coordinator is told so.
-  case lost([ArtifactDigest])
+  /// - Parameter unwritten: attempts that were decided before, and are not written yet.
+  case lost([ArtifactDigest], unwritten: Set<AttemptNumber>)
   /// A worker's true box, whatever it says.
   case enrolled(WorkerID, box: BoxID, slots: Int)
   /// A worker's true protocol.

@@ -29,6 +29,8 @@ struct ObservedJobs: Sendable {
   private var failedBefore: Set<JobKey> = []
   /// What they need was lost since they last began, and may not be there yet, which the journal does not tell.
   private var heldUp: Set<JobKey> = []
+  /// Attempts that were decided before what they need was lost, though written after it.
+  private var decidedBefore: Set<AttemptNumber> = []
   private var models: [JobKey: ArtifactDigest] = [:]
   private var checkpoints: [JobKey: ArtifactDigest] = [:]
 
@@ -62,7 +64,7 @@ struct ObservedJobs: Sendable {
     case .attemptStarted(let attempt, let job, _, _):
       live[attempt] = job
       running.insert(job)
-      heldUp.remove(job)
+      if decidedBefore.remove(attempt) == nil { heldUp.remove(job) }
     case .attemptEnded(let attempt, let job, let outcome):
       end(attempt)
       if case .failed = outcome { failedBefore.insert(job) }
@@ -85,13 +87,17 @@ struct ObservedJobs: Sendable {
     }
   }
 
-  mutating func lose(_ digests: [ArtifactDigest]) {
+  mutating func lose(_ digests: [ArtifactDigest], unwritten: Set<AttemptNumber>) {
     let lost = Set(digests)
+    decidedBefore.formUnion(unwritten)
     for (job, node) in nodes {
       let needed = [datasets[job], node.parent.flatMap { models[$0] }, checkpoints[job]]
       if needed.contains(where: { $0.map(lost.contains) == true }) { heldUp.insert(job) }
     }
   }
+
+  /// What was not written is gone, and its numbers are given again.
+  mutating func crash() { decidedBefore = [] }
 
   private mutating func end(_ attempt: AttemptNumber) {
     if let job = live.removeValue(forKey: attempt) { running.remove(job) }
@@ -148,7 +154,11 @@ struct SlotsGoWhereTheyShould: Checker {
   init(trees: [StageTree]) { jobs = ObservedJobs(trees) }
 
   mutating func observe(_ observation: Observation) -> String? {
-    if case .lost(let digests) = observation { jobs.lose(digests) }
+    switch observation {
+    case .lost(let digests, let unwritten): jobs.lose(digests, unwritten: unwritten)
+    case .crashed: jobs.crash()
+    default: break
+    }
     guard case .durable(let records) = observation else { return nil }
     for record in records {
       if case .attemptStarted(let attempt, let job, _, _) = record, let problem = problem(attempt, job) {

@@ -46,7 +46,7 @@ extension SimulatedCluster {
     coordinator.store.subtract(digests)
     coordinator.rotten.subtract(digests)
     guard fault != .ignoreLoss, !digests.isEmpty else { return }
-    try observe(.lost(digests))
+    try observe(.lost(digests, unwritten: coordinator.journal.unwrittenAttempts))
     try inform(.artifactsLost(digests))
   }
 

@@ -21,6 +21,13 @@ struct SimulatedJournal: Sendable {
   func isFull(at now: Int64) -> Bool { now < fullUntil }
   func canWrite(at now: Int64) -> Bool { now >= fullUntil && now >= failingUntil }
 
+  /// Those decided and not durable yet.
+  var unwrittenAttempts: Set<AttemptNumber> {
+    var attempts: Set<AttemptNumber> = []
+    for case .attemptStarted(let attempt, _, _, _) in transaction + waiting { attempts.insert(attempt) }
+    return attempts
+  }
+
   mutating func append(_ records: [Record]) { waiting += records }
 
   /// - Returns: whether there is something to write and nothing being written.
