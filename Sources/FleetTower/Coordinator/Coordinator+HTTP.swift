@@ -20,7 +20,7 @@ extension Coordinator {
     guard let endpoint = options.httpEndpoint else { return }
     let http = try HTTPListener(at: endpoint, on: loop, tokens: tokens) { [self] request in answer(request) }
     self.http = http
-    options.log("dashboard on http://\(http.address!)/, to be opened with an operator token as the password")
+    options.log("dashboard on http://\(http.address)/, to be opened with an operator token as the password")
   }
 
   private func answer(_ request: HTTPRequest) -> HTTPResponse {

@@ -112,7 +112,7 @@ public actor Coordinator {
     ) { [self] connection in opened(connection) }
     self.listener = listener
     try listenForBrowsers(accepted)
-    options.log("listening on \(listener.address!), \(records) records replayed")
+    options.log("listening on \(listener.address), \(records) records replayed")
     armTimer()
     watchTokens(accepted)
     tendStore()

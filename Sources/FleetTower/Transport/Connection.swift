@@ -9,8 +9,9 @@ public struct ConnectionLimits: Hashable, Sendable {
   /// Unsent bytes beyond which the peer is given up as too slow.
   public var pendingByteCount = 64 << 20
   public var handshakeSeconds = 10.0
-  /// Connections that one address may have with a listener, so that one box cannot take the place of all others.
-  public var connectionsPerAddress = 4_096
+  /// Connections that one address may have with a listener, so that one box cannot take the place of all others. A
+  /// whole fleet may stand behind one address.
+  public var connectionsPerAddress = 16_384
   /// Silence after which the peer counts as gone; also how long a write may make no progress.
   public var idleSeconds = 60.0
 

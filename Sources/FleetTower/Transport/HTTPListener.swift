@@ -15,14 +15,14 @@ import Glibc
   }
 
   /// The address in use, with the port the system chose when 0 was asked for.
-  public private(set) var address: SocketAddress!
+  public var address: SocketAddress { socket.address }
   /// The tokens that are accepted; those of workers are not.
   public var tokens: [Token]
 
   private let loop: EventLoop
   private let limits: Limits
   private let answer: (HTTPRequest) -> HTTPResponse
-  private var listener: OpaquePointer?
+  private var socket: ListeningSocket!
   fileprivate var connections: [ObjectIdentifier: HTTPConnection] = [:]
 
   public var connectionCount: Int { connections.count }
@@ -42,31 +42,12 @@ import Glibc
       throw TransportError.unresolvable(endpoint: endpoint.description, reason: "it has no address")
     }
     guard addresses.allSatisfy(\.isLoopback) else { throw TransportError.notLoopback(endpoint.description) }
-    // Held by the callback until `close`.
-    let me = unsafe Unmanaged.passRetained(self)
-    let flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE
-    unsafe listener = address.withSocketAddress { address, count in
-      unsafe evconnlistener_new_bind(
-        loop.core.base,
-        { _, descriptor, _, _, context in
-          unsafe Unmanaged<HTTPListener>.fromOpaque(context!).takeUnretainedValue().accepted(descriptor)
-        }, me.toOpaque(), flags, 128, address, count)
-    }
-    guard let listener = unsafe listener else {
-      let code = errno
-      unsafe me.release()
-      throw TransportError.system(call: "listen", subject: endpoint.description, errno: code)
-    }
-    self.address = unsafe SocketAddress(ofSocket: evconnlistener_get_fd(listener))
+    socket = try ListeningSocket(at: address, on: loop, backlog: 128) { [self] descriptor, _ in accepted(descriptor) }
   }
 
   public func close() {
-    loop.preconditionOnLoop()
-    guard let listener = unsafe listener else { return }
-    unsafe self.listener = nil
-    unsafe evconnlistener_free(listener)
+    socket.close()
     for connection in connections.values { connection.finish() }
-    unsafe Unmanaged.passUnretained(self).release()
   }
 
   private func accepted(_ descriptor: CInt) {

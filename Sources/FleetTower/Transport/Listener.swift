@@ -1,10 +1,9 @@
-internal import CEvent
 import Glibc
 
 /// Accepts connections and hands on those whose handshake has proven a token of the keyring.
-@safe public final class Listener {
+public final class Listener {
   /// The address in use, with the port the system chose when 0 was asked for.
-  public private(set) var address: SocketAddress!
+  public var address: SocketAddress { socket.address }
   /// Replacing it changes who may connect from now on.
   public var keyring: Keyring
 
@@ -12,7 +11,7 @@ import Glibc
   private let context: TLSContext
   private let limits: ConnectionLimits
   private let maximumHandshakes: Int
-  private var listener: OpaquePointer?
+  private var socket: ListeningSocket!
   private var handshaking: [ObjectIdentifier: Connection] = [:]
   /// Connections by the peer's address, those in their handshake included.
   private var places: [String: Int] = [:]
@@ -35,38 +34,17 @@ import Glibc
     guard let address = try endpoint.resolveBlocking().first else {
       throw TransportError.unresolvable(endpoint: endpoint.description, reason: "it has no address")
     }
-    // Held by the callback until `close`.
-    let me = unsafe Unmanaged.passRetained(self)
-    let flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE
-    unsafe listener = address.withSocketAddress { address, count in
-      unsafe evconnlistener_new_bind(
-        loop.core.base,
-        { _, descriptor, address, count, context in
-          // The address is readable for `count` bytes during the call.
-          let listener = unsafe Unmanaged<Listener>.fromOpaque(context!).takeUnretainedValue()
-          unsafe listener.accepted(descriptor, from: SocketAddress(address!, Int(count)))
-        }, me.toOpaque(), flags, 4096, address, count)
+    socket = try ListeningSocket(at: address, on: loop, backlog: 4096) { [self] descriptor, peer in
+      accepted(descriptor, from: peer)
     }
-    guard let listener = unsafe listener else {
-      let code = errno
-      unsafe me.release()
-      throw TransportError.system(call: "listen", subject: endpoint.description, errno: code)
-    }
-    unsafe evconnlistener_set_error_cb(listener) { _, context in
-      unsafe Unmanaged<Listener>.fromOpaque(context!).takeUnretainedValue().rest()
-    }
-    self.address = unsafe SocketAddress(ofSocket: evconnlistener_get_fd(listener))
   }
 
   /// Stops listening; connections that are open stay so.
   public func close() {
     loop.preconditionOnLoop()
-    guard let listener = unsafe listener else { return }
-    unsafe self.listener = nil
-    unsafe evconnlistener_free(listener)
+    socket.close()
     onOpen = nil
     for connection in handshaking.values { connection.close() }
-    unsafe Unmanaged.passUnretained(self).release()
   }
 
   private func accepted(_ descriptor: CInt, from address: SocketAddress) {
@@ -97,16 +75,6 @@ import Glibc
   private func vacate(_ host: String) {
     places[host]! -= 1
     if places[host] == 0 { places[host] = nil }
-  }
-
-  /// Out of descriptors: accepting again at once would spin.
-  private func rest() {
-    guard let listener = unsafe listener else { return }
-    unsafe evconnlistener_disable(listener)
-    _ = Timer(on: loop, after: .milliseconds(100)) { [weak self] in
-      guard let self, let listener = unsafe self.listener else { return }
-      unsafe evconnlistener_enable(listener)
-    }
   }
 }
 

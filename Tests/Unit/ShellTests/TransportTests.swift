@@ -172,7 +172,7 @@ extension LoopShell {
     let address = try await server.run { [limits] shell in
       try Listener(at: anywhere, on: shell.loop, keyring: Keyring([token]), limits: limits) { connection in
         streams.continuation.yield(UncheckedStream(stream: FrameStream(connection)))
-      }.address!
+      }.address
     }
     let sent = Counter()
     let frame = [UInt8](repeating: 9, count: 200_000)
