@@ -79,6 +79,9 @@ extension PlainValue {
 
 /// Some readers are fed with what happens one after the other: a line each, a few words and then perhaps a message.
 extension Mutator {
+  /// Longer scripts are not more hostile, only slower.
+  private static let scriptByteCount = 4 << 20
+
   mutating func mutatedScript(_ bytes: [UInt8]) -> [UInt8] {
     var lines = bytes.split(separator: 10).map(Array.init)
     for _ in 0...below(4) {
@@ -96,7 +99,8 @@ extension Mutator {
         lines[line].replaceSubrange(start..., with: message)
       }
     }
-    return Array(lines.joined(separator: [10]))
+    let script = Array(lines.joined(separator: [10]))
+    return script.count > Self.scriptByteCount ? bytes : script
   }
 
   private mutating func lineOfOthers() -> [UInt8] {
