@@ -42,7 +42,7 @@ let groundFloor: [Target] = [
   library("COpenBLAS", apt: "libopenblas-dev", pkgConfig: "openblas"),
   library("CZstd", apt: "libzstd-dev", pkgConfig: "libzstd"),
   library("COpenSSL", apt: "libssl-dev", pkgConfig: "openssl"),
-  library("CEvent", apt: "libevent-dev", pkgConfig: "libevent_openssl"),
+  library("CEvent", apt: "libevent-dev", pkgConfig: "libevent"),
   library("CSQLite", apt: "libsqlite3-dev", pkgConfig: "sqlite3"),
   library("CTurboJPEG", apt: "libturbojpeg0-dev", pkgConfig: "libturbojpeg"),
   library("CPNG", apt: "libpng-dev", pkgConfig: "libpng"),

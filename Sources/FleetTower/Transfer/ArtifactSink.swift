@@ -46,19 +46,20 @@ public actor ArtifactSink {
   }
 
   /// - Returns: how many bytes are here now.
-  public func append(_ chunk: Chunk) throws -> Int {
+  public func append(_ chunks: [Chunk]) throws -> Int {
     guard let partial else { preconditionFailure("append before open") }
+    for chunk in chunks { try append(chunk, to: partial) }
+    return partial.offset
+  }
+
+  private func append(_ chunk: Chunk, to partial: PartialFile) throws {
     guard chunk.offset == partial.offset else {
       throw TransferError.protocolViolation("bytes from \(chunk.offset) on where \(partial.offset) follows")
     }
-    if chunk.isCompressed {
-      let bytes = try decoder.decompress(chunk.bytes.span, maximumByteCount: Chunk.maximumByteCount)
-      guard !bytes.isEmpty else { throw TransferError.protocolViolation("an empty chunk") }
-      try partial.append(bytes.span)
-    } else {
-      try partial.append(chunk.bytes.span)
-    }
-    return partial.offset
+    guard chunk.isCompressed else { return try partial.append(chunk.bytes.span) }
+    let bytes = try decoder.decompress(chunk.bytes.span, maximumByteCount: Chunk.maximumByteCount)
+    guard !bytes.isEmpty else { throw TransferError.protocolViolation("an empty chunk") }
+    try partial.append(bytes.span)
   }
 
   /// Verifies the whole and puts it in its place, durably where the place is durable.

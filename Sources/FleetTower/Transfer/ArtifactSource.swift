@@ -15,8 +15,9 @@ public actor ArtifactSource {
   private let encoder: ZstdEncoder
   private var offset: Int
   private var choice = CompressionChoice()
-  /// The chunk that was asked for last, from when on it was on its way.
-  private var underWay: (byteCount: Int, since: ContinuousClock.Instant)?
+
+  /// Given at once: a change of threads costs as much as reading one.
+  private static let chunkCount = 4
 
   /// Any file; the receiver checks what it gets.
   /// - Parameter offset: where to begin.
@@ -38,16 +39,19 @@ public actor ArtifactSource {
     self.checked = checked
   }
 
-  /// The next chunk; `nil` at the end. To be asked for when there is room for it, which tells how fast the line is.
-  public func next() throws -> Chunk? {
-    if let (byteCount, start) = underWay { choice.sent(byteCount: byteCount, seconds: seconds(since: start)) }
-    let count = Chunk.maximumByteCount
-    let piece = try checked?.next(upToCount: count) ?? file.read(upToCount: count, at: offset)
-    if piece.isEmpty { return nil }
-    let chunk = try chunk(of: piece)
-    offset += piece.count
-    underWay = (chunk.bytes.count, .now)
-    return chunk
+  /// The next chunks; none at the end.
+  /// - Parameter sending: what it took to send chunks given before, which tells how fast the line is.
+  public func next(after sending: Sending? = nil) throws -> [Chunk] {
+    if let sending { choice.sent(byteCount: sending.byteCount, seconds: sending.seconds) }
+    var chunks: [Chunk] = []
+    while chunks.count < Self.chunkCount {
+      let count = Chunk.maximumByteCount
+      let piece = try checked?.next(upToCount: count) ?? file.read(upToCount: count, at: offset)
+      if piece.isEmpty { break }
+      chunks.append(try chunk(of: piece))
+      offset += piece.count
+    }
+    return chunks
   }
 
   /// Reads an artifact to its end, only to check it.
@@ -59,6 +63,17 @@ public actor ArtifactSource {
     let frame = try encoder.compress(piece.span)
     let pays = choice.pays(from: piece.count, to: frame.count, seconds: seconds(since: start))
     return Chunk(offset: offset, isCompressed: pays, bytes: pays ? frame : piece)
+  }
+
+  /// Chunks on the line.
+  public struct Sending: Sendable {
+    public let byteCount: Int
+    public let seconds: Double
+
+    public init(byteCount: Int, seconds: Double) {
+      self.byteCount = byteCount
+      self.seconds = seconds
+    }
   }
 
   private func seconds(since start: ContinuousClock.Instant) -> Double { (.now - start) / .seconds(1) }

@@ -27,7 +27,7 @@ public actor BulkClient {
     guard source.byteCount == reference.byteCount else {
       throw TransferError.refused(reason: "\(path) has changed since it was hashed")
     }
-    while let chunk = try await source.next() { try await stream.send(WireMessage.chunk(chunk).frame) }
+    try await stream.send(source)
     guard case .stored = try await response(stream) else {
       throw TransferError.protocolViolation("no confirmation")
     }
@@ -44,13 +44,7 @@ public actor BulkClient {
       guard case .artifact(reference.byteCount) = try await response(stream) else {
         throw TransferError.protocolViolation("another size than \(reference.byteCount) for \(reference.digest)")
       }
-      while offset < reference.byteCount {
-        switch try WireMessage(try await stream.next()) {
-        case .chunk(let chunk): offset = try await sink.append(chunk)
-        case .bulkResponse(.failed(let reason)): throw TransferError.refused(reason: reason)
-        case let other: throw WireError.unexpected(kind: other.kind)
-        }
-      }
+      while offset < reference.byteCount { offset = try await sink.append(try await stream.nextChunks()) }
     }
     try await sink.finish()
   }

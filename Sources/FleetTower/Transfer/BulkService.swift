@@ -62,12 +62,7 @@ public struct BulkService: Sendable {
       var offset = try await sink.open()
       try requireRoom(for: reference.byteCount - offset)
       try await stream.send(WireMessage.bulkResponse(.resume(offset: offset)).frame)
-      while offset < reference.byteCount {
-        guard case .chunk(let chunk) = try WireMessage(try await stream.next()) else {
-          throw TransferError.protocolViolation("something else than a chunk")
-        }
-        offset = try await sink.append(chunk)
-      }
+      while offset < reference.byteCount { offset = try await sink.append(try await stream.nextChunks()) }
       try await sink.finish()
     }
     report(.stored(reference.digest))
@@ -108,7 +103,7 @@ public struct BulkService: Sendable {
       if let expectedByteCount, expectedByteCount != byteCount { try await source.check() }
       guard (0...byteCount).contains(offset) else { throw TransferError.protocolViolation("offset \(offset)") }
       try await stream.send(WireMessage.bulkResponse(.artifact(byteCount: byteCount)).frame)
-      while let chunk = try await source.next() { try await stream.send(WireMessage.chunk(chunk).frame) }
+      try await stream.send(source)
     } catch let error as ArtifactsError where error.isDamage {
       report(.lost(digest, reason: "\(error)"))
       throw TransferError.refused(reason: "the coordinator's copy of \(digest) was damaged: try again later")

@@ -1,5 +1,4 @@
 internal import CEvent
-internal import COpenSSL
 import Glibc
 
 /// The bounds within which a connection must behave.
@@ -42,16 +41,24 @@ public struct ConnectionLimits: Hashable, Sendable {
   /// Told after `onEvent` that it is over.
   var onEnd: (() -> Void)?
 
+  private enum Phase { case connecting, shakingHands, open, flushing, closed }
+
   private let loop: EventLoop
   private let handshake: Handshake
-  private let context: TLSContext
-  private var events: OpaquePointer?
+  private var phase: Phase
+  private var socket: TLSSocket?
+  /// The socket has something to read.
+  private var reading: OpaquePointer?
+  /// The socket takes something, or something was written that it has not been offered yet.
+  private var writing: OpaquePointer?
+  private var isWriting = false
+  private var arrival: FrameArrival
   private var handshakeTimer: Timer?
   private var isPaused = false
-  private var isClosingAfterFlush = false
-  private var isDelivering = false
 
   static let lowWaterByteCount = 256 << 10
+  /// Read before others have their turn.
+  private static let turnByteCount = 256 << 10
 
   /// Speaks TLS on an accepted socket, which it owns from here on.
   init(
@@ -61,9 +68,11 @@ public struct ConnectionLimits: Hashable, Sendable {
     self.peer = peer
     self.limits = limits
     self.loop = loop
-    self.context = context
     handshake = Handshake(keyring)
-    try start(descriptor, BUFFEREVENT_SSL_ACCEPTING)
+    phase = .shakingHands
+    arrival = FrameArrival(limit: limits.frameByteCount)
+    try start(TLSSocket(descriptor, context, handshake, isAccepting: true))
+    unsafe event_add(reading, nil)
   }
 
   /// Connects to `address`; `opened` or `closed` follows.
@@ -73,82 +82,76 @@ public struct ConnectionLimits: Hashable, Sendable {
     peer = address.description
     self.limits = limits
     self.loop = loop
-    self.context = context
     handshake = Handshake(keyring)
-    try start(-1, BUFFEREVENT_SSL_CONNECTING)
-    // The address is copied by the call. A failure here is reported through the event callback as well.
-    let status = unsafe address.withSocketAddress { unsafe bufferevent_socket_connect(events, $0, $1) }
-    if status != 0 { postClose("cannot connect: \(message(ofErrno: errno))") }
+    phase = .connecting
+    arrival = FrameArrival(limit: limits.frameByteCount)
+    let descriptor = try address.makeSocket()
+    try start(TLSSocket(descriptor, context, handshake, isAccepting: false))
+    // Only begins to connect. The address is copied by the call.
+    let status = unsafe address.withSocketAddress { unsafe Glibc.connect(descriptor, $0, socklen_t($1)) }
+    if status == 0 || errno == EINPROGRESS {
+      unsafe event_add(writing, nil)
+    } else {
+      postClose("cannot connect: \(message(ofErrno: errno))")
+    }
   }
 
-  private func start(_ descriptor: CInt, _ state: bufferevent_ssl_state) throws {
+  private func start(_ socket: TLSSocket) throws {
     loop.preconditionOnLoop()
-    let ssl = try unsafe context.makeSSL(handshake)
-    let options = CInt(BEV_OPT_CLOSE_ON_FREE.rawValue | BEV_OPT_DEFER_CALLBACKS.rawValue)
-    guard let events = unsafe bufferevent_openssl_socket_new(loop.core.base, descriptor, ssl, state, options) else {
-      unsafe SSL_free(ssl)
-      if descriptor >= 0 { Glibc.close(descriptor) }
-      throw TransportError.library(call: "bufferevent_openssl_socket_new")
-    }
-    unsafe self.events = events
-    // The callbacks hold a reference to this object, which `finish` gives back when it frees the bufferevent.
+    // The callbacks hold a reference to this object, which `finish` gives back when it frees the events.
     let context = unsafe Unmanaged.passRetained(self).toOpaque()
-    unsafe bufferevent_setcb(
-      events,
-      { _, context in unsafe Connection.of(context).readable() },
-      { _, context in unsafe Connection.of(context).writable() },
-      { _, what, context in unsafe Connection.of(context).happened(what) }, context)
-    unsafe bufferevent_setwatermark(events, Int16(EV_WRITE), Self.lowWaterByteCount, 0)
-    unsafe bufferevent_set_max_single_read(events, 128 << 10)
-    unsafe bufferevent_set_max_single_write(events, 128 << 10)
-    unsafe bufferevent_enable(events, Int16(EV_READ | EV_WRITE))
+    unsafe reading = event_new(
+      loop.core.base, socket.descriptor, Int16(EV_READ | EV_PERSIST),
+      { _, what, context in unsafe Connection.of(context).readable(what) }, context)
+    unsafe writing = event_new(
+      loop.core.base, socket.descriptor, Int16(EV_WRITE),
+      { _, what, context in unsafe Connection.of(context).writable(what) }, context)
+    self.socket = socket
+    guard unsafe reading != nil, unsafe writing != nil else {
+      finish("memory is exhausted")
+      throw TransportError.library(call: "event_new")
+    }
     handshakeTimer = Timer(on: loop, after: .seconds(limits.handshakeSeconds)) { [weak self] in
       self?.finish("no handshake within \(self?.limits.handshakeSeconds ?? 0) s")
     }
   }
 
   /// Bytes accepted by `send` that the kernel has not taken yet.
-  public var pendingByteCount: Int {
-    guard let events = unsafe events else { return 0 }
-    return unsafe evbuffer_get_length(bufferevent_get_output(events))
-  }
+  public var pendingByteCount: Int { socket?.pendingByteCount ?? 0 }
 
-  public var isClosed: Bool { unsafe events == nil }
+  public var isClosed: Bool { phase == .closed }
 
   /// Sends one frame. Does nothing once closed; a peer that takes too little for too long is closed.
   public func send(_ frame: [UInt8]) {
     loop.preconditionOnLoop()
     precondition(!frame.isEmpty && frame.count <= limits.frameByteCount, "a frame of \(frame.count) bytes")
-    guard let events = unsafe events, !isClosingAfterFlush else { return }
+    guard phase == .open, let socket else { return }
     guard pendingByteCount + frame.count <= limits.pendingByteCount else {
       postClose("the peer takes what is sent to it too slowly")
       return
     }
-    let output = unsafe bufferevent_get_output(events)
-    let header = FrameCut.header(ofFrame: frame.count)
-    // Both calls copy.
-    guard unsafe evbuffer_add(output, header, header.count) == 0,
-      unsafe evbuffer_add(output, frame, frame.count) == 0
-    else {
-      postClose("memory is exhausted")
-      return
-    }
+    let header = FrameArrival.header(ofFrame: frame.count)
+    // What fits one record goes as one.
+    let isWritten =
+      frame.count < 8 << 10 ? socket.write(header + frame) : socket.write(header) && socket.write(frame)
+    if isWritten { flushSoon() } else { postClose("memory is exhausted") }
   }
 
   /// Stops taking bytes from the socket, so that the peer feels it; frames already here are kept.
   public func pause() {
     loop.preconditionOnLoop()
     isPaused = true
-    if let events = unsafe events { unsafe bufferevent_disable(events, Int16(EV_READ)) }
+    if phase == .open { unsafe event_del(reading) }
   }
 
   public func resume() {
     loop.preconditionOnLoop()
     guard isPaused else { return }
     isPaused = false
-    guard let events = unsafe events else { return }
-    unsafe bufferevent_enable(events, Int16(EV_READ))
-    if !isDelivering { readable() }
+    guard phase == .open else { return }
+    awaitReading()
+    // Some of it may be here already, of which the socket would not tell.
+    unsafe event_active(reading, CInt(EV_READ), 0)
   }
 
   /// Closes at once; `closed` is delivered before the call returns.
@@ -160,103 +163,123 @@ public struct ConnectionLimits: Hashable, Sendable {
   /// Closes when everything sent so far is on its way; takes no more frames in either direction.
   public func closeAfterFlush() {
     loop.preconditionOnLoop()
-    guard let events = unsafe events else { return }
-    isClosingAfterFlush = true
+    guard phase != .closed else { return }
     pause()
-    unsafe bufferevent_setwatermark(events, Int16(EV_WRITE), 0, 0)
-    if pendingByteCount == 0 { postClose("closed by this side") }
+    phase = .flushing
+    if pendingByteCount == 0 { postClose("closed by this side") } else { flushSoon() }
   }
 }
+
+// MARK: - What the socket tells
 
 extension Connection {
   private static func of(_ context: UnsafeMutableRawPointer?) -> Connection {
     unsafe Unmanaged<Connection>.fromOpaque(context!).takeUnretainedValue()  // Retained by `start` until `finish`.
   }
 
-  /// Cuts whole frames out of what has arrived.
-  private func readable() {
-    isDelivering = true
-    defer { isDelivering = false }
-    while let events = unsafe events, token != nil, !isPaused {
-      let input = unsafe bufferevent_get_input(events)
-      let available = unsafe evbuffer_get_length(input)
-      var header: (UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0)
-      // Copies four bytes or fewer into the four there is room for.
-      let hasHeader = unsafe evbuffer_copyout(input, &header, FrameCut.headerByteCount) == FrameCut.headerByteCount
-      let count: Int
-      switch FrameCut(header: hasHeader ? header : nil, available: available, limit: limits.frameByteCount) {
-      case .wait(let count): return unsafe expect(count, events)
-      case .forbidden(let count): return finish("a frame of \(count) bytes is not allowed")
-      case .frame(let byteCount): count = byteCount
-      }
-      unsafe evbuffer_drain(input, FrameCut.headerByteCount)
-      // Exactly `count` bytes are there, and the array has room for them.
-      let frame = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-        initialized = max(0, Int(unsafe evbuffer_remove(input, buffer.baseAddress, count)))
-      }
-      onEvent?(.frame(frame))
+  private func readable(_ what: Int16) {
+    if CInt(what) & EV_READ == 0 { return finish(stillness) }
+    switch phase {
+    case .shakingHands: shakeHands()
+    case .open: receive()
+    case .connecting, .flushing, .closed: break
     }
   }
 
-  /// Sleeps until `count` bytes have arrived. There is no high mark (libevent 2.1 can stay asleep at one on TLS): what
-  /// arrives is cut into frames at once, so that at most one incomplete frame waits here.
-  private func expect(_ count: Int, _ events: OpaquePointer) {
-    unsafe bufferevent_setwatermark(events, Int16(EV_READ), count, 0)
-  }
-
-  private func writable() {
-    if isClosingAfterFlush {
-      if pendingByteCount == 0 { finish("closed by this side") }
-    } else if token != nil {
-      onEvent?(.drained)
+  private func writable(_ what: Int16) {
+    if CInt(what) & EV_WRITE == 0 { return finish(stillness) }
+    isWriting = false
+    guard phase == .connecting else { return flush() }
+    if let code = socket.flatMap({ pendingError(of: $0.descriptor) }) {
+      return finish("cannot connect: \(message(ofErrno: code))")
     }
+    phase = .shakingHands
+    unsafe event_add(reading, nil)
+    shakeHands()
   }
 
-  private func happened(_ what: Int16) {
-    let what = CInt(what)
-    if what & BEV_EVENT_CONNECTED != 0 {
-      open()
-    } else if what & BEV_EVENT_TIMEOUT != 0 {
-      finish("nothing moved for \(limits.idleSeconds) s")
-    } else if what & BEV_EVENT_EOF != 0 {
-      finish(token == nil ? refusal : "closed by the peer")
-    } else {
-      finish(errorText())
+  private func shakeHands() {
+    switch socket!.shakeHands() {
+    case .done: open()
+    case .wait: flush()
+    case .ended: finish(refusal)
+    case .failed(let reason): finish("\(refusal) (\(reason))")
     }
   }
 
   private func open() {
-    guard let events = unsafe events, token == nil else { return }
     // A handshake that succeeded without the pre-shared key would be OpenSSL's or our fault; it must not pass.
-    guard unsafe SSL_session_reused(bufferevent_openssl_get_ssl(events)) == 1, let proven = handshake.token else {
-      finish(refusal)
-      return
-    }
+    guard let socket, socket.isProven, let proven = handshake.token else { return finish(refusal) }
     handshakeTimer?.cancel()
     handshakeTimer = nil
     token = proven
-    var noDelay: CInt = 1
-    // The option's value is a C int of the stated size. Small messages must not wait for each other.
-    unsafe setsockopt(
-      bufferevent_getfd(events), CInt(IPPROTO_TCP), TCP_NODELAY, &noDelay, socklen_t(MemoryLayout<CInt>.size))
-    var idle = timeval(.seconds(limits.idleSeconds))
-    unsafe bufferevent_set_timeouts(events, &idle, &idle)
+    phase = .open
+    // Small messages must not wait for each other.
+    setNoDelay(socket.descriptor)
+    flush()
+    guard phase == .open else { return }
+    awaitReading()
     onEvent?(.opened)
-    readable()
+    receive()
+  }
+
+  /// Takes what has arrived, for one turn.
+  private func receive() {
+    var turn = Self.turnByteCount
+    while phase == .open, !isPaused, let socket {
+      guard turn > 0 else {
+        unsafe event_active(reading, CInt(EV_READ), 0)
+        return
+      }
+      switch socket.read(into: &arrival.buffer, from: arrival.arrived) {
+      case .done(let count):
+        turn -= count
+        switch arrival.advance(by: count) {
+        case .wait: break
+        case .frame(let frame): onEvent?(.frame(frame))
+        case .forbidden(let count): finish("a frame of \(count) bytes is not allowed")
+        }
+      case .wait:
+        // TLS may have had something to say of its own.
+        if socket.pendingByteCount > 0 { flushSoon() }
+        return
+      case .ended: finish("closed by the peer")
+      case .failed(let reason): finish(reason)
+      }
+    }
+  }
+
+  /// Once whoever is sending is done.
+  private func flushSoon() {
+    guard !isWriting else { return }
+    isWriting = true
+    unsafe event_active(writing, CInt(EV_WRITE), 0)
+  }
+
+  private func flush() {
+    guard let socket, !isWriting else { return }
+    let before = socket.pendingByteCount
+    switch socket.flush() {
+    case .wait:
+      isWriting = true
+      var limit = timeval(.seconds(limits.idleSeconds))
+      unsafe event_add(writing, &limit)
+    case .failed(let reason): return finish(reason)
+    case .done where phase == .flushing: return finish("closed by this side")
+    case .done, .ended: break
+    }
+    let isDrained = before > Self.lowWaterByteCount && socket.pendingByteCount <= Self.lowWaterByteCount
+    if isDrained, phase == .open { onEvent?(.drained) }
+  }
+
+  private func awaitReading() {
+    guard !isPaused else { return }
+    var limit = timeval(.seconds(limits.idleSeconds))
+    unsafe event_add(reading, &limit)
   }
 
   private var refusal: String { "the handshake failed: the other side does not know this token" }
-
-  private func errorText() -> String {
-    guard let events = unsafe events else { return "closed" }
-    let code = unsafe bufferevent_get_openssl_error(events)
-    if code != 0, let text = unsafe ERR_reason_error_string(code) {
-      let text = unsafe String(cString: text)
-      return token == nil ? "\(refusal) (\(text))" : text
-    }
-    let socketError = errno
-    return socketError == 0 ? (token == nil ? refusal : "closed by the peer") : message(ofErrno: socketError)
-  }
+  private var stillness: String { "nothing moved for \(limits.idleSeconds) s" }
 
   /// Closes from within a call of the owner's, who is told later.
   private func postClose(_ reason: String) {
@@ -264,19 +287,16 @@ extension Connection {
   }
 
   private func finish(_ reason: String) {
-    guard let events = unsafe events else { return }
-    unsafe self.events = nil
+    guard phase != .closed else { return }
+    phase = .closed
     handshakeTimer?.cancel()
     handshakeTimer = nil
-    // Says goodbye if that needs no waiting, then frees the socket and the TLS state.
-    let ssl = unsafe bufferevent_openssl_get_ssl(events)
-    if token != nil {
-      unsafe SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN)
-      _ = unsafe SSL_shutdown(ssl)
-    }
-    ERR_clear_error()
-    unsafe bufferevent_setcb(events, nil, nil, nil, nil)
-    unsafe bufferevent_free(events)
+    if unsafe reading != nil { unsafe event_free(reading) }
+    if unsafe writing != nil { unsafe event_free(writing) }
+    unsafe (reading, writing) = (nil, nil)
+    // Also what a failed handshake has to say.
+    socket?.sayGoodbye()
+    socket = nil
     let heard = onEvent
     onEvent = nil
     heard?(.closed(reason: reason))

@@ -76,6 +76,15 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// A socket for connections to it, which does not block. The caller owns it.
+  func makeSocket() throws -> CInt {
+    let family = unsafe withSocketAddress { address, _ in unsafe CInt(address.pointee.sa_family) }
+    let kind = CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    let descriptor = Glibc.socket(family, kind, 0)
+    guard descriptor >= 0 else { throw TransportError.system(call: "socket", subject: description, errno: errno) }
+    return descriptor
+  }
+
   public var description: String {
     unsafe withSocketAddress { address, count in
       var host = [CChar](repeating: 0, count: 64)
@@ -111,4 +120,20 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
   /// The port number.
   public var port: UInt16 { UInt16(description.split(separator: ":").last ?? "") ?? 0 }
+}
+
+/// Whatever has happened to the socket since it was last asked; nil if nothing has.
+func pendingError(of descriptor: CInt) -> CInt? {
+  var code: CInt = 0
+  var count = socklen_t(MemoryLayout<CInt>.size)
+  // The option's value is a C int of the stated size.
+  unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &count)
+  return code == 0 ? nil : code
+}
+
+/// Sends small pieces at once.
+func setNoDelay(_ descriptor: CInt) {
+  var isOn: CInt = 1
+  // The option's value is a C int of the stated size.
+  unsafe setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<CInt>.size))
 }

@@ -5,13 +5,14 @@
 public final class FrameStream {
   private let connection: Connection
   private var frames: [[UInt8]] = []
+  private var byteCount = 0
   private var failure: TransportError?
   private var isOpen: Bool
   private var reader: CheckedContinuation<Void, Never>?
   private var writer: CheckedContinuation<Void, Never>?
 
-  /// Frames kept here before the socket is left to fill up.
-  private static let frameLimit = 4
+  /// Bytes of frames kept here before the socket is left to fill up.
+  private static let byteLimit = 2 << 20
   private static let pendingByteLimit = 1 << 20
 
   public init(_ connection: Connection) {
@@ -33,12 +34,19 @@ public final class FrameStream {
 
   /// The next frame.
   public nonisolated(nonsending) func next() async throws -> [UInt8] {
-    while frames.isEmpty {
+    while true {
+      if let frame = nextHere() { return frame }
       if let failure { throw failure }
-      connection.resume()
-      if frames.isEmpty && failure == nil { await withCheckedContinuation { reader = $0 } }
+      await withCheckedContinuation { reader = $0 }
     }
+  }
+
+  /// The next frame if it has arrived already.
+  public func nextHere() -> [UInt8]? {
+    guard !frames.isEmpty else { return nil }
     let frame = frames.removeFirst()
+    byteCount -= frame.count
+    if frames.isEmpty { connection.resume() }
     return frame
   }
 
@@ -62,7 +70,8 @@ public final class FrameStream {
     case .opened: isOpen = true
     case .frame(let frame):
       frames.append(frame)
-      if frames.count >= Self.frameLimit { connection.pause() }
+      byteCount += frame.count
+      if byteCount >= Self.byteLimit { connection.pause() }
     case .drained: break
     case .closed(let reason): failure = .closed(peer: connection.peer, reason: reason)
     }

@@ -19,8 +19,11 @@ static inline void openssl_forbid_resumption(SSL_CTX *context) {
   SSL_CTX_set_num_tickets(context, 0);
 }
 
-/// Writes may be retried from another address (libevent's buffers move); idle connections keep no 16 KiB buffers.
-/// Partial writes stay off: libevent 2.1 would skip the rest of a piece that was written in part.
+/// Several records are read at once, and idle connections keep no buffers. The end of a frame is known from its length,
+/// so that a peer that vanishes without a word has simply closed.
 static inline void openssl_set_buffer_modes(SSL_CTX *context) {
-  SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_read_ahead(context, 1);
+  SSL_CTX_set_default_read_buffer_len(context, 128 << 10);
+  SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
 }

@@ -117,30 +117,28 @@ extension FuzzReader {
   }
 
   private static func stream(_ messages: [WireMessage]) -> [UInt8] {
-    messages.flatMap { FrameCut.header(ofFrame: $0.frame.count) + $0.frame }
+    messages.flatMap { FrameArrival.header(ofFrame: $0.frame.count) + $0.frame }
   }
 
-  /// Cuts as a connection does, of which it is the arithmetic: as if a piece arrived whenever more is needed.
+  /// Cuts as a connection does, whatever pieces the bytes arrive in.
   private static func cut(_ bytes: [UInt8]) throws -> [[UInt8]] {
-    let limit = ConnectionLimits().frameByteCount
+    var arrival = FrameArrival(limit: ConnectionLimits().frameByteCount)
     var frames: [[UInt8]] = []
-    var (start, available) = (0, 0)
-    while true {
-      let here = bytes[start..<(start + available)]
-      let header =
-        here.count < FrameCut.headerByteCount ? nil : (here[start], here[start + 1], here[start + 2], here[start + 3])
-      switch FrameCut(header: header, available: available, limit: limit) {
-      case .wait(let count):
-        guard count > available, count <= FrameCut.headerByteCount + limit else { throw Broken("waits for \(count)") }
-        guard start + count <= bytes.count else { return frames }
-        available = count
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let room = arrival.buffer.count - arrival.arrived
+      guard room > 0, room <= (16 << 10) + 32 * bytes.count else { throw Broken("room for \(room) bytes") }
+      let piece = rest.prefix(min(room, 1 + rest.count % 5_000))
+      arrival.buffer.replaceSubrange(arrival.arrived..<arrival.arrived + piece.count, with: piece)
+      rest = rest.dropFirst(piece.count)
+      switch arrival.advance(by: piece.count) {
+      case .wait: break
       case .forbidden(let count): throw TransportError.closed(peer: "peer", reason: "a frame of \(count) bytes")
-      case .frame(let count):
-        frames.append(Array(here.dropFirst(FrameCut.headerByteCount).prefix(count)))
-        if frames.last!.count != count { throw Broken("a frame of \(frames.last!.count) bytes, not \(count)") }
-        start += FrameCut.headerByteCount + count
-        available = 0
+      case .frame(let frame): frames.append(frame)
       }
     }
+    let whole = frames.flatMap { FrameArrival.header(ofFrame: $0.count) + $0 }
+    if !bytes.starts(with: whole) { throw Broken("the frames are not what arrived") }
+    return frames
   }
 }

@@ -1,6 +1,6 @@
 import Foundation
 import Testing
-import Transport
+@testable import Transport
 
 private let anywhere = Endpoint(host: "127.0.0.1", port: 0)
 
@@ -78,6 +78,30 @@ extension LoopShell {
       #expect(throws: TransportError.self) { try Endpoint(text) }
     }
     #expect(try Endpoint("127.0.0.1:81").resolveBlocking().map(\.description) == ["127.0.0.1:81"])
+  }
+}
+
+@Suite struct FrameArrivalTests {
+  @Test func takesMemoryAsBytesArrive() {
+    var arrival = FrameArrival(limit: 16 << 20)
+    arrival.buffer = FrameArrival.header(ofFrame: 16 << 20)
+    var step = arrival.advance(by: 4)
+    var pieces = 0
+    while step == .wait {
+      #expect(arrival.buffer.count <= max(16 << 10, 32 * arrival.arrived))
+      step = arrival.advance(by: min(arrival.buffer.count - arrival.arrived, 10_000))
+      pieces += 1
+    }
+    #expect(step == .frame([UInt8](repeating: 0, count: 16 << 20)))
+    #expect(pieces > 1_600)
+  }
+
+  @Test(arguments: [0, 1001, 1 << 31])
+  func forbidsALengthBeforeAnythingFollows(byteCount: Int) {
+    var arrival = FrameArrival(limit: 1000)
+    arrival.buffer = FrameArrival.header(ofFrame: byteCount)
+    let step = arrival.advance(by: 4)
+    #expect(step == .forbidden(byteCount: byteCount))
   }
 }
 
