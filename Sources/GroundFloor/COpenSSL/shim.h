@@ -19,11 +19,12 @@ static inline void openssl_forbid_resumption(SSL_CTX *context) {
   SSL_CTX_set_num_tickets(context, 0);
 }
 
-/// Several records are read at once, and idle connections keep no buffers. The end of a frame is known from its length,
+/// Several records are read at once (into less than the 64 KiB from which on the C library tidies up after each free), and
+/// idle connections keep no buffers. The end of a frame is known from its length,
 /// so that a peer that vanishes without a word has simply closed.
 static inline void openssl_set_buffer_modes(SSL_CTX *context) {
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);
-  SSL_CTX_set_default_read_buffer_len(context, 128 << 10);
+  SSL_CTX_set_default_read_buffer_len(context, 48 << 10);
   SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
 }
