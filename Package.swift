@@ -54,6 +54,7 @@ let groundFloor: [Target] = [
     name: "CDNNL", path: "Sources/GroundFloor/CDNNL", cSettings: optimizedC,
     linkerSettings: hasOneDNN ? [.linkedLibrary("dnnl")] : []),
   module("GroundFloor", "YAML", ["CYAML"]),
+  module("GroundFloor", "JSON", settings: numeric),
   module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL"]),
   module("GroundFloor", "Plotting"),
   module("GroundFloor", "Randomness"),
@@ -65,31 +66,34 @@ let learningTower: [Target] = [
   module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
   module("LearningTower", "Dataset", ["YAML", "Randomness", "CTurboJPEG", "CPNG"], settings: numeric),
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
-  module("LearningTower", "Interchange", ["Network"], settings: numeric),
-  module("LearningTower", "Pruning", ["Randomness", "Network"], settings: numeric),
+  module("LearningTower", "Interchange", ["JSON", "Network"], settings: numeric),
+  module("LearningTower", "Pruning", ["JSON", "Randomness", "Network"], settings: numeric),
   module("LearningTower", "Evaluation", ["Plotting", "Network", "Compute", "Dataset", "Detection"], settings: numeric),
   module(
     "LearningTower", "Training",
-    ["YAML", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"], settings: numeric),
+    ["YAML", "JSON", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"],
+    settings: numeric),
   module(
     "LearningTower", "Pipeline",
     [
-      "YAML", "Plotting", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning", "Evaluation",
+      "YAML", "JSON", "Plotting", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning",
+      "Evaluation",
       "Training",
     ], settings: numeric),
 ]
 
 let fleetTower: [Target] = [
-  module("FleetTower", "Sweep", ["YAML", "Plotting"], settings: numeric),
-  module("FleetTower", "Fleet", ["Randomness", "Sweep"], settings: numeric),
-  module("FleetTower", "Wire", ["Sweep", "Fleet"], settings: numeric),
+  module("FleetTower", "Sweep", ["YAML", "JSON", "Plotting"], settings: numeric),
+  module("FleetTower", "Fleet", ["JSON", "Randomness", "Sweep"], settings: numeric),
+  module("FleetTower", "Wire", ["JSON", "Sweep", "Fleet"], settings: numeric),
   module("FleetTower", "Transport", ["Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Transfer", ["Artifacts", "Sweep", "Wire", "Transport"]),
-  module("FleetTower", "Store", ["Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
-  module("FleetTower", "Simulation", ["Randomness", "Sweep", "Fleet"]),
+  module("FleetTower", "Store", ["JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
+  module("FleetTower", "Simulation", ["JSON", "Randomness", "Sweep", "Fleet"]),
   module(
-    "FleetTower", "Coordinator", ["Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
-  module("FleetTower", "Worker", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
+    "FleetTower", "Coordinator",
+    ["JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
+  module("FleetTower", "Worker", ["JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
   module("FleetTower", "Client", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
 
@@ -110,12 +114,13 @@ let testTargets: [Target] = [
       "TestSupport",
     ]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
-  tests("Unit", "SweepTests", ["Sweep"]),
+  tests("Unit", "SweepTests", ["JSON", "Sweep"]),
   tests("Unit", "FleetTests", ["Fleet", "Sweep", "Simulation"]),
   tests(
     "Unit", "ShellTests",
     [
-      "Randomness", "Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client", "Sweep", "Fleet",
+      "JSON", "Randomness", "Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client", "Sweep",
+      "Fleet",
       "Artifacts",
     ]),
   tests(
@@ -128,7 +133,8 @@ let testTargets: [Target] = [
   tests(
     "Fuzz", "FuzzTests",
     [
-      "Randomness", "YAML", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "Fleet", "Wire",
+      "Randomness", "YAML", "JSON", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "Fleet",
+      "Wire",
       "Transport", "Coordinator", "Artifacts", "TestSupport",
     ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
@@ -153,7 +159,7 @@ let package = Package(
     .executableTarget(
       name: "greensweep",
       dependencies: [
-        "YAML", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning",
+        "YAML", "JSON", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning",
         "Evaluation",
         "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator", "Worker", "Client",
       ], path: "Sources/greensweep", swiftSettings: common)

@@ -1,3 +1,4 @@
+import JSON
 import Compute
 import Dataset
 import Detection

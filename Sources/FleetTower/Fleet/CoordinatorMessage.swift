@@ -1,3 +1,4 @@
+import JSON
 import Sweep
 
 /// What the coordinator tells a worker. Every acknowledgement and every assignment is sent after the journal's fsync.

@@ -1,3 +1,4 @@
+import JSON
 import Sweep
 
 /// What may stand in messages. Who holds a token need not be honest, and much of what is said is kept: in memory, in

@@ -1,3 +1,4 @@
+import JSON
 import Fleet
 import Randomness
 import Sweep

@@ -1,3 +1,4 @@
+import JSON
 import Plotting
 
 /// The trials of a sweep as points in a plane, in SVG: one objective along each axis, the front as a line, its members

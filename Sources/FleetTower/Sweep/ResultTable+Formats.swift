@@ -1,3 +1,4 @@
+import JSON
 import Plotting
 
 /// The table for people and for programs.

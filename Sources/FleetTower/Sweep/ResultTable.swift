@@ -1,3 +1,5 @@
+import JSON
+
 /// The results of a sweep: one row per trial, and which of them lie on the front.
 public struct ResultTable: Hashable, Sendable, Codable {
   public struct Row: Hashable, Sendable, Codable {

@@ -1,3 +1,5 @@
+import JSON
+
 /// The only door between the towers: the worker is handed a `StageRunner` and knows nothing else of the arithmetic.
 ///
 /// A stage is a pure function of its request: same request, same bytes. It runs in a process of its own

@@ -1,3 +1,5 @@
+import JSON
+
 /// A sweep's trials laid over each other: stages that agree on everything which determines their result are one node.
 ///
 /// A node's key is the hash of its stage, its configuration, its files and its parent's key, so the key of a stage

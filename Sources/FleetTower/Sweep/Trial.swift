@@ -1,3 +1,5 @@
+import JSON
+
 /// The short, stable name of a trial: eight hex digits of its grid point's hash.
 public struct TrialID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
   public let name: String

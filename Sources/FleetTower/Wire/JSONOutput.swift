@@ -1,3 +1,4 @@
+import JSON
 import Sweep
 
 /// The bytes written so far and the containers still open.

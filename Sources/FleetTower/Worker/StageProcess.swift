@@ -1,3 +1,4 @@
+import JSON
 import Artifacts
 import Fleet
 import Sweep

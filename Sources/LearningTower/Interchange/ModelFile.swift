@@ -1,5 +1,6 @@
 import Foundation
 public import Network
+import JSON
 
 /// A trained model in a safetensors file: the `state_dict`, and in the metadata the network (`network`, the JSON of
 /// `Network` with sorted keys) and the classes (`class_names`, a JSON list). The same model gives the same bytes.
@@ -47,7 +48,7 @@ public struct ModelFile: Sendable, Hashable {
         throw InterchangeError(file: file, "its \(key) is \(text.utf8.count) bytes of text, which is beyond reason")
       }
       do {
-        return try JSONDecoder().decode(T.self, from: Data(text.utf8))
+        return try JSON.decode(T.self, from: text.utf8)
       } catch {
         throw InterchangeError(file: file, "its \(key) cannot be read (\(describe(error)))")
       }

@@ -1,5 +1,6 @@
 import Evaluation
 import Foundation
+import JSON
 
 /// An annotation file of COCO's (`instances_*.json`): the objects with the areas of their outlines, and the crowds,
 /// which YOLO's label files lack.
@@ -41,7 +42,7 @@ struct COCOAnnotations {
   init(_ path: String, classNames: [String]) throws {
     let file: File
     do {
-      file = try JSONDecoder().decode(File.self, from: Data(contentsOf: URL(filePath: path), options: .mappedIfSafe))
+      file = try JSON.decode(File.self, from: Data(contentsOf: URL(filePath: path), options: .mappedIfSafe))
     } catch {
       throw PipelineError("\(path): no annotation file of COCO's (\(error))")
     }

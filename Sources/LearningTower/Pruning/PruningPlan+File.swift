@@ -1,4 +1,5 @@
 public import Foundation
+import JSON
 
 /// Plans as JSON, for people and other programs: names in snake case, sorted.
 extension PruningPlan {
@@ -12,10 +13,8 @@ extension PruningPlan {
   /// - Parameter file: what to call the content in an error.
   /// - Throws: `PruningError` if it is no plan. Whether it fits a network is for `apply` to say.
   public init(decoding data: Data, file: String) throws(PruningError) {
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
     do {
-      self = try decoder.decode(PruningPlan.self, from: data)
+      self = try JSON.decode(PruningPlan.self, from: data, keys: .snakeCase)
     } catch let DecodingError.keyNotFound(key, _) {
       throw PruningError("\(file): is no pruning plan: it has no \(key.stringValue)")
     } catch {

@@ -1,6 +1,7 @@
 import Foundation
 import Interchange
 import Network
+import JSON
 
 /// All that a run needs to go on after an epoch as if it had not stopped, in one safetensors file.
 ///
@@ -71,7 +72,7 @@ extension Checkpoint {
       throw TrainingError("\(name): the checkpoint's progress is \(text.utf8.count) bytes long, beyond reason")
     }
     do {
-      progress = try JSONDecoder().decode(Progress.self, from: Data(text.utf8))
+      progress = try JSON.decode(Progress.self, from: text.utf8)
     } catch let error as DecodingError {
       throw TrainingError("\(name): the checkpoint's progress cannot be read (\(Self.place(of: error)))")
     } catch {

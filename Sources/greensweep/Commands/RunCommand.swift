@@ -1,3 +1,4 @@
+import JSON
 import Client
 import Compute
 import Dispatch

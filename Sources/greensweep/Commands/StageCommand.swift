@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Sweep
 
 extension Command {
@@ -25,7 +26,7 @@ extension Command {
   private static func stageRequest(in directory: String) throws -> StageRequest {
     let path = URL(filePath: directory).appending(path: "request.json")
     do {
-      return try JSONDecoder().decode(StageRequest.self, from: Data(contentsOf: path))
+      return try JSON.decode(StageRequest.self, from: Data(contentsOf: path))
     } catch {
       throw UsageError("stage: \(path.path) is not a stage request: \(error)")
     }

@@ -1,3 +1,4 @@
+import JSON
 @testable import Fleet
 import Sweep
 import Wire

@@ -1,3 +1,4 @@
+import JSON
 import Fleet
 import Sweep
 import Wire

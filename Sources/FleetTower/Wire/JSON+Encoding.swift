@@ -1,11 +1,9 @@
-import Sweep
+import JSON
 
 /// JSON as the fleet writes it, on the wire and in the journal: members in the order their types declare them,
-/// dictionaries sorted, and figures that JSON has no word for (a loss that became NaN) as strings.
-///
-/// An encoder and a decoder of its own, because every job costs a coordinator five messages and records. Foundation's
-/// took most of its time, building a tree of boxed values each way; these write into and read from the bytes.
-public enum JSON {
+/// dictionaries sorted, and figures that JSON has no word for (a loss that became NaN) as strings. Written straight
+/// into bytes, because every job costs a coordinator five messages and records.
+extension JSON {
   /// Encodes a value of the fleet, none of which can fail to be encoded.
   public static func encode(_ value: some Encodable) -> [UInt8] {
     let output = JSONOutput()
@@ -23,11 +21,5 @@ public enum JSON {
     do { return try decode(PlainValue.self, from: encode(value)).canonicalJSON } catch {
       preconditionFailure("JSON that cannot be read: \(error)")
     }
-  }
-
-  /// - Throws: `DecodingError`
-  public static func decode<Value: Decodable>(_ type: Value.Type, from bytes: some Collection<UInt8>) throws -> Value {
-    let document = try JSONDocument(Array(bytes))
-    return try JSONDecoding(document: document, node: 0).decode(type)
   }
 }

@@ -18,10 +18,12 @@ struct JSONDocument {
   static let depthLimit = 64
 
   let bytes: [UInt8]
+  let keys: JSON.KeyStyle
   private(set) var nodes: [Node] = []
 
-  init(_ bytes: [UInt8]) throws {
+  init(_ bytes: [UInt8], _ keys: JSON.KeyStyle) throws {
     self.bytes = bytes
+    self.keys = keys
     guard bytes.count < 1 << 30 else { throw JSONDocument.corrupted("over a gigabyte of it") }
     nodes.reserveCapacity(min(bytes.count / 8 + 1, 1 << 16))
     var at = 0
@@ -154,6 +156,24 @@ extension JSONDocument {
     let node = nodes[index]
     if node.isEscaped { return (try? string(index)) == text }
     return bytes[Int(node.start)..<Int(node.end)].elementsEqual(text.utf8)
+  }
+
+  /// Whether the key at `index` is what a type declares as `name`.
+  func isKey(_ index: Int, _ name: String) -> Bool {
+    switch keys {
+    case .declared: isString(index, name)
+    case .snakeCase: (try? key(index)) == name
+    }
+  }
+
+  /// The key at `index` as a type declares it.
+  func key(_ index: Int) throws -> String {
+    let text = try string(index) ?? ""
+    guard keys == .snakeCase else { return text }
+    let words = text.split(separator: "_")
+    return words.dropFirst().reduce(words.first.map(String.init) ?? text) {
+      $0 + $1.prefix(1).uppercased() + $1.dropFirst()
+    }
   }
 
   func integer<Value: FixedWidthInteger>(_ index: Int, _ type: Value.Type) -> Value? {

@@ -1,5 +1,3 @@
-import Sweep
-
 /// One value of a document, as the types that are decoded from it see it.
 struct JSONDecoding: Decoder {
   let document: JSONDocument
@@ -93,7 +91,7 @@ private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
     let document = value.document
     var at = value.node + 1
     while at < document.nodes[value.node].next {
-      if document.isString(at, name) { return JSONDecoding(document: document, node: at + 1) }
+      if document.isKey(at, name) { return JSONDecoding(document: document, node: at + 1) }
       at = Int(document.nodes[at + 1].next)
     }
     return nil
@@ -112,7 +110,7 @@ private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
     var keys: [Key] = []
     var at = value.node + 1
     while at < document.nodes[value.node].next {
-      if let name = (try? document.string(at)) ?? nil, let key = Key(stringValue: name) { keys.append(key) }
+      if let name = try? document.key(at), let key = Key(stringValue: name) { keys.append(key) }
       at = Int(document.nodes[at + 1].next)
     }
     return keys
