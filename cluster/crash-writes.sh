@@ -76,6 +76,7 @@ ask() {
   shift
   until address=$(sed -n 's/^greensweep coordinator: listening on //p' "$run/coordinator.log" | tail -n 1) &&
     "$greensweep" "$@" --coordinator "$address" --token-file "$run/data/operator.token" 2>>"$run/operator.log"; do
+    [ $? -lt 128 ] || die "'$*' crashed: see $run/operator.log"
     [ $SECONDS -lt $deadline ] || die "no end of '$*' in sight: see $run"
     sleep 0.1
   done

@@ -59,5 +59,16 @@ check_swift() {
   fi
 }
 
+# A disk that fills up later shows in stranger ways.
+check_room() {
+  local folder free
+  for folder in . "${TMPDIR:-/tmp}"; do
+    free=$(df -Pm "$folder" | awk 'NR == 2 { print $4 }')
+    [ "$free" -ge 2048 ] || die "only $free MB are free in $folder: building and running needs 2048 there; free some, \
+or set TMPDIR to a folder on another disk"
+  done
+}
+
+check_room
 install_packages
 check_swift

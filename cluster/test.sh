@@ -7,4 +7,9 @@ say "building (warnings are errors)"
 export GREENSWEEP_STRICT=1
 swift build --build-tests
 say "testing"
-exec swift test --skip-build "$@"
+limit_seconds=1200
+timeout --foreground --kill-after=30 "$limit_seconds" swift test --skip-build "$@" || {
+  status=$?
+  [ "$status" != 124 ] || die "the tests have not ended within $limit_seconds s: one that has started and not ended hangs"
+  exit "$status"
+}

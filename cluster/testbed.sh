@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
 # The promises under real faults: a coordinator and four workers, as real processes in network namespaces of their own,
 # run a small real sweep. The first time they are left alone. After that, processes are killed and frozen, links are
-# slow, late, lossy and cut, and disks fill up; table and models must be the same, byte for byte.
-# Needs root, and is skipped without. Usage: cluster/testbed.sh [--times N] [--rot] [--folder DIR]
-# --times runs the disturbed sweep so often (default: 1); --rot also flips a byte of a model in the coordinator's store;
-# --folder is made anew (default: .build/testbed).
+# slow, late, lossy and cut, disks fill up, and a byte of a stored model flips; table and models must be the same, byte
+# for byte. Needs root, and is skipped without. Usage: cluster/testbed.sh [--times N] [--folder DIR]
+# --times runs the disturbed sweep so often (default: 1); --folder is made anew (default: .build/testbed).
 set -euo pipefail
-usage() { sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-times=1 folder= with_rot=
+usage() { sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+times=1 folder=
 while [ $# -gt 0 ]; do
   case $#:$1 in
-    *:--rot) with_rot=yes ;;
     1:*) usage ;;
     *:--times) times=$2; shift ;;
     *:--folder) folder=$(realpath -m "$2"); shift ;;
@@ -123,10 +121,8 @@ disturb() {
   fault "SIGKILL of the stage on w4"
   kill -KILL "$(stage "$run" 4)"
   at 46
-  if [ -n "$with_rot" ]; then
-    fault "a byte of the newest stored model is flipped"
-    rot
-  fi
+  fault "a byte of the newest stored model is flipped"
+  rot
   at 48
   fault "SIGKILL of the coordinator, again"
   kill -KILL "$(daemon "$run" c)"

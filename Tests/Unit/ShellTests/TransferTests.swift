@@ -8,13 +8,15 @@ import Transport
 import Wire
 
 extension LoopShell {
-  /// A coordinator reduced to its bulk service. Cuts each connection after so many frames.
-  func serveBulk(_ folder: ArtifactFolder, _ token: Token, reserve: Int = 0) throws -> Endpoint {
+  /// A coordinator reduced to its bulk service.
+  /// - Parameter cuts: after so long each connection is cut.
+  func serveBulk(_ folder: ArtifactFolder, _ token: Token, reserve: Int = 0, cuts: Duration? = nil) throws -> Endpoint {
     let listener = try Listener(
       at: Endpoint(host: "127.0.0.1", port: 0), on: loop, keyring: Keyring([token])
     ) { [self] connection in
       let stream = FrameStream(connection)
       Task { await serveBulk(stream, folder, reserve) }
+      if let cuts { _ = Transport.Timer(on: loop, after: cuts) { stream.abort("cut") } }
     }
     return Endpoint(host: "127.0.0.1", port: listener.address.port)
   }
@@ -113,6 +115,28 @@ extension LoopShell {
     }
     #expect(offsets == [0, 4 * Chunk.maximumByteCount])
     try store.verify(ContentHash(reference.digest))
+  }
+
+  @Test func aLineThatIsCutAnywhereIsAnError() async throws {
+    let (path, reference, _) = try file(byteCount: 5_000_000)
+    let hash = try store.adopt(path).hash
+    try await withoutHanging { [server, token, store, temporary] in
+      for round in 0..<120 {
+        let empty = try ArtifactFolder(temporary.path + "/store-\(round)", isDurable: false)
+        let endpoint = try await server.run {
+          try $0.serveBulk(round % 2 == 0 ? empty : store, token, cuts: .microseconds(100 * round))
+        }
+        do {
+          if round % 2 == 0 {
+            try await BulkClient(endpoint, token).upload(path, as: reference)
+          } else {
+            let sink = try ArtifactSink(reference, to: temporary.path + "/copy-\(round)")
+            try await BulkClient(endpoint, token).download(reference, to: sink)
+          }
+        } catch is TransportError {} catch is TransferError {}
+      }
+    }
+    try store.verify(hash)
   }
 
   @Test func aFlippedByteIsNoticedOnArrival() async throws {
