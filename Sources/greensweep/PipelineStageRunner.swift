@@ -1,8 +1,8 @@
-import JSON
 import Compute
 import Dataset
 import Detection
 import Foundation
+import JSON
 import Pipeline
 import Pruning
 import Sweep

@@ -1,7 +1,7 @@
-import JSON
 import Artifacts
 import Client
 import Foundation
+import JSON
 import Sweep
 import Transfer
 import Transport

@@ -1,5 +1,5 @@
-import JSON
 import Fleet
+import JSON
 import Sweep
 import Transport
 import Wire

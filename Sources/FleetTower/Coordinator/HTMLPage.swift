@@ -1,7 +1,7 @@
-import JSON
 import Artifacts
 import Fleet
 import Foundation
+import JSON
 import Plotting
 import Sweep
 import Transport

@@ -1,7 +1,7 @@
-import JSON
 import Artifacts
 import Fleet
 import Glibc
+import JSON
 import Synchronization
 import Wire
 
@@ -171,7 +171,7 @@ private func replayAll(_ path: String, _ replay: (Record) -> Void) throws -> Int
     }
     let text = rows.bytes(3)
     guard try checksum(text) == rows.integer(2) else { throw damaged("its checksum does not hold") }
-    do { replay(try JSON.decode(Record.self, from: text)) } catch {
+    do { replay(try JSON.decode(Record.self, from: text, .fleet)) } catch {
       throw damaged(WireError.shortened("\(error)"))
     }
     last = sequence

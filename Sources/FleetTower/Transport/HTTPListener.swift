@@ -150,9 +150,7 @@ import Glibc
     if let end = HTTPRequest.end(of: bytes) {
       send(listener.respond(to: bytes[..<end]))
     } else if count > HTTPRequest.headByteCount {
-      send(
-        HTTPResponse(HTTPRefusal(431, "a request of more than \(HTTPRequest.headByteCount) bytes")).bytes(isHead: false)
-      )
+      send(HTTPResponse(HTTPRefusal.tooLong).bytes(isHead: false))
     }
   }
 

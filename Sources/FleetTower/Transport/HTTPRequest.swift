@@ -19,6 +19,7 @@ public struct HTTPRequest: Hashable, Sendable {
 
   /// Reads the head up to and without its empty line.
   init(_ head: ArraySlice<UInt8>) throws(HTTPRefusal) {
+    guard head.count <= Self.headByteCount else { throw .tooLong }
     // What is no text of printable letters is nothing that we answer, and nothing of it gets into a log or a page.
     guard head.allSatisfy({ (0x20...0x7e).contains($0) || [9, 10, 13].contains($0) }) else {
       throw HTTPRefusal(400, "a request with letters that belong in none")
@@ -91,6 +92,8 @@ public struct HTTPRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     self.status = status
     self.description = description
   }
+
+  static let tooLong = HTTPRefusal(431, "a request of more than \(HTTPRequest.headByteCount) bytes")
 }
 
 extension [UInt8] {

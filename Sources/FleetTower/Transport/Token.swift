@@ -20,6 +20,8 @@ public struct Token: Hashable, Sendable {
   private let secret: [UInt8]
 
   static let secretByteCount = 32
+  /// Of a token's file: the token, and perhaps when it ends.
+  static let fileByteCount = 1024
 
   /// A new token with 256 random bits.
   public init(role: Role) throws {
@@ -59,7 +61,7 @@ public struct Token: Hashable, Sendable {
       guard status.st_mode & 0o077 == 0 else {
         throw TransportError.invalidToken(reason: "others can read the token in \(path): run 'chmod 600 \(path)'")
       }
-      return String(decoding: try Files.read(path, maximumByteCount: 1024), as: UTF8.self)
+      return String(decoding: try Files.read(path, maximumByteCount: fileByteCount), as: UTF8.self)
     } catch let error as ArtifactsError {
       throw TransportError.invalidToken(reason: "cannot read the token: \(error)")
     }

@@ -66,7 +66,7 @@ public struct TokenFolder: Sendable {
 extension TokenFolder.Entry {
   /// Reads what stands in a token's file.
   init(_ text: String, file: String) throws {
-    let lines = text.split(separator: "\n", maxSplits: 2)
+    let lines = text.utf8.count > Token.fileByteCount ? [] : text.split(separator: "\n")
     guard let first = lines.first, let token = try? Token(text: String(first)), lines.count <= 2 else {
       throw TransportError.invalidToken(reason: "\(file) does not hold a Greensweep token")
     }

@@ -18,7 +18,7 @@ extension JSON {
 
   /// The same with all members sorted: what commands print and the dashboard serves.
   public static func sorted(_ value: some Encodable) -> String {
-    do { return try decode(PlainValue.self, from: encode(value)).canonicalJSON } catch {
+    do { return try decode(PlainValue.self, from: encode(value), .fleet).canonicalJSON } catch {
       preconditionFailure("JSON that cannot be read: \(error)")
     }
   }

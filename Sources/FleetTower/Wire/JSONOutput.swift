@@ -95,6 +95,8 @@ final class JSONOutput {
       try write(sorted: value as! [String: String])
     } else if type == [String: ArtifactReference].self {
       try write(sorted: value as! [String: ArtifactReference])
+    } else if type == [String: StageLimits].self {
+      try write(sorted: value as! [String: StageLimits])
     } else {
       try value.encode(to: JSONEncoding(output: self, depth: depth))
     }

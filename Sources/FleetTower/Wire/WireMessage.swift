@@ -1,5 +1,5 @@
-import JSON
 import Fleet
+import JSON
 import Sweep
 
 /// Everything that travels in a frame: one byte for the frame's format, one for the kind of message, then JSON, or for
@@ -73,7 +73,7 @@ public enum WireMessage: Hashable, Sendable {
   private static func decode<Message: Decodable>(
     _ payload: ArraySlice<UInt8>, _ kind: String
   ) throws(WireError) -> Message {
-    do { return try JSON.decode(Message.self, from: payload) } catch {
+    do { return try JSON.decode(Message.self, from: payload, .fleet) } catch {
       throw .malformed(kind: kind, reason: WireError.shortened("\(error)"))
     }
   }

@@ -1,6 +1,6 @@
-import JSON
 import Artifacts
 import Fleet
+import JSON
 import Sweep
 import Transport
 import Wire
@@ -29,7 +29,7 @@ final class StageProcess {
     ) { [self] event in
       switch event {
       case .line(let line):
-        if let event = try? JSON.decode(StageEvent.self, from: Array(line.utf8)) {
+        if let event = try? JSON.decode(StageEvent.self, from: Array(line.utf8), .fleet) {
           onReport(event)
         } else {
           log.append(Array((line + "\n").utf8))

@@ -85,13 +85,36 @@ struct JSONDecoding: Decoder {
 private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
   let value: JSONDecoding
   var codingPath: [any CodingKey] { [] }
+  /// Where the last member was found, in objects with many: they are asked for one after the other.
+  private let cursor: Cursor?
 
-  /// Objects have few members: looking through them is quicker than a table.
+  private final class Cursor {
+    var at: Int
+    init(_ at: Int) { self.at = at }
+  }
+
+  private static var fewNodes: Int { 64 }
+
+  init(value: JSONDecoding) {
+    self.value = value
+    let nodes = Int(value.document.nodes[value.node].next) - value.node
+    cursor = nodes > Self.fewNodes ? Cursor(value.node + 1) : nil
+  }
+
+  /// Most objects have few members: looking through them is quicker than a table.
   private func find(_ name: String) -> JSONDecoding? {
+    let (first, end) = (value.node + 1, Int(value.document.nodes[value.node].next))
+    let start = cursor?.at ?? first
+    guard let at = find(name, from: start, to: end) ?? find(name, from: first, to: start) else { return nil }
+    cursor?.at = at
+    return JSONDecoding(document: value.document, node: at + 1)
+  }
+
+  private func find(_ name: String, from start: Int, to end: Int) -> Int? {
     let document = value.document
-    var at = value.node + 1
-    while at < document.nodes[value.node].next {
-      if document.isKey(at, name) { return JSONDecoding(document: document, node: at + 1) }
+    var at = start
+    while at < end {
+      if document.isKey(at, name) { return at }
       at = Int(document.nodes[at + 1].next)
     }
     return nil
@@ -195,7 +218,11 @@ private struct SingleInput: SingleValueDecodingContainer {
   func decode(_ type: Bool.Type) throws -> Bool { try value.bool() }
   func decode(_ type: String.Type) throws -> String { try value.string() }
   func decode(_ type: Double.Type) throws -> Double { try value.double() }
-  func decode(_ type: Float.Type) throws -> Float { Float(try value.double()) }
+  func decode(_ type: Float.Type) throws -> Float {
+    let double = try value.double()
+    guard !double.isFinite || Float(double).isFinite else { throw value.mismatch(type, "a number that fits") }
+    return Float(double)
+  }
   func decode(_ type: Int.Type) throws -> Int { try value.integer(type) }
   func decode(_ type: Int8.Type) throws -> Int8 { try value.integer(type) }
   func decode(_ type: Int16.Type) throws -> Int16 { try value.integer(type) }

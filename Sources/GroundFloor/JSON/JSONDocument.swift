@@ -18,12 +18,12 @@ struct JSONDocument {
   static let depthLimit = 64
 
   let bytes: [UInt8]
-  let keys: JSON.KeyStyle
+  let dialect: JSON.Dialect
   private(set) var nodes: [Node] = []
 
-  init(_ bytes: [UInt8], _ keys: JSON.KeyStyle) throws {
+  init(_ bytes: [UInt8], _ dialect: JSON.Dialect) throws {
     self.bytes = bytes
-    self.keys = keys
+    self.dialect = dialect
     guard bytes.count < 1 << 30 else { throw JSONDocument.corrupted("over a gigabyte of it") }
     nodes.reserveCapacity(min(bytes.count / 8 + 1, 1 << 16))
     var at = 0
@@ -160,8 +160,8 @@ extension JSONDocument {
 
   /// Whether the key at `index` is what a type declares as `name`.
   func isKey(_ index: Int, _ name: String) -> Bool {
-    switch keys {
-    case .declared: isString(index, name)
+    switch dialect {
+    case .plain, .fleet: isString(index, name)
     case .snakeCase: (try? key(index)) == name
     }
   }
@@ -169,7 +169,7 @@ extension JSONDocument {
   /// The key at `index` as a type declares it.
   func key(_ index: Int) throws -> String {
     let text = try string(index) ?? ""
-    guard keys == .snakeCase else { return text }
+    guard dialect == .snakeCase else { return text }
     let words = text.split(separator: "_")
     return words.dropFirst().reduce(words.first.map(String.init) ?? text) {
       $0 + $1.prefix(1).uppercased() + $1.dropFirst()
@@ -198,12 +198,18 @@ extension JSONDocument {
   func double(_ index: Int) -> Double? {
     let node = nodes[index]
     switch node.kind {
-    case .number: return Double(String(decoding: bytes[Int(node.start)..<Int(node.end)], as: UTF8.self))
-    case .string where isString(index, "nan"): return .nan
-    case .string where isString(index, "inf"): return .infinity
-    case .string where isString(index, "-inf"): return -.infinity
+    case .number:
+      let value = Double(String(decoding: bytes[Int(node.start)..<Int(node.end)], as: UTF8.self))
+      return value?.isFinite == true ? value : nil
+    case .string where dialect == .fleet: return figure(index)
     default: return nil
     }
+  }
+
+  private func figure(_ index: Int) -> Double? {
+    if isString(index, "nan") { return .nan }
+    if isString(index, "inf") { return .infinity }
+    return isString(index, "-inf") ? -.infinity : nil
   }
 
   func bool(_ index: Int) -> Bool? {

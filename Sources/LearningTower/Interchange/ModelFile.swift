@@ -1,6 +1,6 @@
 import Foundation
-public import Network
 import JSON
+public import Network
 
 /// A trained model in a safetensors file: the `state_dict`, and in the metadata the network (`network`, the JSON of
 /// `Network` with sorted keys) and the classes (`class_names`, a JSON list). The same model gives the same bytes.

@@ -14,7 +14,7 @@ extension PruningPlan {
   /// - Throws: `PruningError` if it is no plan. Whether it fits a network is for `apply` to say.
   public init(decoding data: Data, file: String) throws(PruningError) {
     do {
-      self = try JSON.decode(PruningPlan.self, from: data, keys: .snakeCase)
+      self = try JSON.decode(PruningPlan.self, from: data, .snakeCase)
     } catch let DecodingError.keyNotFound(key, _) {
       throw PruningError("\(file): is no pruning plan: it has no \(key.stringValue)")
     } catch {

@@ -1,7 +1,7 @@
 import Foundation
 import Interchange
-import Network
 import JSON
+import Network
 
 /// All that a run needs to go on after an epoch as if it had not stopped, in one safetensors file.
 ///

@@ -1,9 +1,9 @@
-import JSON
 import Client
 import Compute
 import Dispatch
 import Fleet
 import Foundation
+import JSON
 import Pipeline
 import Sweep
 

@@ -26,7 +26,7 @@ extension Command {
   private static func stageRequest(in directory: String) throws -> StageRequest {
     let path = URL(filePath: directory).appending(path: "request.json")
     do {
-      return try JSON.decode(StageRequest.self, from: Data(contentsOf: path))
+      return try JSON.decode(StageRequest.self, from: Data(contentsOf: path), .fleet)
     } catch {
       throw UsageError("stage: \(path.path) is not a stage request: \(error)")
     }

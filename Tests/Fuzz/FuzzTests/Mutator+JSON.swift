@@ -4,12 +4,17 @@ import Wire
 
 /// Damage that leaves a text JSON, so that it reaches whoever reads what the JSON says.
 extension Mutator {
+  /// Longer texts are not more hostile, only slower; damage upon damage would make some of gigabytes.
+  private static let textByteCount = 4 << 20
+
   /// - Returns: nil when the text is no JSON.
   mutating func mutatedJSON(_ text: [UInt8]) -> [UInt8]? {
     guard var value = try? JSON.decode(PlainValue.self, from: text) else { return nil }
     for _ in 0...below(3) {
       var place = below(value.nodeCount)
-      value = changed(value, at: &place) ?? .null
+      let next = changed(value, at: &place) ?? .null
+      guard next.textByteCount <= Self.textByteCount else { break }
+      value = next
     }
     return JSON.encode(value)
   }
@@ -74,15 +79,22 @@ extension PlainValue {
     default: 1
     }
   }
+
+  /// About.
+  fileprivate var textByteCount: Int {
+    switch self {
+    case .array(let values): values.reduce(2) { $0 + 1 + $1.textByteCount }
+    case .object(let members): members.reduce(2) { $0 + 4 + $1.key.utf8.count + $1.value.textByteCount }
+    case .string(let text): 2 + text.utf8.count
+    default: 8
+    }
+  }
 }
 
 // MARK: - Scripts
 
 /// Some readers are fed with what happens one after the other: a line each, a few words and then perhaps a message.
 extension Mutator {
-  /// Longer scripts are not more hostile, only slower.
-  private static let scriptByteCount = 4 << 20
-
   mutating func mutatedScript(_ bytes: [UInt8]) -> [UInt8] {
     var lines = bytes.split(separator: 10).map(Array.init)
     for _ in 0...below(4) {
@@ -101,7 +113,7 @@ extension Mutator {
       }
     }
     let script = Array(lines.joined(separator: [10]))
-    return script.count > Self.scriptByteCount ? bytes : script
+    return script.count > Self.textByteCount ? bytes : script
   }
 
   private mutating func lineOfOthers() -> [UInt8] {

@@ -1,5 +1,5 @@
-import JSON
 import Foundation
+import JSON
 import Sweep
 import Testing
 import Wire
@@ -25,6 +25,36 @@ import Wire
     var choice = Choice.pair(1, name: "x")
     var none = Choice.nothing
     var nested = ["k": [Choice.nothing]]
+  }
+
+  @Test func dictionariesAreSorted() throws {
+    let names = (0..<40).map { "stage\($0)" }
+    let limits = Dictionary(uniqueKeysWithValues: names.map { ($0, StageLimits()) })
+    let expected = "{" + names.sorted().map { "\"\($0)\":{}" }.joined(separator: ",") + "}"
+    #expect(String(decoding: JSON.encode(limits), as: UTF8.self) == expected)
+  }
+
+  @Test func manyMembersAreReadInOneGo() throws {
+    let members = Dictionary(uniqueKeysWithValues: (0..<200_000).map { ("member \($0)", [$0]) })
+    let bytes = JSON.encode(members)
+    let start = ContinuousClock.now
+    let back = try JSON.decode([String: [Int]].self, from: bytes)
+    let isSame = back == members
+    #expect(isSame)
+    #expect(ContinuousClock.now - start < .seconds(20))
+  }
+
+  @Test func figuresThatAreNoneAreTheFleetsAlone() throws {
+    #expect(try JSON.decode([Double].self, from: "[\"inf\"]".utf8, .fleet) == [.infinity])
+    for text in ["[\"inf\"]", "[\"nan\"]", "[1e999]"] {
+      #expect(throws: DecodingError.self) { try JSON.decode([Double].self, from: text.utf8) }
+    }
+    #expect(throws: DecodingError.self) { try JSON.decode([Float].self, from: "[1e300]".utf8) }
+  }
+
+  @Test(arguments: ["[[[[", "[[1,", String(repeating: "[", count: 100_000), "{\"a\":[{", "[[[[\"", "[[tru"])
+  func whatIsCutOffIsAnError(_ text: String) {
+    #expect(throws: DecodingError.self) { try JSON.decode([[Double]].self, from: text.utf8) }
   }
 
   static let texts = [
@@ -59,7 +89,7 @@ import Wire
     let values: [String: Double] = ["a": .nan, "b": .infinity, "c": -.infinity, "d": 1]
     let bytes = JSON.encode(values)
     #expect(String(decoding: bytes, as: UTF8.self) == #"{"a":"nan","b":"inf","c":"-inf","d":1.0}"#)
-    let back = try JSON.decode([String: Double].self, from: bytes)
+    let back = try JSON.decode([String: Double].self, from: bytes, .fleet)
     #expect(back["a"]!.isNaN && back["b"] == .infinity && back["c"] == -.infinity && back["d"] == 1)
   }
 

@@ -1,5 +1,5 @@
-import JSON
 import Fleet
+import JSON
 import Randomness
 import Sweep
 import Testing
