@@ -46,22 +46,22 @@ public struct Token: Hashable, Sendable {
   /// Reads the token in the file at `path`.
   /// - Throws: also when others than the owner can read the file.
   public init(file path: String) throws {
-    let first = try Token.privateText(path).split(separator: "\n").first ?? ""
+    let first = try Token.privateBytes(path).split(separator: 10).first ?? []
     do {
-      self = try Token(text: String(first))
+      self = try Token(text: String(decoding: first, as: UTF8.self))
     } catch {
       throw TransportError.invalidToken(reason: "\(path) does not hold a Greensweep token")
     }
   }
 
   /// What is in a file that only its owner can read.
-  static func privateText(_ path: String) throws -> String {
+  static func privateBytes(_ path: String) throws -> [UInt8] {
     do {
       let status = try FileDescriptor(path, .read).status()
       guard status.st_mode & 0o077 == 0 else {
         throw TransportError.invalidToken(reason: "others can read the token in \(path): run 'chmod 600 \(path)'")
       }
-      return String(decoding: try Files.read(path, maximumByteCount: fileByteCount), as: UTF8.self)
+      return try Files.read(path, maximumByteCount: fileByteCount)
     } catch let error as ArtifactsError {
       throw TransportError.invalidToken(reason: "cannot read the token: \(error)")
     }

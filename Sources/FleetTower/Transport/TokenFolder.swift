@@ -58,15 +58,16 @@ public struct TokenFolder: Sendable {
     }
     return try files.compactMap { file in
       // One that has just been taken away is no mistake.
-      do { return try Entry(Token.privateText(file), file: file) } catch  where !Files.exists(file) { return nil }
+      do { return try Entry(Token.privateBytes(file), file: file) } catch  where !Files.exists(file) { return nil }
     }.sorted { ($0.token.role.rawValue, $0.token.id) < ($1.token.role.rawValue, $1.token.id) }
   }
 }
 
 extension TokenFolder.Entry {
   /// Reads what stands in a token's file.
-  init(_ text: String, file: String) throws {
-    let lines = text.utf8.count > Token.fileByteCount ? [] : text.split(separator: "\n")
+  init(_ bytes: [UInt8], file: String) throws {
+    let text = bytes.count > Token.fileByteCount ? "" : String(decoding: bytes, as: UTF8.self)
+    let lines = text.split(separator: "\n")
     guard let first = lines.first, let token = try? Token(text: String(first)), lines.count <= 2 else {
       throw TransportError.invalidToken(reason: "\(file) does not hold a Greensweep token")
     }
