@@ -20,8 +20,9 @@ struct FrameArrival {
   private let limit: Int
 
   static let headerByteCount = 4
-  /// Taken for a frame of which nothing is here yet. What then arrives may take so many times its own size.
-  private static let (firstByteCount, growth) = (16 << 10, 32)
+  /// Room for a frame of which nothing is here yet; and for one that fills it, which is most often a chunk of a quarter
+  /// of a megabyte. From there on it is doubled.
+  static let (firstByteCount, secondByteCount) = (16 << 10, 257 << 10)
 
   /// - Parameter limit: the longest frame.
   init(limit: Int) { self.limit = limit }
@@ -33,7 +34,7 @@ struct FrameArrival {
     guard arrived == buffer.count else { return .wait }
     guard let expected else { return beginFrame() }
     guard arrived == expected else {
-      makeRoom(for: min(expected, Self.growth * arrived))
+      makeRoom(for: min(expected, max(Self.secondByteCount, 2 * arrived)))
       return .wait
     }
     let frame = buffer

@@ -126,7 +126,7 @@ extension FuzzReader {
     var rest = bytes[...]
     while !rest.isEmpty {
       let room = arrival.buffer.count - arrival.arrived
-      guard room > 0, room <= (16 << 10) + 32 * bytes.count else { throw Broken("room for \(room) bytes") }
+      guard room > 0, room <= FrameArrival.secondByteCount + bytes.count else { throw Broken("room for \(room) bytes") }
       let piece = rest.prefix(min(room, 1 + rest.count % 5_000))
       arrival.buffer.replaceSubrange(arrival.arrived..<arrival.arrived + piece.count, with: piece)
       rest = rest.dropFirst(piece.count)

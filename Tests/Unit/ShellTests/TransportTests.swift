@@ -88,7 +88,7 @@ extension LoopShell {
     var step = arrival.advance(by: 4)
     var pieces = 0
     while step == .wait {
-      #expect(arrival.buffer.count <= max(16 << 10, 32 * arrival.arrived))
+      #expect(arrival.buffer.count <= max(arrival.arrived < 16 << 10 ? 16 << 10 : 257 << 10, 2 * arrival.arrived))
       step = arrival.advance(by: min(arrival.buffer.count - arrival.arrived, 10_000))
       pieces += 1
     }
