@@ -15,7 +15,10 @@ enum Greensweep {
   ]
 
   static func main() async {
-    exit(await run(Array(CommandLine.arguments.dropFirst())))
+    let status = await run(Array(CommandLine.arguments.dropFirst()))
+    // Not `exit`, which takes libraries down under threads that still use them.
+    fflush(nil)
+    _exit(status)
   }
 
   /// Exit status: 0 done, 1 the work failed, 2 the call was wrong.

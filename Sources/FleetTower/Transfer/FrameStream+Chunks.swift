@@ -10,12 +10,12 @@ extension FrameStream {
     var sending: ArtifactSource.Sending?
     while !chunks.isEmpty {
       let latest = sending
-      async let following = source.next(after: latest)
+      let following = Task { @concurrent in try await source.next(after: latest) }
       let start = ContinuousClock.now
       for chunk in chunks { try await send(WireMessage.chunk(chunk).frame) }
       let byteCount = chunks.reduce(0) { $0 + $1.bytes.count }
       sending = ArtifactSource.Sending(byteCount: byteCount, seconds: (.now - start) / .seconds(1))
-      chunks = try await following
+      chunks = try await following.value
     }
   }
 
