@@ -170,25 +170,35 @@ def check_export(model, folder, options):
     return np.array(rows).max(0)
 
 
-def check_families(families, folder):
-    variants = [("static", ["--batch", 2], "decoded"), ("static", ["--batch", 2, "--raw-head"], "raw"),
-                ("dynamic", ["--dynamic-batch"], "decoded"), ("dynamic", ["--dynamic-batch", "--raw-head"], "raw")]
+VARIANTS = [("static", ["--batch", 2], "decoded"), ("static", ["--batch", 2, "--raw-head"], "raw"),
+            ("dynamic", ["--dynamic-batch"], "decoded"), ("dynamic", ["--dynamic-batch", "--raw-head"], "raw")]
+
+
+def print_head():
     print("Differences as shares of each output's largest value, which the tolerance is for; 'by value' as shares of\n"
           "each single value, which says little where sums cancel to nearly nothing.")
     header = ("model", "batch", "head", "ours - ORT", "by value", "ours - float64", "ORT - float64")
     print("{:24} {:8} {:8} {:>11} {:>11} {:>15} {:>14}".format(*header), flush=True)
+
+
+def check_model(name, model, folder):
+    failures = 0
+    for batch, options, head in VARIANTS:
+        row = check_export(model, folder, options)
+        failures += not row[0] <= TOLERANCE
+        print("{:24} {:8} {:8} {:11.1e} {:11.1e} {:15.1e} {:14.1e}{}".format(
+            name, batch, head, *row, "" if row[0] <= TOLERANCE else "  FAILED"), flush=True)
+    return failures
+
+
+def check_families(families, folder):
     failures = 0
     for family in families:
         fresh, whole, pruned = (f"{folder}/{name}.safetensors" for name in ("fresh", "whole", "pruned"))
         greensweep("import", family, "--nc", 14, "-o", fresh)
         randomize(fresh, whole)
         greensweep("prune", whole, "--ratio", 0.3, "--policy", "grouped", "-o", pruned)
-        for name, model in [(family, whole), (f"{family}, pruned", pruned)]:
-            for batch, options, head in variants:
-                row = check_export(model, folder, options)
-                failures += not row[0] <= TOLERANCE
-                print("{:24} {:8} {:8} {:11.1e} {:11.1e} {:15.1e} {:14.1e}{}".format(
-                    name, batch, head, *row, "" if row[0] <= TOLERANCE else "  FAILED"), flush=True)
+        failures += check_model(family, whole, folder) + check_model(f"{family}, pruned", pruned, folder)
     return failures
 
 
@@ -235,15 +245,15 @@ def suppressed(rows, confidence=0.001, overlap=0.6):
 
 
 def unmatched(a, b):
-    """Rows of a without a partner in b: same class, box within 0.05 pixels, score within 1e-4."""
-    free, alone = np.ones(len(b), bool), 0
+    """The scores of a's rows without a partner in b: same class, box within 0.05 pixels, score within 1e-4."""
+    free, alone = np.ones(len(b), bool), []
     for row in a:
         close = free & (b[:, 5] == row[5]) & (np.abs(b[:, :4] - row[:4]).max(1) < 0.05) & (
             np.abs(b[:, 4] - row[4]) < 1e-4)
         if close.any():
             free[np.argmax(close)] = False
         else:
-            alone += 1
+            alone.append(float(row[4]))
     return alone
 
 
@@ -270,7 +280,7 @@ def check_detections(weights, source, folder):
     for item in json.loads(ours):
         x, y, w, h = item["bbox"]
         lists.setdefault(int(item["image_id"]), []).append([x, y, x + w, y + h, item["score"], item["category_id"]])
-    count, theirs_count, alone = 0, 0, 0
+    count, theirs_count, alone = 0, 0, []
     for number, path in enumerate(paths, 1):
         image = np.asarray(Image.open(path), np.float32).transpose(2, 0, 1)[None] / 255
         theirs = suppressed(session.run(None, {"images": np.ascontiguousarray(image)})[0][0])
@@ -278,14 +288,16 @@ def check_detections(weights, source, folder):
         count, theirs_count = count + len(mine), theirs_count + len(theirs)
         alone += unmatched(mine, theirs) + unmatched(theirs, mine)
     print(f"{weights}: {count} detections on {len(paths)} images; as safetensors: "
-          f"{'the same bytes' if same else 'DIFFERENT'}; as ONNX: {theirs_count}, {alone} of both without a partner")
-    return (not same) + (alone > 0)
+          f"{'the same bytes' if same else 'DIFFERENT'}; as ONNX: {theirs_count}, {len(alone)} of both without a "
+          f"partner, none above a score of {max(alone, default=0):.3f}")
+    return (not same) + bool(alone)
 
 
 parser = argparse.ArgumentParser(prog="check-onnx.sh")
 parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
 parser.add_argument("--work", required=True, help=argparse.SUPPRESS)
 parser.add_argument("--family", choices=FAMILIES + ["none"])
+parser.add_argument("--model", action="append", default=[])
 parser.add_argument("--weights")
 parser.add_argument("--images")
 arguments = parser.parse_args()
@@ -293,6 +305,12 @@ BINARY = arguments.binary
 families = [arguments.family] if arguments.family else FAMILIES
 os.makedirs(f"{arguments.work}/models", exist_ok=True)
 failed = 0
+if arguments.model:
+    families = ["none"]
+if families != ["none"] or arguments.model:
+    print_head()
+for path in arguments.model:
+    failed += check_model(os.path.basename(path)[:24], path, f"{arguments.work}/models")
 if families != ["none"]:
     failed += check_families(families, f"{arguments.work}/models")
 if arguments.weights and arguments.images:
