@@ -52,11 +52,17 @@ public struct ConnectionLimits: Hashable, Sendable {
   /// The socket takes something, or something was written that it has not been offered yet.
   private var writing: OpaquePointer?
   private var isWriting = false
+  /// The kernel has taken all it had room for.
+  private var isCongested = false
+  /// Bytes that the kernel took since the last sign that the peer takes them too.
+  private var unseenByteCount = 0
   private var arrival: FrameArrival
   private var handshakeTimer: Timer?
   private var isPaused = false
 
   static let lowWaterByteCount = 256 << 10
+  /// More than a kernel keeps for a peer that takes nothing.
+  private static let kernelByteCount = 32 << 20
   /// Read before others have their turn.
   private static let turnByteCount = 256 << 10
 
@@ -189,6 +195,10 @@ extension Connection {
   private func writable(_ what: Int16) {
     if CInt(what) & EV_WRITE == 0 { return finish(stillness) }
     isWriting = false
+    if isCongested {
+      isCongested = false
+      seePeer()
+    }
     guard phase == .connecting else { return flush() }
     if let code = socket.flatMap({ pendingError(of: $0.descriptor) }) {
       return finish("cannot connect: \(message(ofErrno: code))")
@@ -262,14 +272,23 @@ extension Connection {
     switch socket.flush() {
     case .wait:
       isWriting = true
+      isCongested = true
       var limit = timeval(.seconds(limits.idleSeconds))
       unsafe event_add(writing, &limit)
     case .failed(let reason): return finish(reason)
     case .done where phase == .flushing: return finish("closed by this side")
     case .done, .ended: break
     }
+    unseenByteCount += before - socket.pendingByteCount
+    if unseenByteCount > Self.kernelByteCount { seePeer() }
     let isDrained = before > Self.lowWaterByteCount && socket.pendingByteCount <= Self.lowWaterByteCount
     if isDrained, phase == .open { onEvent?(.drained) }
+  }
+
+  /// The peer takes what it is sent, which is a sign of life like any other.
+  private func seePeer() {
+    unseenByteCount = 0
+    if phase == .open { awaitReading() }
   }
 
   private func awaitReading() {
