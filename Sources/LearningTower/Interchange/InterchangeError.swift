@@ -4,9 +4,11 @@ public struct InterchangeError: Error, Sendable, Hashable, CustomStringConvertib
   public var file: String
   public var reason: String
 
+  /// - Parameter reason: shortened where what it names from the file is endless.
   public init(file: String, _ reason: String) {
     self.file = file
-    self.reason = reason
+    let isShort = reason.utf8.count <= 4_000
+    self.reason = isShort ? reason : String(String.UnicodeScalarView(reason.unicodeScalars.prefix(800))) + "…"
   }
 
   public var description: String { "\(file): \(reason)" }

@@ -15,19 +15,18 @@ extension LoopShell {
     return listener.address
   }
 
-  /// A listener that sends everybody the same frame over and over.
-  func pour(_ frame: [UInt8], times count: Int, to token: Token, limits: ConnectionLimits) throws -> SocketAddress {
+  /// A listener that sends everybody the same frame over and over, as long as they stay.
+  func pour(_ frame: [UInt8], to token: Token, limits: ConnectionLimits) throws -> SocketAddress {
     let listener = try Listener(at: anywhere, on: loop, keyring: Keyring([token]), limits: limits) {
       [self] connection in
       let stream = FrameStream(connection)
-      Task { try await pour(frame, count, into: stream) }
+      Task { try await pour(frame, into: stream) }
     }
     return listener.address
   }
 
-  private func pour(_ frame: [UInt8], _ count: Int, into stream: FrameStream) async throws {
-    for _ in 0..<count { try await stream.send(frame) }
-    _ = try await stream.next()
+  private func pour(_ frame: [UInt8], into stream: FrameStream) async throws {
+    while true { try await stream.send(frame) }
   }
 
   func dial(_ address: SocketAddress, _ token: Token, limits: ConnectionLimits = ConnectionLimits()) throws
@@ -207,18 +206,18 @@ extension LoopShell {
     let (server, client) = (try LoopShell(), try LoopShell())
     let token = try Token(role: .worker)
     var limits = ConnectionLimits()
-    limits.idleSeconds = 1.5
+    limits.idleSeconds = 4
     let frame = [UInt8](repeating: 7, count: 1 << 20)
-    let address = try await server.run { [limits] in try $0.pour(frame, times: 60, to: token, limits: limits) }
+    let address = try await server.run { [limits] in try $0.pour(frame, to: token, limits: limits) }
     try await withoutHanging {
       try await client.run { shell in
         let stream = try shell.dial(address, token)
         try await stream.opened()
-        for _ in 0..<60 {
+        for _ in 0..<80 {
           let next = try await stream.next()
           let isIntact = next == frame
           #expect(isIntact)
-          try await Task.sleep(for: .milliseconds(60))
+          try await Task.sleep(for: .milliseconds(100))
         }
         stream.close()
       }
