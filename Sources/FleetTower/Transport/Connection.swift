@@ -184,7 +184,13 @@ extension Connection {
   }
 
   private func readable(_ what: Int16) {
-    if CInt(what) & EV_READ == 0 { return finish(stillness) }
+    if CInt(what) & EV_READ == 0 {
+      // This process may have been held up for longer than the peer.
+      let before = pendingByteCount
+      flush()
+      if pendingByteCount < before { seePeer() } else { finish(stillness) }
+      return
+    }
     switch phase {
     case .shakingHands: shakeHands()
     case .open: receive()
@@ -267,7 +273,7 @@ extension Connection {
   }
 
   private func flush() {
-    guard let socket, !isWriting else { return }
+    guard let socket else { return }
     let before = socket.pendingByteCount
     switch socket.flush() {
     case .wait:

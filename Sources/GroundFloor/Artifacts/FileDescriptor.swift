@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// An open file, closed when this value ends. A choke point: every failing call becomes an error that names the path.
 public struct FileDescriptor: ~Copyable, Sendable {
@@ -20,6 +21,7 @@ public struct FileDescriptor: ~Copyable, Sendable {
 
   public let rawValue: CInt
   public let path: String
+  private let isLocked = Atomic(false)
 
   public init(_ path: String, _ mode: Mode) throws {
     let rawValue = unsafe open(path, mode.flags, 0o600)  // Strings become C strings that live through the call.
@@ -28,7 +30,11 @@ public struct FileDescriptor: ~Copyable, Sendable {
     self.path = path
   }
 
-  deinit { close(rawValue) }
+  deinit {
+    // A child that is just being started has a copy of the descriptor for a moment, and with it the lock.
+    if isLocked.load(ordering: .relaxed) { flock(rawValue, LOCK_UN) }
+    close(rawValue)
+  }
 
   /// The next bytes: at most `count`, fewer only at the end of the file.
   public func read(upToCount count: Int) throws -> [UInt8] {
@@ -88,7 +94,10 @@ public struct FileDescriptor: ~Copyable, Sendable {
 
   /// Takes the file's advisory lock; `false` when another process (or another descriptor) holds it.
   public func lockExclusively() throws -> Bool {
-    if flock(rawValue, LOCK_EX | LOCK_NB) == 0 { return true }
+    if flock(rawValue, LOCK_EX | LOCK_NB) == 0 {
+      isLocked.store(true, ordering: .relaxed)
+      return true
+    }
     guard errno == EWOULDBLOCK else { throw ArtifactsError.lastSystemError("flock", path) }
     return false
   }
