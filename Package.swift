@@ -99,7 +99,8 @@ let fleetTower: [Target] = [
 
 let testTargets: [Target] = [
   .target(
-    name: "TestSupport", dependencies: ["Network", "Interchange"], path: "Tests/TestSupport", swiftSettings: numeric),
+    name: "TestSupport", dependencies: ["JSON", "Network", "Interchange"], path: "Tests/TestSupport",
+    swiftSettings: numeric),
   tests("Unit", "YAMLTests", ["YAML"]),
   tests("Unit", "ArtifactsTests", ["Artifacts"]),
   tests("Unit", "NetworkTests", ["Randomness", "Network", "Zoo", "TestSupport"]),

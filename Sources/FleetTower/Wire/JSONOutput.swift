@@ -1,5 +1,4 @@
 import JSON
-import Sweep
 
 /// The bytes written so far and the containers still open.
 ///
@@ -83,32 +82,14 @@ final class JSONOutput {
   func writeNull() { bytes.append(contentsOf: "null".utf8) }
 
   func write<Value: Encodable>(_ value: Value, depth: Int) throws {
-    // Comparing types first: casts are slow, and hardly any value is of these types.
-    let type: Any.Type = Value.self
-    if type == PlainValue.self {
+    // Asked of the types: a cast of every value would cost more than writing it.
+    if Value.self == PlainValue.self {
       write(value as! PlainValue)
-    } else if type == [String: PlainValue].self {
-      write(value as! [String: PlainValue])
-    } else if type == [String: Double].self {
-      try write(sorted: value as! [String: Double])
-    } else if type == [String: String].self {
-      try write(sorted: value as! [String: String])
-    } else if type == [String: ArtifactReference].self {
-      try write(sorted: value as! [String: ArtifactReference])
-    } else if type == [String: StageLimits].self {
-      try write(sorted: value as! [String: StageLimits])
+    } else if Value.self is any SortedMembers.Type {
+      try (value as! any SortedMembers).write(to: self, depth: depth)
     } else {
       try value.encode(to: JSONEncoding(output: self, depth: depth))
     }
-  }
-
-  private func write(sorted members: [String: some Encodable]) throws {
-    let depth = begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
-    for name in members.keys.sorted() {
-      key(name, depth)
-      try write(members[name]!, depth: depth)
-    }
-    close(to: depth - 1)
   }
 
   private func write(_ members: [String: PlainValue]) {
@@ -136,6 +117,22 @@ final class JSONOutput {
       }
       close(to: depth - 1)
     }
+  }
+}
+
+/// Dictionaries with text for keys: equal ones are written alike, which by themselves they are not.
+private protocol SortedMembers {
+  func write(to output: JSONOutput, depth: Int) throws
+}
+
+extension Dictionary: SortedMembers where Key == String, Value: Encodable {
+  fileprivate func write(to output: JSONOutput, depth: Int) throws {
+    let inside = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
+    for name in keys.sorted() {
+      output.key(name, inside)
+      try output.write(self[name]!, depth: inside)
+    }
+    output.close(to: inside - 1)
   }
 }
 

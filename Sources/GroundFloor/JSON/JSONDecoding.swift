@@ -2,7 +2,8 @@
 struct JSONDecoding: Decoder {
   let document: JSONDocument
   let node: Int
-  var codingPath: [any CodingKey] { [] }
+  /// Found anew each time: only errors ask.
+  var codingPath: [any CodingKey] { document.path(to: node) }
   var userInfo: [CodingUserInfoKey: Any] { [:] }
 
   var kind: JSONDocument.Kind { document.nodes[node].kind }
@@ -20,7 +21,11 @@ struct JSONDecoding: Decoder {
   func singleValueContainer() -> any SingleValueDecodingContainer { SingleInput(value: self) }
 
   func mismatch(_ type: Any.Type, _ what: String) -> DecodingError {
-    .typeMismatch(type, DecodingError.Context(codingPath: [], debugDescription: "expected \(what), found \(kind)"))
+    .typeMismatch(type, context("expected \(what), found \(kind)"))
+  }
+
+  func context(_ description: String) -> DecodingError.Context {
+    DecodingError.Context(codingPath: codingPath, debugDescription: description)
   }
 
   func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
@@ -52,8 +57,8 @@ struct JSONDecoding: Decoder {
   private func plain(_ index: Int) throws -> PlainValue {
     switch document.nodes[index].kind {
     case .null: return .null
-    case .yes: return .bool(true)
-    case .no: return .bool(false)
+    case .true: return .bool(true)
+    case .false: return .bool(false)
     case .string: return .string(try document.string(index) ?? "")
     case .number:
       if let value = document.integer(index, Int.self) { return .int(value) }
@@ -84,7 +89,7 @@ struct JSONDecoding: Decoder {
 
 private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
   let value: JSONDecoding
-  var codingPath: [any CodingKey] { [] }
+  var codingPath: [any CodingKey] { value.codingPath }
   /// Where the last member was found, in objects with many: they are asked for one after the other.
   private let cursor: Cursor?
 
@@ -122,8 +127,7 @@ private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   private func at(_ key: Key) throws -> JSONDecoding {
     guard let member = find(key.stringValue) else {
-      throw DecodingError.keyNotFound(
-        key, DecodingError.Context(codingPath: [], debugDescription: "\(key.stringValue) is missing"))
+      throw DecodingError.keyNotFound(key, value.context("\(key.stringValue) is missing"))
     }
     return member
   }
@@ -161,16 +165,17 @@ private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
 }
 
 private struct UnkeyedInput: UnkeyedDecodingContainer {
-  private let document: JSONDocument
+  private let list: JSONDecoding
   private let end: Int
   private var at: Int
   private(set) var currentIndex = 0
   let count: Int?
-  var codingPath: [any CodingKey] { [] }
+  var codingPath: [any CodingKey] { list.codingPath }
 
   init(_ value: JSONDecoding) {
-    document = value.document
+    list = value
     at = value.node + 1
+    let document = value.document
     end = Int(document.nodes[value.node].next)
     var count = 0
     var element = at
@@ -185,18 +190,17 @@ private struct UnkeyedInput: UnkeyedDecodingContainer {
 
   private mutating func next() throws -> JSONDecoding {
     guard !isAtEnd else {
-      throw DecodingError.valueNotFound(
-        Any.self, DecodingError.Context(codingPath: [], debugDescription: "the list has only \(currentIndex) values"))
+      throw DecodingError.valueNotFound(Any.self, list.context("the list has only \(currentIndex) values"))
     }
     defer {
-      at = Int(document.nodes[at].next)
+      at = Int(list.document.nodes[at].next)
       currentIndex += 1
     }
-    return JSONDecoding(document: document, node: at)
+    return JSONDecoding(document: list.document, node: at)
   }
 
   mutating func decodeNil() -> Bool {
-    guard !isAtEnd, document.nodes[at].kind == .null else { return false }
+    guard !isAtEnd, list.document.nodes[at].kind == .null else { return false }
     at += 1
     currentIndex += 1
     return true
@@ -212,7 +216,7 @@ private struct UnkeyedInput: UnkeyedDecodingContainer {
 
 private struct SingleInput: SingleValueDecodingContainer {
   let value: JSONDecoding
-  var codingPath: [any CodingKey] { [] }
+  var codingPath: [any CodingKey] { value.codingPath }
 
   func decodeNil() -> Bool { value.kind == .null }
   func decode(_ type: Bool.Type) throws -> Bool { try value.bool() }

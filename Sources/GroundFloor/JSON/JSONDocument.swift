@@ -2,7 +2,7 @@
 ///
 /// Whatever it is given, it takes no more than a few times the text's memory, and refuses what is nested too deep.
 struct JSONDocument {
-  enum Kind: UInt8 { case null, yes, no, number, string, array, object }
+  enum Kind: UInt8 { case null, `true`, `false`, number, string, array, object }
 
   struct Node {
     let kind: Kind
@@ -47,8 +47,8 @@ struct JSONDocument {
     case UInt8(ascii: "{"): try container(&at, depth, .object, UInt8(ascii: "}"))
     case UInt8(ascii: "["): try container(&at, depth, .array, UInt8(ascii: "]"))
     case UInt8(ascii: "\""): try string(&at)
-    case UInt8(ascii: "t"): try word("true", .yes, &at)
-    case UInt8(ascii: "f"): try word("false", .no, &at)
+    case UInt8(ascii: "t"): try word("true", .true, &at)
+    case UInt8(ascii: "f"): try word("false", .false, &at)
     case UInt8(ascii: "n"): try word("null", .null, &at)
     default: try number(&at)
     }
@@ -140,6 +140,36 @@ struct JSONDocument {
 // MARK: - Values
 
 extension JSONDocument {
+  /// The keys and positions that lead to a value.
+  func path(to index: Int) -> [any CodingKey] {
+    var path: [any CodingKey] = []
+    var container = 0
+    while container < index {
+      let isObject = nodes[container].kind == .object
+      var position = 0
+      var member = container + 1
+      // A key belongs to its value.
+      func end() -> Int { Int(nodes[isObject ? member + 1 : member].next) }
+      while end() <= index {
+        member = end()
+        position += 1
+      }
+      path.append(isObject ? Step((try? string(member)) ?? "?") : Step(position))
+      container = isObject ? member + 1 : member
+    }
+    return path
+  }
+
+  private struct Step: CodingKey {
+    let stringValue: String
+    let intValue: Int?
+
+    init(_ name: String) { (stringValue, intValue) = (name, nil) }
+    init(_ position: Int) { (stringValue, intValue) = ("\(position)", position) }
+    init?(stringValue: String) { self.init(stringValue) }
+    init?(intValue: Int) { self.init(intValue) }
+  }
+
   /// The text of a string; nil when it is none.
   func string(_ index: Int) throws -> String? {
     let node = nodes[index]
@@ -214,8 +244,8 @@ extension JSONDocument {
 
   func bool(_ index: Int) -> Bool? {
     switch nodes[index].kind {
-    case .yes: true
-    case .no: false
+    case .true: true
+    case .false: false
     default: nil
     }
   }

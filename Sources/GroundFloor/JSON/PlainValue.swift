@@ -56,7 +56,8 @@ extension PlainValue {
   }
 }
 
-func quotedJSON(_ text: String) -> String {
+/// The text as a JSON string, escaped as little as JSON allows.
+public func quotedJSON(_ text: String) -> String {
   let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
   if isPlain { return "\"" + text + "\"" }
   var quoted = "\""

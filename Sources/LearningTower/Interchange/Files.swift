@@ -36,23 +36,11 @@ func writeFile(_ bytes: [UInt8], to path: String) throws(InterchangeError) {
   }
 }
 
-/// Foundation has but a number for what happens most: a folder was given.
+/// What Foundation has no words, or too many, for.
 private func reason(_ error: any Error, _ path: String) -> String {
   let values = try? URL(filePath: path).resourceValues(forKeys: [.isDirectoryKey])
-  return values?.isDirectory == true ? "it is a folder" : describe(error)
-}
-
-/// One line for an error of Foundation's.
-func describe(_ error: any Error) -> String {
+  if values?.isDirectory == true { return "it is a folder" }
   switch error {
-  case let error as DecodingError:
-    switch error {
-    case .dataCorrupted(let context), .keyNotFound(_, let context), .typeMismatch(_, let context),
-      .valueNotFound(_, let context):
-      let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-      return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
-    @unknown default: return "\(error)"
-    }
   case let error as CocoaError where error.code == .fileReadNoSuchFile || error.code == .fileNoSuchFile:
     return "no such file"
   default: return error.localizedDescription

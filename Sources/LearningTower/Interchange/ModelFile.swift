@@ -50,7 +50,7 @@ public struct ModelFile: Sendable, Hashable {
       do {
         return try JSON.decode(T.self, from: text.utf8)
       } catch {
-        throw InterchangeError(file: file, "its \(key) cannot be read (\(describe(error)))")
+        throw InterchangeError(file: file, "its \(key) cannot be read (\(error))")
       }
     }
     let parameters = Parameters(content.tensors.mapValues(\.tensor))
@@ -86,7 +86,7 @@ public struct ModelFile: Sendable, Hashable {
       content.metadata["class_names"] = String(decoding: try encoder.encode(classNames), as: UTF8.self)
     } catch {
       // JSON has no infinities; a network that passes `check` holds none.
-      throw NetworkError("\(network.name) cannot be written as JSON (\(describe(error)))")
+      throw NetworkError("\(network.name) cannot be written as JSON (\(error))")
     }
     return content
   }

@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 
 /// YOLOv5's `.pt` files: a zip archive of a pickled module and its tensors. Read as data, never run.
 public enum PyTorchCheckpoint {
@@ -113,7 +114,7 @@ private struct Reader {
     case nil: break
     }
     guard !names.isEmpty else { return }
-    content.metadata["class_names"] = "[\(names.map(quoted).joined(separator: ","))]"
+    content.metadata["class_names"] = "[\(names.map(quotedJSON).joined(separator: ","))]"
   }
 
   /// Copies a view into row-major order.

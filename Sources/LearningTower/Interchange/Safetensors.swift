@@ -1,3 +1,5 @@
+import JSON
+
 /// The safetensors format: eight bytes of header length, a JSON header, then the tensors' bytes back to back.
 ///
 /// Files come from anywhere, so nothing in one is believed: lengths are checked before anything is allocated, every
@@ -67,7 +69,7 @@ public enum Safetensors {
     let order = content.tensors.sorted { ($1.value.type.byteCount, $0.key) < ($0.value.type.byteCount, $1.key) }
     var entries: [String] = []
     if !content.metadata.isEmpty {
-      let pairs = content.metadata.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }
+      let pairs = content.metadata.sorted { $0.key < $1.key }.map { "\(quotedJSON($0.key)):\(quotedJSON($0.value))" }
       entries.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
     }
     var offset = 0
@@ -76,7 +78,7 @@ public enum Safetensors {
       let end = offset + tensor.bytes.count
       let type = tensor.type.rawValue
       entries.append(
-        #"\#(quoted(name)):{"dtype":"\#(type)","shape":[\#(shape)],"data_offsets":[\#(offset),\#(end)]}"#)
+        #"\#(quotedJSON(name)):{"dtype":"\#(type)","shape":[\#(shape)],"data_offsets":[\#(offset),\#(end)]}"#)
       offset = end
     }
     var header = Array("{\(entries.joined(separator: ","))}".utf8)
@@ -89,20 +91,4 @@ public enum Safetensors {
     for (_, tensor) in order { bytes += tensor.bytes }
     return bytes
   }
-}
-
-/// A JSON string, escaped as little as JSON allows.
-func quoted(_ text: String) -> String {
-  var result = "\""
-  for scalar in text.unicodeScalars {
-    switch scalar {
-    case "\"": result += "\\\""
-    case "\\": result += "\\\\"
-    case "\u{0}"..<"\u{20}":
-      let digits = String(scalar.value, radix: 16)
-      result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-    default: result.unicodeScalars.append(scalar)
-    }
-  }
-  return result + "\""
 }

@@ -15,8 +15,6 @@ extension PruningPlan {
   public init(decoding data: Data, file: String) throws(PruningError) {
     do {
       self = try JSON.decode(PruningPlan.self, from: data, .snakeCase)
-    } catch let DecodingError.keyNotFound(key, _) {
-      throw PruningError("\(file): is no pruning plan: it has no \(key.stringValue)")
     } catch {
       throw PruningError("\(file): is no pruning plan (\(error))")
     }

@@ -73,8 +73,6 @@ extension Checkpoint {
     }
     do {
       progress = try JSON.decode(Progress.self, from: text.utf8)
-    } catch let error as DecodingError {
-      throw TrainingError("\(name): the checkpoint's progress cannot be read (\(Self.place(of: error)))")
     } catch {
       throw TrainingError("\(name): the checkpoint's progress cannot be read (\(error))")
     }
@@ -114,15 +112,6 @@ extension Checkpoint {
 
   /// The longest progress that is read: about 20,000 epochs.
   private static let maximumProgressBytes = 1 << 23
-
-  private static func place(of error: DecodingError) -> String {
-    switch error {
-    case .dataCorrupted(let context), .keyNotFound(_, let context), .typeMismatch(_, let context),
-      .valueNotFound(_, let context):
-      (context.codingPath.map(\.stringValue) + [context.debugDescription]).joined(separator: ": ")
-    @unknown default: "\(error)"
-    }
-  }
 
   /// Replaces the file in one step: a reader sees the old checkpoint or the new one.
   public func write(to path: String) throws { try Safetensors.write(encoded(), to: path) }

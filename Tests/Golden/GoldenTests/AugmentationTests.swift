@@ -43,7 +43,8 @@ import Testing
     let draw = PerspectiveDraw(fixture["draws_P20_P21_angle_scale_shearx_sheary_tx_ty"].doubles)
     let matrix = draw.matrix(
       width: before.width, height: before.height, resultWidth: expected.width, resultHeight: expected.height)
-    if case .array(let rows) = fixture["M"] {
+    if fixture["M"].isArray {
+      let rows = fixture["M"].array
       let values = [matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f, matrix.g, matrix.h, matrix.i]
       expectClose(Array(values[..<(rows.count * 3)]), rows.flatMap(\.doubles), absolute: 1e-12)
     } else {

@@ -51,7 +51,7 @@ struct GradientTests {
     for (name, tensor) in gradients { #expect(doubled[name]?.values == tensor.values.map { 2 * $0 }, "\(name)") }
   }
 
-  private func compare(_ values: [Float], _ reference: JSON, _ name: String) {
+  private func compare(_ values: [Float], _ reference: Fixture, _ name: String) {
     let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
     let l2 = reference["l2"].double
     expectClose(norm, l2, absolute: 5 * reference["noise_l2"].double + 1e-6 * l2, "norm of \(name)")

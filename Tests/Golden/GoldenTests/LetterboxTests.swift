@@ -12,7 +12,7 @@ import Testing
     #expect(cases.count == 9)
     for (name, expected) in cases {
       let shape: [Int] =
-        if case .array = expected["new_shape"] {
+        if expected["new_shape"].isArray {
           expected["new_shape"].ints
         } else {
           [expected["new_shape"].int, expected["new_shape"].int]

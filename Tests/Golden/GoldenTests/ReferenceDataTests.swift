@@ -24,8 +24,8 @@ struct ReferenceDataTests {
     try ModelFile.read(folder + "weights/\(name).safetensors", networkOf: Zoo.matching)
   }
 
-  private func json(_ name: String) throws -> JSON {
-    try JSONDecoder().decode(JSON.self, from: Data(contentsOf: URL(filePath: folder + "weights/" + name)))
+  private func json(_ name: String) throws -> Fixture {
+    try Fixture(decoding: Data(contentsOf: URL(filePath: folder + "weights/" + name)))
   }
 
   struct Setting: Sendable, CustomTestStringConvertible {

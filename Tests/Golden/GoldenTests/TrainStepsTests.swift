@@ -80,7 +80,7 @@ struct TrainStepsTests {
   }
 
   /// How many times the tolerance the worst of a tensor's norm and first values lies from the fixture's.
-  private func excess(_ values: [Float], _ expected: JSON) -> Double {
+  private func excess(_ values: [Float], _ expected: Fixture) -> Double {
     let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
     let l2 = expected["l2"].double
     let normTolerance = 5 * expected["noise_l2"].double + 1e-6 + 1e-6 * l2

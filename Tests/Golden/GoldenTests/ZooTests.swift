@@ -19,7 +19,7 @@ import Zoo
   static let familiesWithFixtures = families.filter { fixtureNames[$0] != nil }
   static let fixture = Result { try Fixtures.json("model_zoo.json") }
 
-  func golden(_ name: String) throws -> JSON { try Self.fixture.get()[Self.fixtureNames[name]!] }
+  func golden(_ name: String) throws -> Fixture { try Self.fixture.get()[Self.fixtureNames[name]!] }
 
   /// The two families that the reference lacks are derived from their papers' tables (`PaperTableTests`).
   @Test func everyNetworkHasItsFixture() {
@@ -41,7 +41,7 @@ import Zoo
     #expect(network.parameterCountFused == expected["fused"]["parameters"].int)
     #expect(network.moduleCount == expected["layers"].int)
     #expect(network.folded(.yolov5).moduleCount == expected["fused"]["layers"].int)
-    func gflops(_ json: JSON) -> Double { json["gflops_640"]["thop 0.1.1.post2209072238"].double }
+    func gflops(_ json: Fixture) -> Double { json["gflops_640"]["thop 0.1.1.post2209072238"].double }
     expectClose(try network.gflops(imageSize: 640), gflops(expected), absolute: 1e-5)
     expectClose(try network.folded(.yolov5).gflops(imageSize: 640), gflops(expected["fused"]), absolute: 1e-5)
 

@@ -34,6 +34,20 @@ import Wire
     #expect(String(decoding: JSON.encode(limits), as: UTF8.self) == expected)
   }
 
+  @Test(arguments: [
+    (
+      #"{"k":[{"nothing":{}},{"pair":{"_0":true,"name":"x"}}]}"#,
+      "k.1.pair._0: expected a whole number that fits, found true"
+    ),
+    (#"{"other":[],"k":[{"pair":{"_0":1}}]}"#, "k.0.pair: name is missing"),
+    (#"{"k":{}}"#, "k: expected a list, found object"), ("[]", "expected an object, found array"),
+    (#"{"k":[}"#, "not JSON: no value at byte 6"),
+  ])
+  func errorsTellThePlace(_ text: String, _ expected: String) throws {
+    let error = #expect(throws: JSONError.self) { try JSON.decode([String: [Everything.Choice]].self, from: text.utf8) }
+    #expect(error?.description == expected)
+  }
+
   @Test func manyMembersAreReadInOneGo() throws {
     let members = Dictionary(uniqueKeysWithValues: (0..<200_000).map { ("member \($0)", [$0]) })
     let bytes = JSON.encode(members)
@@ -47,14 +61,14 @@ import Wire
   @Test func figuresThatAreNoneAreTheFleetsAlone() throws {
     #expect(try JSON.decode([Double].self, from: "[\"inf\"]".utf8, .fleet) == [.infinity])
     for text in ["[\"inf\"]", "[\"nan\"]", "[1e999]"] {
-      #expect(throws: DecodingError.self) { try JSON.decode([Double].self, from: text.utf8) }
+      #expect(throws: JSONError.self) { try JSON.decode([Double].self, from: text.utf8) }
     }
-    #expect(throws: DecodingError.self) { try JSON.decode([Float].self, from: "[1e300]".utf8) }
+    #expect(throws: JSONError.self) { try JSON.decode([Float].self, from: "[1e300]".utf8) }
   }
 
   @Test(arguments: ["[[[[", "[[1,", String(repeating: "[", count: 100_000), "{\"a\":[{", "[[[[\"", "[[tru"])
   func whatIsCutOffIsAnError(_ text: String) {
-    #expect(throws: DecodingError.self) { try JSON.decode([[Double]].self, from: text.utf8) }
+    #expect(throws: JSONError.self) { try JSON.decode([[Double]].self, from: text.utf8) }
   }
 
   static let texts = [
@@ -99,17 +113,17 @@ import Wire
     "\"\\ud800\"", "\"\\x\"", "\"\u{1}\"", "1 1", "--", "[1]]", "\"\\u+123\"",
   ])
   func refusesWhatIsNone(_ text: String) {
-    #expect(throws: DecodingError.self) { try JSON.decode(PlainValue.self, from: Array(text.utf8)) }
+    #expect(throws: JSONError.self) { try JSON.decode(PlainValue.self, from: Array(text.utf8)) }
   }
 
   @Test func refusesDepthsAndBadUTF8() {
     let deep = Array(repeating: UInt8(ascii: "["), count: 1_000_000)
-    #expect(throws: DecodingError.self) { try JSON.decode(PlainValue.self, from: deep) }
-    #expect(throws: DecodingError.self) { try JSON.decode(String.self, from: [0x22, 0xFF, 0x22]) }
+    #expect(throws: JSONError.self) { try JSON.decode(PlainValue.self, from: deep) }
+    #expect(throws: JSONError.self) { try JSON.decode(String.self, from: [0x22, 0xFF, 0x22]) }
   }
 
   @Test(arguments: ["256", "-1", "1.5", "1e2", "\"1\"", "null", "[]"]) func numbersMustFit(_ text: String) {
-    #expect(throws: DecodingError.self) { try JSON.decode(UInt8.self, from: Array(text.utf8)) }
+    #expect(throws: JSONError.self) { try JSON.decode(UInt8.self, from: Array(text.utf8)) }
   }
 
   /// Whatever is done to a document's bytes, it is read or refused.
