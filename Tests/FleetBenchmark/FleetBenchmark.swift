@@ -22,8 +22,14 @@ struct FleetBenchmark {
   let file: String
   let artifact: ArtifactReference
 
-  static func main() async throws {
-    let options = try Options(CommandLine.arguments.dropFirst())
+  static func main() async {
+    do { try await run(Options(CommandLine.arguments.dropFirst())) } catch {
+      FileHandle.standardError.write(Data("fleet-benchmark: \(error)\n".utf8))
+      exit(1)
+    }
+  }
+
+  private static func run(_ options: Options) async throws {
     raiseDescriptorLimit()
     // Made here: the benchmark must not remove a folder that was there before.
     try FileManager.default.createDirectory(atPath: options.folder, withIntermediateDirectories: false)
@@ -148,45 +154,67 @@ extension FleetBenchmark {
 
 extension FleetBenchmark {
   /// Uploads of checkpoints, from the first request until the coordinator confirms that the whole is verified and
-  /// durable, in turn with what TLS alone and the disk alone do; and the other workers' heartbeats meanwhile.
+  /// durable, in turn with what TLS, SHA-256 and the disk do alone; and the other workers' heartbeats meanwhile.
   private func bulk() async throws -> [String: Any] {
     let plain = try await PlainTransfer()
     let bulk = try BulkClient(endpoint, workerToken)
     let megabytes = options.bulkMegabytes
-    func speed(_ body: () async throws -> Void) async throws -> Double {
-      let start = ContinuousClock.now
-      try await body()
-      return Double(megabytes) * 1.048576 / seconds(since: start)
-    }
-    var (plainSpeeds, diskSpeeds, delays) = ([Double](), [Double](), [Double]())
-    var speeds: [CheckpointContent: [Double]] = [:]
+    let chunk = [UInt8](repeating: 0x5A, count: Chunk.maximumByteCount)
+    let chunkCount = megabytes << 20 / chunk.count
+    var (plainRuns, hashRuns, diskRuns, delays) = ([Run](), [Run](), [Run](), [Double]())
+    var runs: [CheckpointContent: [Run]] = [:]
     let path = options.folder + "/checkpoint"
     for round in 0..<options.bulkRounds {
       for content in CheckpointContent.allCases {
         // Written anew and synced, so that no write of this file is left for the timed parts.
-        diskSpeeds.append(try await speed { try writeZeros(megabytes, to: options.folder + "/zeros") })
+        diskRuns.append(try await timed { try writeZeros(megabytes, to: options.folder + "/zeros") })
         try content.write(megabytes, to: path, seed: UInt64(round))
         let reference = try client.reference(ofFile: path)
-        let frames = megabytes << 20 / Chunk.maximumByteCount
-        plainSpeeds.append(try await speed { try await plain.send(frames: frames, of: Chunk.maximumByteCount) })
+        plainRuns.append(try await timed { try await plain.send(frames: chunkCount, of: chunk.count) })
+        hashRuns.append(
+          try await timed {
+            let hasher = try ContentHasher()
+            for _ in 0..<chunkCount { try hasher.update(chunk.span) }
+          })
         await fleet.beat(everyMilliseconds: 500)
-        speeds[content, default: []].append(try await speed { try await bulk.upload(path, as: reference) })
+        runs[content, default: []].append(try await timed { try await bulk.upload(path, as: reference) })
         delays += await fleet.heartbeatDelaysMilliseconds
         await fleet.beat(everyMilliseconds: 5_000)
         try FileManager.default.removeItem(
           atPath: ArtifactFolder(coordinator.folder + "/artifacts").location(of: ContentHash(reference.digest)))
       }
     }
-    let plainSpeed = median(plainSpeeds)
     var figures: [String: Any] = [
-      "megabytes": megabytes, "tls_alone_mb_per_second": rounded(plainSpeed),
-      "disk_alone_mb_per_second": rounded(median(diskSpeeds)), "heartbeats": quantiles(delays),
+      "megabytes": megabytes, "tls_alone": summary(plainRuns), "sha256_alone": summary(hashRuns),
+      "disk_alone": summary(diskRuns), "heartbeats": quantiles(delays),
     ]
     for content in CheckpointContent.allCases {
-      let speed = median(speeds[content]!)
-      figures[content.rawValue] = ["mb_per_second": rounded(speed), "share_of_tls": rounded(speed / plainSpeed)]
+      let share = median(runs[content]!.map(\.speed)) / median(plainRuns.map(\.speed))
+      figures[content.rawValue] = summary(runs[content]!).merging(["share_of_tls": rounded(share)]) { own, _ in own }
     }
     return figures
+  }
+
+  /// Megabytes a second, and seconds of processor time for a gigabyte, of the coordinator and of this process.
+  private struct Run {
+    let speed: Double
+    let processorSeconds: Double
+  }
+
+  private func timed(_ body: () async throws -> Void) async throws -> Run {
+    let gigabytes = Double(options.bulkMegabytes) * 0.001048576
+    let (start, before) = (ContinuousClock.now, coordinator.processorSeconds + Double(clock()) * 1e-6)
+    try await body()
+    let speed = gigabytes * 1000 / seconds(since: start)
+    let used = coordinator.processorSeconds + Double(clock()) * 1e-6 - before
+    return Run(speed: speed, processorSeconds: used / gigabytes)
+  }
+
+  private func summary(_ runs: [Run]) -> [String: Any] {
+    [
+      "mb_per_second": rounded(median(runs.map(\.speed))),
+      "processor_seconds_per_gb": rounded(median(runs.map(\.processorSeconds))),
+    ]
   }
 
   private func writeZeros(_ megabytes: Int, to path: String) throws {

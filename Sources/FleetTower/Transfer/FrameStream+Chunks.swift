@@ -12,7 +12,7 @@ extension FrameStream {
       let latest = sending
       let following = Task { @concurrent in try await source.next(after: latest) }
       let start = ContinuousClock.now
-      for chunk in chunks { try await send(WireMessage.chunk(chunk).frame) }
+      for chunk in chunks { try await send(chunk.frameHead, chunk.bytes) }
       let byteCount = chunks.reduce(0) { $0 + $1.bytes.count }
       sending = ArtifactSource.Sending(byteCount: byteCount, seconds: (.now - start) / .seconds(1))
       chunks = try await following.value

@@ -43,6 +43,14 @@ public struct ConnectionLimits: Hashable, Sendable {
 
   private enum Phase { case connecting, shakingHands, open, flushing, closed }
 
+  private enum Output {
+    case idle
+    /// To be flushed at the end of this turn.
+    case scheduled
+    /// The kernel has taken all it had room for.
+    case congested
+  }
+
   private let loop: EventLoop
   private let handshake: Handshake
   private var phase: Phase
@@ -51,9 +59,9 @@ public struct ConnectionLimits: Hashable, Sendable {
   private var reading: OpaquePointer?
   /// The socket takes something, or something was written that it has not been offered yet.
   private var writing: OpaquePointer?
-  private var isWriting = false
-  /// The kernel has taken all it had room for.
-  private var isCongested = false
+  private var output = Output.idle
+  /// The peer has taken what it was sent, which is a sign of life like any other.
+  private var hasPeerTaken = false
   /// Bytes that the kernel took since the last sign that the peer takes them too.
   private var unseenByteCount = 0
   private var arrival: FrameArrival
@@ -127,20 +135,26 @@ public struct ConnectionLimits: Hashable, Sendable {
 
   public var isClosed: Bool { phase == .closed }
 
-  /// Sends one frame. Does nothing once closed; a peer that takes too little for too long is closed.
-  public func send(_ frame: [UInt8]) {
+  /// Sends one frame: `head` and then `body`. Does nothing once closed; a peer that takes too little for too long is
+  /// closed.
+  public func send(_ head: [UInt8], _ body: ArraySlice<UInt8> = []) {
     loop.preconditionOnLoop()
-    precondition(!frame.isEmpty && frame.count <= limits.frameByteCount, "a frame of \(frame.count) bytes")
+    let byteCount = head.count + body.count
+    precondition(byteCount > 0 && byteCount <= limits.frameByteCount, "a frame of \(byteCount) bytes")
     guard phase == .open, let socket else { return }
-    guard pendingByteCount + frame.count <= limits.pendingByteCount else {
+    guard pendingByteCount + byteCount <= limits.pendingByteCount else {
       postClose("the peer takes what is sent to it too slowly")
       return
     }
-    let header = FrameArrival.header(ofFrame: frame.count)
+    let header = FrameArrival.header(ofFrame: byteCount)
     // What fits one record goes as one.
     let isWritten =
-      frame.count < 8 << 10 ? socket.write(header + frame) : socket.write(header) && socket.write(frame)
-    if isWritten { flushSoon() } else { postClose("memory is exhausted") }
+      head.count < 8 << 10 ? socket.write((header + head).span) : socket.write(header.span) && socket.write(head.span)
+    if isWritten && (body.isEmpty || socket.write(body.span)) {
+      flushSoon()
+    } else {
+      postClose("memory is exhausted")
+    }
   }
 
   /// Stops taking bytes from the socket, so that the peer feels it; frames already here are kept.
@@ -184,13 +198,7 @@ extension Connection {
   }
 
   private func readable(_ what: Int16) {
-    if CInt(what) & EV_READ == 0 {
-      // This process may have been held up for longer than the peer.
-      let before = pendingByteCount
-      flush()
-      if pendingByteCount < before { seePeer() } else { finish(stillness) }
-      return
-    }
+    if CInt(what) & EV_READ == 0 { return judgeSilence() }
     switch phase {
     case .shakingHands: shakeHands()
     case .open: receive()
@@ -200,11 +208,8 @@ extension Connection {
 
   private func writable(_ what: Int16) {
     if CInt(what) & EV_WRITE == 0 { return finish(stillness) }
-    isWriting = false
-    if isCongested {
-      isCongested = false
-      seePeer()
-    }
+    if output == .congested { seePeer() }
+    output = .idle
     guard phase == .connecting else { return flush() }
     if let code = socket.flatMap({ pendingError(of: $0.descriptor) }) {
       return finish("cannot connect: \(message(ofErrno: code))")
@@ -218,7 +223,7 @@ extension Connection {
     switch socket!.shakeHands() {
     case .done: open()
     case .wait: flush()
-    case .ended: finish(refusal)
+    case .ended: finish("the handshake failed: the other side closed the connection")
     case .failed(let reason): finish("\(refusal) (\(reason))")
     }
   }
@@ -247,10 +252,11 @@ extension Connection {
         unsafe event_active(reading, CInt(EV_READ), 0)
         return
       }
-      switch socket.read(into: &arrival.buffer, from: arrival.arrived) {
+      switch socket.read(upToCount: arrival.room, into: &arrival.buffer) {
       case .done(let count):
         turn -= count
-        switch arrival.advance(by: count) {
+        hasPeerTaken = false
+        switch arrival.advance() {
         case .wait: break
         case .frame(let frame): onEvent?(.frame(frame))
         case .forbidden(let count): finish("a frame of \(count) bytes is not allowed")
@@ -267,8 +273,8 @@ extension Connection {
 
   /// Once whoever is sending is done.
   private func flushSoon() {
-    guard !isWriting else { return }
-    isWriting = true
+    guard output == .idle else { return }
+    output = .scheduled
     unsafe event_active(writing, CInt(EV_WRITE), 0)
   }
 
@@ -277,8 +283,7 @@ extension Connection {
     let before = socket.pendingByteCount
     switch socket.flush() {
     case .wait:
-      isWriting = true
-      isCongested = true
+      output = .congested
       var limit = timeval(.seconds(limits.idleSeconds))
       unsafe event_add(writing, &limit)
     case .failed(let reason): return finish(reason)
@@ -291,10 +296,18 @@ extension Connection {
     if isDrained, phase == .open { onEvent?(.drained) }
   }
 
-  /// The peer takes what it is sent, which is a sign of life like any other.
   private func seePeer() {
+    hasPeerTaken = true
     unseenByteCount = 0
-    if phase == .open { awaitReading() }
+  }
+
+  /// Nothing was read for long.
+  private func judgeSilence() {
+    // This process may have been held up for longer than the peer.
+    let before = pendingByteCount
+    flush()
+    guard hasPeerTaken || pendingByteCount < before else { return finish(stillness) }
+    hasPeerTaken = false
   }
 
   private func awaitReading() {

@@ -1,7 +1,7 @@
 /// How a stream of bytes is cut into frames: a big-endian 32-bit length, then that many bytes.
 ///
-/// What arrives is written into `buffer` from `arrived` on, up to the end it has; then `advance` says what that makes.
-/// Memory for a frame is taken as its bytes arrive, whatever its length announces.
+/// What arrives is appended to `buffer`, at most `room` bytes; then `advance` says what that makes. Memory for a frame
+/// is taken as its bytes arrive, whatever its length announces.
 struct FrameArrival {
   enum Step: Equatable {
     /// There is room for more bytes.
@@ -12,9 +12,10 @@ struct FrameArrival {
     case forbidden(byteCount: Int)
   }
 
-  /// The header or, after it, what has arrived of the frame, and room for more of it.
-  var buffer = [UInt8](repeating: 0, count: headerByteCount)
-  private(set) var arrived = 0
+  /// The header or, after it, what has arrived of the frame.
+  var buffer: [UInt8] = []
+  /// How much of the header or the frame there is memory for.
+  private var capacity = headerByteCount
   /// Of the frame; nil while its header arrives.
   private var expected: Int?
   private let limit: Int
@@ -27,34 +28,38 @@ struct FrameArrival {
   /// - Parameter limit: the longest frame.
   init(limit: Int) { self.limit = limit }
 
-  /// To be told of every piece written into `buffer`: at most what there was room for.
-  mutating func advance(by byteCount: Int) -> Step {
-    arrived += byteCount
-    precondition(arrived <= buffer.count, "more bytes than there was room for")
-    guard arrived == buffer.count else { return .wait }
+  /// How many bytes may be appended now: at least one.
+  var room: Int { capacity - buffer.count }
+
+  /// To be told whenever bytes have been appended.
+  mutating func advance() -> Step {
+    precondition(room >= 0, "more bytes than there was room for")
+    guard room == 0 else { return .wait }
     guard let expected else { return beginFrame() }
-    guard arrived == expected else {
-      makeRoom(for: min(expected, max(Self.secondByteCount, 2 * arrived)))
+    guard buffer.count == expected else {
+      makeRoom(for: min(expected, max(Self.secondByteCount, 2 * buffer.count)))
       return .wait
     }
     let frame = buffer
     self.expected = nil
-    (buffer, arrived) = ([UInt8](repeating: 0, count: Self.headerByteCount), 0)
+    buffer = []
+    makeRoom(for: Self.headerByteCount)
     return .frame(frame)
   }
 
   private mutating func beginFrame() -> Step {
     let count = buffer.reduce(0) { $0 << 8 | Int($1) }
     guard count > 0 && count <= limit else { return .forbidden(byteCount: count) }
-    (expected, arrived) = (count, 0)
-    buffer = [UInt8](repeating: 0, count: min(count, Self.firstByteCount))
+    expected = count
+    buffer = []
+    makeRoom(for: min(count, Self.firstByteCount))
     return .wait
   }
 
+  /// Without filling it with zeros first.
   private mutating func makeRoom(for count: Int) {
-    var larger = [UInt8](repeating: 0, count: count)
-    larger.replaceSubrange(..<arrived, with: buffer)
-    buffer = larger
+    buffer.reserveCapacity(count)
+    capacity = count
   }
 
   static func header(ofFrame byteCount: Int) -> [UInt8] {

@@ -50,13 +50,13 @@ public final class FrameStream {
     return frame
   }
 
-  /// Sends one frame, after waiting until the peer has taken most of what was sent before.
-  public nonisolated(nonsending) func send(_ frame: [UInt8]) async throws {
+  /// Sends one frame, `head` and then `body`, after waiting until the peer has taken most of what was sent before.
+  public nonisolated(nonsending) func send(_ head: [UInt8], _ body: ArraySlice<UInt8> = []) async throws {
     while failure == nil && connection.pendingByteCount > Self.pendingByteLimit {
       await withCheckedContinuation { writer = $0 }
     }
     if let failure { throw failure }
-    connection.send(frame)
+    connection.send(head, body)
   }
 
   /// Closes once everything sent is on its way.

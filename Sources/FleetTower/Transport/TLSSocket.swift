@@ -67,24 +67,29 @@ import Glibc
     return status == 1 ? .done(byteCount: 0) : outcome(of: status)
   }
 
-  /// Reads into the array from `start` on, at most up to its end.
-  func read(into bytes: inout [UInt8], from start: Int) -> Progress {
+  /// Appends what has arrived, at most `count` bytes.
+  func read(upToCount count: Int, into bytes: inout [UInt8]) -> Progress {
     ERR_clear_error()
     errno = 0
-    let status = unsafe bytes.withUnsafeMutableBytes { buffer in
-      let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[start...])  // Traps where there is none.
-      return unsafe SSL_read(ssl, room.baseAddress, CInt(clamping: room.count))
+    var status: CInt = 0
+    bytes.append(addingCapacity: count) { free in
+      unsafe free.withUnsafeMutableBufferPointer { buffer, filledCount in
+        // What was appended is there; there is room for at least `count` bytes behind it.
+        unsafe status = SSL_read(ssl, buffer.baseAddress! + filledCount, CInt(clamping: count))
+        filledCount += Int(max(status, 0))
+      }
     }
     return status > 0 ? .done(byteCount: Int(status)) : outcome(of: status)
   }
 
   /// Encrypts the bytes, for `flush` to send.
   /// - Returns: false when memory is exhausted or the connection is not open.
-  func write(_ bytes: [UInt8]) -> Bool {
+  func write(_ bytes: Span<UInt8>) -> Bool {
     ERR_clear_error()
     var written = 0
     // The output takes whatever it is given, so that everything is written at once or nothing ever will.
-    return unsafe SSL_write_ex(ssl, bytes, bytes.count, &written) == 1 && written == bytes.count
+    let status = unsafe bytes.withUnsafeBytes { unsafe SSL_write_ex(ssl, $0.baseAddress, $0.count, &written) }
+    return status == 1 && written == bytes.count
   }
 
   /// Gives the kernel what it takes.

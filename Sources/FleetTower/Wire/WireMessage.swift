@@ -16,7 +16,7 @@ public enum WireMessage: Hashable, Sendable {
   /// Raised when the layout of frames changes; what messages mean has a version of its own (`FleetProtocol`).
   static let format: UInt8 = 1
 
-  private enum Kind: UInt8 { case worker = 1, coordinator, request, response, bulkRequest, bulkResponse, chunk }
+  fileprivate enum Kind: UInt8 { case worker = 1, coordinator, request, response, bulkRequest, bulkResponse, chunk }
 
   /// Reads a frame from an authenticated but possibly hostile peer.
   public init(_ frame: [UInt8]) throws(WireError) {
@@ -43,7 +43,7 @@ public enum WireMessage: Hashable, Sendable {
     case .response(let message): Self.frame(.response, JSON.encode(message))
     case .bulkRequest(let message): Self.frame(.bulkRequest, JSON.encode(message))
     case .bulkResponse(let message): Self.frame(.bulkResponse, JSON.encode(message))
-    case .chunk(let chunk): Self.frame(.chunk, chunk.header, chunk.bytes)
+    case .chunk(let chunk): chunk.frameHead + chunk.bytes
     }
   }
 
@@ -60,15 +60,7 @@ public enum WireMessage: Hashable, Sendable {
     }
   }
 
-  private static func frame(_ kind: Kind, _ payload: [UInt8], _ bytes: ArraySlice<UInt8> = []) -> [UInt8] {
-    var frame: [UInt8] = []
-    frame.reserveCapacity(2 + payload.count + bytes.count)
-    frame.append(format)
-    frame.append(kind.rawValue)
-    frame.append(contentsOf: payload)
-    frame.append(contentsOf: bytes)
-    return frame
-  }
+  private static func frame(_ kind: Kind, _ payload: [UInt8]) -> [UInt8] { [format, kind.rawValue] + payload }
 
   private static func decode<Message: Decodable>(
     _ payload: ArraySlice<UInt8>, _ kind: String
@@ -77,6 +69,11 @@ public enum WireMessage: Hashable, Sendable {
       throw .malformed(kind: kind, reason: WireError.shortened("\(error)"))
     }
   }
+}
+
+extension Chunk {
+  /// What stands before the bytes in a frame: long frames are sent in two parts, not copied into one.
+  public var frameHead: [UInt8] { [WireMessage.format, WireMessage.Kind.chunk.rawValue] + header }
 }
 
 /// What is asked on a bulk connection, one after the other.

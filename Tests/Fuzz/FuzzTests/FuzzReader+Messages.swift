@@ -125,12 +125,12 @@ extension FuzzReader {
     var frames: [[UInt8]] = []
     var rest = bytes[...]
     while !rest.isEmpty {
-      let room = arrival.buffer.count - arrival.arrived
+      let room = arrival.room
       guard room > 0, room <= FrameArrival.secondByteCount + bytes.count else { throw Broken("room for \(room) bytes") }
       let piece = rest.prefix(min(room, 1 + rest.count % 5_000))
-      arrival.buffer.replaceSubrange(arrival.arrived..<arrival.arrived + piece.count, with: piece)
+      arrival.buffer += piece
       rest = rest.dropFirst(piece.count)
-      switch arrival.advance(by: piece.count) {
+      switch arrival.advance() {
       case .wait: break
       case .forbidden(let count): throw TransportError.closed(peer: "peer", reason: "a frame of \(count) bytes")
       case .frame(let frame): frames.append(frame)
