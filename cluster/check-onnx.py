@@ -227,8 +227,8 @@ def suppressed(rows, confidence=0.001, overlap=0.6):
     index, label = np.nonzero(scores > confidence)
     found = np.concatenate([boxes[index], scores[index, label][:, None], label[:, None].astype(np.float32)], 1)
     found = found[np.argsort(-found[:, 4], kind="stable")[:30000]]
-    moved = found[:, :4] + found[:, 5:] * np.float32(7680)
-    area = (moved[:, 2] - moved[:, 0]) * (moved[:, 3] - moved[:, 1])
+    # In float64: the distance between classes would round float32 coordinates to 1/32 pixel.
+    moved = found[:, :4].astype(np.float64) + found[:, 5:] * 7680.0
     kept, alive = [], np.ones(len(found), bool)
     for i in range(len(found)):
         if not alive[i]:
@@ -236,16 +236,20 @@ def suppressed(rows, confidence=0.001, overlap=0.6):
         kept.append(i)
         if len(kept) == 300:
             break
-        low, high = np.maximum(moved[:, :2], moved[i, :2]), np.minimum(moved[:, 2:], moved[i, 2:])
-        shared = np.prod(np.clip(high - low, 0, None), 1)
-        alive &= ~(shared / (area + area[i] - shared) > overlap)
+        alive &= ~(overlaps(moved, moved[i]) > overlap)
     found = found[kept]
     found[:, :4] = found[:, :4].clip(0, 640)
     return found
 
 
+def overlaps(boxes, box):
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    shared = np.prod(np.clip(np.minimum(boxes[:, 2:4], box[2:4]) - np.maximum(boxes[:, :2], box[:2]), 0, None), 1)
+    return shared / (area + (box[2] - box[0]) * (box[3] - box[1]) - shared)
+
+
 def unmatched(a, b):
-    """The scores of a's rows without a partner in b: same class, box within 0.05 pixels, score within 1e-4."""
+    """a's rows without a partner in b: same class, box within 0.05 pixels, score within 1e-4."""
     free, alone = np.ones(len(b), bool), []
     for row in a:
         close = free & (b[:, 5] == row[5]) & (np.abs(b[:, :4] - row[:4]).max(1) < 0.05) & (
@@ -253,8 +257,15 @@ def unmatched(a, b):
         if close.any():
             free[np.argmax(close)] = False
         else:
-            alone.append(float(row[4]))
-    return alone
+            alone.append(row)
+    return np.array(alone).reshape(-1, 6)
+
+
+def ties(a, b, overlap=0.6):
+    """Which of a's rows stand where b has another that suppresses it and has the same score: of two such boxes the one
+    that comes first stays, which rounding decides. (Scores are written with five digits.)"""
+    return np.array([((b[:, 5] == row[5]) & (np.abs(b[:, 4] - row[4]) < 1e-5) & (overlaps(b, row) > overlap)).any()
+                     for row in a], bool)
 
 
 def predictions(model, folder, name):
@@ -280,16 +291,20 @@ def check_detections(weights, source, folder):
     for item in json.loads(ours):
         x, y, w, h = item["bbox"]
         lists.setdefault(int(item["image_id"]), []).append([x, y, x + w, y + h, item["score"], item["category_id"]])
-    count, theirs_count, alone = 0, 0, []
+    count, theirs_count, tied, alone = 0, 0, 0, []
     for number, path in enumerate(paths, 1):
         image = np.asarray(Image.open(path), np.float32).transpose(2, 0, 1)[None] / 255
         theirs = suppressed(session.run(None, {"images": np.ascontiguousarray(image)})[0][0])
         mine = np.array(lists.get(number, [])).reshape(-1, 6)
         count, theirs_count = count + len(mine), theirs_count + len(theirs)
-        alone += unmatched(mine, theirs) + unmatched(theirs, mine)
+        ours_alone, theirs_alone = unmatched(mine, theirs), unmatched(theirs, mine)
+        ours_tied, theirs_tied = ties(ours_alone, theirs_alone), ties(theirs_alone, ours_alone)
+        tied += ours_tied.sum()
+        alone += [*ours_alone[~ours_tied, 4], *theirs_alone[~theirs_tied, 4]]
     print(f"{weights}: {count} detections on {len(paths)} images; as safetensors: "
-          f"{'the same bytes' if same else 'DIFFERENT'}; as ONNX: {theirs_count}, {len(alone)} of both without a "
-          f"partner, none above a score of {max(alone, default=0):.3f}")
+          f"{'the same bytes' if same else 'DIFFERENT'}; as ONNX: {theirs_count}, the same but for {tied} where two boxes "
+          f"tie and {len(alone)} of both lists without a partner"
+          + (f", the highest score is {max(alone):.3f}" if alone else ""))
     return (not same) + bool(alone)
 
 
