@@ -2,12 +2,11 @@
 # Compares exported ONNX files, as ONNX Runtime computes them, with our own outputs: every family, whole and pruned,
 # static and dynamic batch, with and without the decode step, each beside a run of the same graph in float64.
 # Usage: cluster/check-onnx.sh [--family NAME] [--model FILE]… [--weights yolov5n.pt --images FOLDER]
-# The families' weights are random, and MobileNetV3-Large's amplify what rounding leaves: there both sides are 2e-4 from
-# float64. --model checks trained models instead. With --weights and --images, all detections on the folder's images are
-# compared too: of the .pt file, of the same model as safetensors, and of its ONNX file. Python and its packages stay in
-# .build/onnx; nothing else needs them.
+# The families start with random weights and are trained for a few epochs on generated images. --model checks other models
+# instead. With --weights and --images, all detections on the folder's images are compared too: of the .pt file, of the
+# same model as safetensors, and of its ONNX file. Python and its packages stay in .build/onnx; nothing else needs them.
 set -euo pipefail
-case ${1:-} in -h | --help) sed -n '2,8s/^# //p' "${BASH_SOURCE[0]}"; exit ;; esac
+case ${1:-} in -h | --help) sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}"; exit ;; esac
 arguments=()
 for word in "$@"; do  # Paths are the caller's; setup.sh changes the folder.
   if [ -e "$word" ]; then arguments+=("$(realpath "$word")"); else arguments+=("$word"); fi

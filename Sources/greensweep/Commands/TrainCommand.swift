@@ -31,12 +31,14 @@ extension Command {
     ],
     discussion: """
       DIR then holds model.safetensors (the best epoch), results.csv, opt.yaml and hyp.yaml as YOLOv5 writes them, a log
-      for TensorBoard and, while it runs, checkpoint.safetensors: a run that was interrupted goes on with --resume.
+      for TensorBoard and, until it is finished, checkpoint.safetensors: a run that was interrupted goes on with
+      --resume. A DIR that holds a run is not written over.
       """
   ) { arguments in
     let request = try trainRequest(arguments)
     let progress = EpochProgress(title: "train")
     let result = try Pipeline.train(request, onEvent: { progress.show($0) })
+    try? FileManager.default.removeItem(atPath: checkpoint(in: request.outputDirectory))
     if arguments.has("--json") { return printJSON(result) }
     print(
       """
@@ -47,15 +49,22 @@ extension Command {
       """)
   }
 
+  private static func checkpoint(in folder: String) -> String {
+    URL(filePath: folder).appending(path: "checkpoint.safetensors").path
+  }
+
   private static func trainRequest(_ arguments: Arguments) throws -> TrainRequest {
     let output = arguments.string("--output") ?? "runs/train"
-    let checkpoint = URL(filePath: output).appending(path: "checkpoint.safetensors").path
+    let checkpoint = checkpoint(in: output)
+    func isThere(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
     if arguments.has("--resume") {
-      guard FileManager.default.fileExists(atPath: checkpoint) else {
+      guard isThere(checkpoint) else {
         throw WorkError("\(checkpoint): no checkpoint to resume from; leave --resume out to begin")
       }
-    } else if FileManager.default.fileExists(atPath: checkpoint) {
+    } else if isThere(checkpoint) {
       throw WorkError("\(output): holds an unfinished run; go on with --resume or choose another --output")
+    } else if isThere(URL(filePath: output).appending(path: "model.safetensors").path) {
+      throw WorkError("\(output): holds a finished run; choose another --output")
     }
     try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
 

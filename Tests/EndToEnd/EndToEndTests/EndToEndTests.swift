@@ -33,6 +33,34 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: folder.path("run")))
   }
 
+  /// Interrupted, it goes on where it was; neither an unfinished run nor a finished one is written over.
+  @Test(.timeLimit(.minutes(5))) func aRunIsResumedAndNotWrittenOver() throws {
+    let folder = try TemporaryFolder()
+    let sample = ["dataset", "sample", folder.path("data"), "--images", "16", "--val-images", "4", "--image-size", "64"]
+    #expect(try greensweep(sample).status == 0)
+    let train = [
+      "train", folder.path("data/data.yaml"), "--model", "yolov5n", "--epochs", "12", "--batch", "8", "--image-size",
+      "64", "--threads", "1", "-o",
+    ]
+    let interrupted = try start(train + [folder.path("a")])
+    waitUntil("a checkpoint is written") {
+      FileManager.default.fileExists(atPath: folder.path("a/checkpoint.safetensors"))
+    }
+    interrupted.interrupt()
+    #expect(interrupted.finish().status != 0)
+    let again = try greensweep(train + [folder.path("a")])
+    #expect(again.status == 1 && again.errors.contains("holds an unfinished run; go on with --resume"))
+    #expect(try greensweep(train + [folder.path("a"), "--resume"]).status == 0)
+    #expect(try greensweep(train + [folder.path("b")]).status == 0)
+    for file in ["model.safetensors", "results.csv"] {
+      let bytes = FileManager.default.contents(atPath: folder.path("a/\(file)"))
+      #expect(bytes != nil && FileManager.default.contents(atPath: folder.path("b/\(file)")) == bytes)
+    }
+    #expect(!FileManager.default.fileExists(atPath: folder.path("a/checkpoint.safetensors")))
+    let finished = try greensweep(train + [folder.path("a")])
+    #expect(finished.status == 1 && finished.errors.contains("holds a finished run"))
+  }
+
   /// A plan is printed and written before anything is cut, and replayed; what cannot be done is said in words.
   @Test func aPlanIsReplayed() throws {
     let folder = try TemporaryFolder()
@@ -191,6 +219,8 @@ private final class Call {
     process.standardError = try FileHandle(forWritingTo: errors)
     try process.run()
   }
+
+  func interrupt() { process.interrupt() }
 
   func finish() -> CallResult {
     process.waitUntilExit()
