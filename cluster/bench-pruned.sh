@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # GFLOPs and latency of each family, pruned more and more (grouped policy, random channels), on one and two threads.
-# The ratios take turns, so that whatever else the machine does hits all alike; medians of medians are printed.
-# Usage: cluster/bench-pruned.sh [--image-size S] [--rounds N] [--work FOLDER] [FAMILY …]   (default: 320, 5, all)
+# The ratios take turns, because a shared machine is slower for minutes on end: what is printed of the latencies are
+# medians over the rounds, of each as it is, as a share of the whole network's in the same round, and as a share of that
+# at the ratio before.
+# Usage: cluster/bench-pruned.sh [--image-size S] [--rounds N] [--iterations N] [--work FOLDER] [FAMILY …]
+#        (default: 320 pixels, 9 rounds of 20 passes, all families)
 set -euo pipefail
-families=() size=320 rounds=5 work=
+families=() size=320 rounds=9 iterations=20 work=
 while [ $# -gt 0 ]; do
   case $1 in
     --image-size) size=$2; shift 2 ;;
     --rounds) rounds=$2; shift 2 ;;
+    --iterations) iterations=$2; shift 2 ;;
     --work) work=$(realpath -m "$2"); shift 2 ;;
-    -*) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    -*) sed -n '2,7s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     *) families+=("$1"); shift ;;
   esac
 done
@@ -29,7 +33,6 @@ mkdir -p "$work"
 ratios=(0 0.1 0.3 0.5 0.7)
 
 field() { grep -o "\"$1\":[-0-9.e]*" | head -n 1 | cut -d: -f2; }
-median() { sort -g | awk '{ values[NR] = $1 } END { print values[int((NR + 1) / 2)] }'; }
 
 model() { echo "$work/$1-$2.safetensors"; }
 
@@ -45,28 +48,44 @@ prepare() {
 
 for family in "${families[@]}"; do prepare "$family"; done
 [ "$rounds" -gt 0 ] || exit 0
-printf '%-18s %5s %8s %6s %12s %6s %12s %6s\n' family ratio GFLOPs share "1 thread ms" share "2 threads ms" share
+printf '%-18s %5s %8s %6s | %11s %6s %6s | %12s %6s %6s\n' \
+  family ratio GFLOPs share "1 thread ms" share step "2 threads ms" share step
 rises=0
 for family in "${families[@]}"; do
-  rm -f "$work"/times-*
   for round in $(seq "$rounds"); do
     for threads in 1 2; do
       for ratio in "${ratios[@]}"; do
-        "$greensweep" bench infer --model "$(model "$family" "$ratio")" --image-size "$size" --iterations 10 \
-          --threads "$threads" --json | field median_ms >> "$work/times-$ratio-$threads"
+        echo "$round $threads $ratio $("$greensweep" bench infer --model "$(model "$family" "$ratio")" \
+          --image-size "$size" --iterations "$iterations" --threads "$threads" --json | field median_ms)"
       done
     done
-  done
+  done > "$work/times"
+  before=
   for ratio in "${ratios[@]}"; do
     gflops=$("$greensweep" model info "$(model "$family" "$ratio")" --image-size "$size" --json | field gflops)
-    one=$(median < "$work/times-$ratio-1") two=$(median < "$work/times-$ratio-2")
-    if [ "$ratio" = 0 ]; then whole=($gflops "$one" "$two"); before=("$one" "$two"); fi
-    awk -v f="$family" -v r="$ratio" -v g="$gflops" -v a="$one" -v b="$two" -v g0="${whole[0]}" -v a0="${whole[1]}" \
-      -v b0="${whole[2]}" -v a1="${before[0]}" -v b1="${before[1]}" 'BEGIN {
-        printf "%-18s %5s %8.3f %6.2f %12.2f %6.2f %12.2f %6.2f%s\n", f, r, g, g / g0, a, a / a0, b, b / b0, \
-          (a > a1 || b > b1) ? "  rises" : ""
-        exit (a > a1 || b > b1) }' || rises=$((rises + 1))
-    before=("$one" "$two")
+    [ "$ratio" != 0 ] || whole=$gflops
+    awk -v family="$family" -v ratio="$ratio" -v before="$before" -v gflops="$gflops" -v whole="$whole" '
+      function median(of, threads, against,   n, i, j, list, value, r) {
+        for (r = 1; (r, threads, of) in ms; r++) {
+          value = ms[r, threads, of] / (against == "" ? 1 : ms[r, threads, against])
+          for (i = ++n; i > 1 && list[i - 1] > value; i--) list[i] = list[i - 1]
+          list[i] = value
+        }
+        return list[int((n + 1) / 2)]
+      }
+      { ms[$1, $2, $3] = $4 }
+      END {
+        printf "%-18s %5s %8.3f %6.2f", family, ratio, gflops, gflops / whole
+        for (threads = 1; threads <= 2; threads++) {
+          step = before == "" ? 0 : median(ratio, threads, before)
+          if (step >= 1) risen = 1
+          printf " | %*.2f %6.3f %6s", 10 + threads, median(ratio, threads, ""), median(ratio, threads, "0"), \
+            before == "" ? "" : sprintf("%.3f", step)
+        }
+        print risen ? "  rises" : ""
+        exit risen
+      }' "$work/times" || rises=$((rises + 1))
+    before=$ratio
   done
 done
 echo "bench-pruned: $rises steps at which a latency rises"
