@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures what a real coordinator bears: throughput, latency, memory, idle connections and streams of checkpoints, over
+# Measures what a real coordinator bears: throughput, latency, memory, streams of checkpoints, idle connections, restart, over
 # TLS with its data on the disk. Prints JSON. Usage: cluster/bench-fleet.sh [--parts throughput,latency,bulk,idle]
 # [--workers N] [--jobs N] [--pace N] [--idle-workers N] [--bulk-mb N] [--bulk-rounds N] [--folder DIR]
 set -euo pipefail

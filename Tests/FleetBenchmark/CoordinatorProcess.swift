@@ -3,13 +3,27 @@ import Glibc
 
 /// A real coordinator in a process and a folder of its own.
 final class CoordinatorProcess {
-  let port: UInt16
-  let startSeconds: Double
   let folder: String
-  private let process = Process()
+  private(set) var port: UInt16 = 0
+  private(set) var startSeconds = 0.0
+  private let binary: String
+  private var process = Process()
 
   init(binary: String, folder: String) throws {
+    self.binary = binary
     self.folder = folder
+    try start()
+  }
+
+  /// Kills it, and starts another one on its folder.
+  func restart() throws {
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+    process = Process()
+    try start()
+  }
+
+  private func start() throws {
     let start = ContinuousClock.now
     process.executableURL = URL(fileURLWithPath: binary)
     process.arguments = ["coordinator", "--data", folder, "--listen", "127.0.0.1:0"]

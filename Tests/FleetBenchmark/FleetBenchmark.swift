@@ -56,9 +56,11 @@ struct FleetBenchmark {
         case .latency: try await benchmark.latency()
         case .bulk: try await benchmark.bulk()
         case .idle: try await benchmark.idle()
+        case .restart: try benchmark.restart()
         }
+      // A restart loses them all, on purpose.
+      if part != .restart { figures["lost_connections"] = await benchmark.fleet.counts.lost }
     }
-    figures["lost_connections"] = await benchmark.fleet.counts.lost
     let json = try JSONSerialization.data(withJSONObject: figures, options: [.prettyPrinted, .sortedKeys])
     print(String(decoding: json, as: UTF8.self))
   }
@@ -146,6 +148,19 @@ extension FleetBenchmark {
     return [
       "workers": options.idleWorkers, "lost_in_30_seconds": await fleet.counts.lost - before,
       "memory_mb": rounded(coordinator.memoryMB.now),
+    ]
+  }
+}
+
+// MARK: - After a crash
+
+extension FleetBenchmark {
+  /// Killed, and started again on the journal of all the jobs so far.
+  private func restart() throws -> [String: Any] {
+    try coordinator.restart()
+    return [
+      "start_seconds": rounded(coordinator.startSeconds), "memory_mb": rounded(coordinator.memoryMB.now),
+      "journal_mb": rounded(Double(Files.byteCount(coordinator.folder + "/journal.sqlite") ?? 0) / 1_000_000),
     ]
   }
 }

@@ -4,7 +4,7 @@ import Glibc
 /// `fleet-benchmark [--OPTION VALUE]…`
 struct Options {
   enum Part: String, CaseIterable {
-    case throughput, latency, bulk, idle
+    case throughput, latency, bulk, idle, restart
   }
 
   var workers = 1_000
