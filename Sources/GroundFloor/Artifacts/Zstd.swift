@@ -51,7 +51,8 @@ internal import CZstd
       throw ArtifactsError.compression("not a zstd frame of at most \(maximumByteCount) bytes")
     }
     let capacity = Int(declared)
-    return try unsafe [UInt8](unsafeUninitializedCapacity: capacity) { content, count in
+    // An array without room would be the one that all empty arrays share, into which its count would be written.
+    return try unsafe [UInt8](unsafeUninitializedCapacity: max(capacity, 1)) { content, count in
       // Both buffers outlive the call and are passed with their true sizes.
       let size = unsafe frame.withUnsafeBytes { source in
         unsafe ZSTD_decompressDCtx(context, content.baseAddress, capacity, source.baseAddress, source.count)

@@ -36,7 +36,9 @@ import Testing
   /// Interrupted, it goes on where it was; neither an unfinished run nor a finished one is written over.
   @Test(.timeLimit(.minutes(5))) func aRunIsResumedAndNotWrittenOver() throws {
     let folder = try TemporaryFolder()
-    let sample = ["dataset", "sample", folder.path("data"), "--images", "16", "--val-images", "4", "--image-size", "64"]
+    let sample = [
+      "dataset", "sample", folder.path("data"), "--images", "16", "--val-images", "4", "--image-size", "64",
+    ]
     #expect(try greensweep(sample).status == 0)
     let train = [
       "train", folder.path("data/data.yaml"), "--model", "yolov5n", "--epochs", "12", "--batch", "8", "--image-size",
