@@ -4,15 +4,20 @@
 /// frames from the socket only as fast as they are asked for.
 public final class FrameStream {
   private let connection: Connection
+  /// Those before `first` have been taken.
   private var frames: [[UInt8]] = []
+  private var first = 0
+  /// What all of them take up, those taken too.
   private var byteCount = 0
   private var failure: TransportError?
   private var isOpen: Bool
   private var reader: CheckedContinuation<Void, Never>?
   private var writer: CheckedContinuation<Void, Never>?
 
-  /// Bytes of frames kept here before the socket is left to fill up.
+  /// What frames may take up here before the socket is left to fill up.
   private static let byteLimit = 2 << 20
+  /// Of a frame besides its bytes: a peer may send millions of small ones.
+  private static let frameOverhead = 64
   private static let pendingByteLimit = 1 << 20
 
   public init(_ connection: Connection) {
@@ -43,10 +48,15 @@ public final class FrameStream {
 
   /// The next frame if it has arrived already.
   public func nextHere() -> [UInt8]? {
-    guard !frames.isEmpty else { return nil }
-    let frame = frames.removeFirst()
-    byteCount -= frame.count
-    if frames.isEmpty { connection.resume() }
+    guard first < frames.count else { return nil }
+    let frame = frames[first]
+    frames[first] = []
+    first += 1
+    if first == frames.count {
+      frames.removeAll(keepingCapacity: true)
+      (first, byteCount) = (0, 0)
+      connection.resume()
+    }
     return frame
   }
 
@@ -70,7 +80,7 @@ public final class FrameStream {
     case .opened: isOpen = true
     case .frame(let frame):
       frames.append(frame)
-      byteCount += frame.count
+      byteCount += frame.count + Self.frameOverhead
       if byteCount >= Self.byteLimit { connection.pause() }
     case .drained: break
     case .closed(let reason): failure = .closed(peer: connection.peer, reason: reason)

@@ -61,7 +61,7 @@ extension FuzzReader {
         FuzzSeed([0xff, 0xff, 0xff, 0xff, 1], isSound: false), FuzzSeed([0, 0, 0, 0], isSound: false),
       ],
       read: { bytes, file in
-        do { for frame in try cut(bytes) { _ = try WireMessage(frame) } } catch let error where !(error is Broken) {
+        do { try cut(bytes) { _ = try WireMessage($0) } } catch let error where !(error is Broken) {
           throw NamedRefusal(file, error)
         }
       }),
@@ -120,10 +120,9 @@ extension FuzzReader {
   }
 
   /// Cuts as a connection does, whatever pieces the bytes arrive in.
-  private static func cut(_ bytes: [UInt8]) throws -> [[UInt8]] {
+  private static func cut(_ bytes: [UInt8], _ body: ([UInt8]) throws -> Void) throws {
     var arrival = FrameArrival(limit: ConnectionLimits().frameByteCount)
-    var frames: [[UInt8]] = []
-    var rest = bytes[...]
+    var (rest, unseen) = (bytes[...], bytes[...])
     while !rest.isEmpty {
       let room = arrival.room
       guard room > 0, room <= FrameArrival.secondByteCount + bytes.count else { throw Broken("room for \(room) bytes") }
@@ -133,11 +132,12 @@ extension FuzzReader {
       switch arrival.advance() {
       case .wait: break
       case .forbidden(let count): throw TransportError.closed(peer: "peer", reason: "a frame of \(count) bytes")
-      case .frame(let frame): frames.append(frame)
+      case .frame(let frame):
+        let whole = FrameArrival.header(ofFrame: frame.count) + frame
+        if !unseen.starts(with: whole) { throw Broken("the frame is not what arrived") }
+        unseen = unseen.dropFirst(whole.count)
+        try body(frame)
       }
     }
-    let whole = frames.flatMap { FrameArrival.header(ofFrame: $0.count) + $0 }
-    if !bytes.starts(with: whole) { throw Broken("the frames are not what arrived") }
-    return frames
   }
 }

@@ -241,6 +241,24 @@ extension LoopShell {
     if let longestPause { #expect(longestPause > .seconds(2), "cut after pauses of at most \(longestPause)") }
   }
 
+  /// Small ones by the hundred thousand, which were slow to take and large to keep.
+  @Test func tinyFramesAreTakenInNoTime() async throws {
+    let (server, client) = (try LoopShell(), try LoopShell())
+    let token = try Token(role: .worker)
+    let address = try await server.run { try $0.pour([7], to: token, limits: ConnectionLimits()) }
+    try await withoutHanging {
+      try await client.run { shell in
+        let stream = try shell.dial(address, token)
+        try await stream.opened()
+        try await Task.sleep(for: .seconds(5))  // They gather.
+        let start = ContinuousClock.now
+        for _ in 0..<200_000 { _ = try await stream.next() }
+        #expect(ContinuousClock.now - start < .seconds(30))
+        stream.close()
+      }
+    }
+  }
+
   @Test func makesAFastSenderWaitForASlowReader() async throws {
     let (server, client) = (try LoopShell(), try LoopShell())
     let token = try Token(role: .worker)
