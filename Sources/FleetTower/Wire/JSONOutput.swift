@@ -84,36 +84,27 @@ final class JSONOutput {
   func write<Value: Encodable>(_ value: Value, depth: Int) throws {
     // Asked of the types: a cast of every value would cost more than writing it.
     if Value.self == PlainValue.self {
-      write(value as! PlainValue)
+      try write(value as! PlainValue)
     } else if Value.self is any SortedMembers.Type {
-      try (value as! any SortedMembers).write(to: self, depth: depth)
+      try (value as! any SortedMembers).write(to: self)
     } else {
       try value.encode(to: JSONEncoding(output: self, depth: depth))
     }
   }
 
-  private func write(_ members: [String: PlainValue]) {
-    let depth = begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
-    for name in members.keys.sorted() {
-      key(name, depth)
-      write(members[name]!)
-    }
-    close(to: depth - 1)
-  }
-
-  private func write(_ value: PlainValue) {
+  private func write(_ value: PlainValue) throws {
     switch value {
     case .null: writeNull()
     case .bool(let value): write(value)
     case .int(let value): write(value)
     case .double(let value): write(value)
     case .string(let value): write(value)
-    case .object(let members): write(members)
+    case .object(let members): try members.write(to: self)
     case .array(let values):
       let depth = begin(UInt8(ascii: "["), UInt8(ascii: "]"))
       for value in values {
         separate(depth)
-        write(value)
+        try write(value)
       }
       close(to: depth - 1)
     }
@@ -122,17 +113,17 @@ final class JSONOutput {
 
 /// Dictionaries with text for keys: equal ones are written alike, which by themselves they are not.
 private protocol SortedMembers {
-  func write(to output: JSONOutput, depth: Int) throws
+  func write(to output: JSONOutput) throws
 }
 
 extension Dictionary: SortedMembers where Key == String, Value: Encodable {
-  fileprivate func write(to output: JSONOutput, depth: Int) throws {
-    let inside = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
+  fileprivate func write(to output: JSONOutput) throws {
+    let depth = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
     for name in keys.sorted() {
-      output.key(name, inside)
-      try output.write(self[name]!, depth: inside)
+      output.key(name, depth)
+      try output.write(self[name]!, depth: depth)
     }
-    output.close(to: inside - 1)
+    output.close(to: depth - 1)
   }
 }
 
