@@ -6,15 +6,23 @@ import Training
 import YAML
 import Zoo
 
-/// The folder of one run of epochs: the model, the checkpoint while it runs, and what people and their scripts know
-/// from YOLOv5: `results.csv`, `opt.yaml`, `hyp.yaml`, a picture of the labels and one of the epochs, a log for
-/// TensorBoard.
-struct RunFolder {
+/// The folder of one run of epochs: the model once it is finished, the newest checkpoint until somebody removes it, and
+/// what people and their scripts know from YOLOv5: `results.csv`, `opt.yaml`, `hyp.yaml`, a picture of the labels and
+/// one of the epochs, a log for TensorBoard.
+public struct RunFolder {
   private let url: URL
   private let events: EventLog
 
-  var checkpoint: String { url.appending(path: "checkpoint.safetensors").path }
-  var model: String { url.appending(path: "model.safetensors").path }
+  public static func checkpoint(in folder: String) -> String {
+    URL(filePath: folder).appending(path: "checkpoint.safetensors").path
+  }
+
+  public static func model(in folder: String) -> String {
+    URL(filePath: folder).appending(path: "model.safetensors").path
+  }
+
+  var checkpoint: String { Self.checkpoint(in: url.path) }
+  var model: String { Self.model(in: url.path) }
   var results: String { url.appending(path: "results.csv").path }
   private var resultsPlot: String { url.appending(path: "results.svg").path }
 

@@ -5,9 +5,9 @@ import Network
 import Training
 import Zoo
 
-/// Runs the epochs of `train`, `sparsify` or `finetune`. The folder then holds `model.safetensors` (the best epoch's
-/// moving average), while it runs `checkpoint.safetensors`, and YOLOv5's `results.csv`, `opt.yaml`, `hyp.yaml` and
-/// TensorBoard log.
+/// Runs the epochs of `train`, `sparsify` or `finetune`. The folder (`RunFolder`) then holds `model.safetensors` (the
+/// best epoch's moving average), YOLOv5's `results.csv`, `opt.yaml`, `hyp.yaml` and TensorBoard log, and the last
+/// `checkpoint.safetensors`, which the caller may still have to send somewhere, and removes.
 ///
 /// - Parameters:
 ///   - isCancelled: asked before every batch.

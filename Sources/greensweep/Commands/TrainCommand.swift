@@ -38,7 +38,7 @@ extension Command {
     let request = try trainRequest(arguments)
     let progress = EpochProgress(title: "train")
     let result = try Pipeline.train(request, onEvent: { progress.show($0) })
-    try? FileManager.default.removeItem(atPath: checkpoint(in: request.outputDirectory))
+    try? FileManager.default.removeItem(atPath: RunFolder.checkpoint(in: request.outputDirectory))
     if arguments.has("--json") { return printJSON(result) }
     print(
       """
@@ -49,13 +49,9 @@ extension Command {
       """)
   }
 
-  private static func checkpoint(in folder: String) -> String {
-    URL(filePath: folder).appending(path: "checkpoint.safetensors").path
-  }
-
   private static func trainRequest(_ arguments: Arguments) throws -> TrainRequest {
     let output = arguments.string("--output") ?? "runs/train"
-    let checkpoint = checkpoint(in: output)
+    let checkpoint = RunFolder.checkpoint(in: output)
     func isThere(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
     if arguments.has("--resume") {
       guard isThere(checkpoint) else {
@@ -63,7 +59,7 @@ extension Command {
       }
     } else if isThere(checkpoint) {
       throw WorkError("\(output): holds an unfinished run; go on with --resume or choose another --output")
-    } else if isThere(URL(filePath: output).appending(path: "model.safetensors").path) {
+    } else if isThere(RunFolder.model(in: output)) {
       throw WorkError("\(output): holds a finished run; choose another --output")
     }
     try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
