@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Measures what a real coordinator bears: throughput, latency, memory, streams of checkpoints, idle connections, restart, over
-# TLS with its data on the disk. Prints JSON. Usage: cluster/bench-fleet.sh [--parts throughput,latency,bulk,idle]
-# [--workers N] [--jobs N] [--pace N] [--idle-workers N] [--bulk-mb N] [--bulk-rounds N] [--folder DIR]
+# Measures what a real coordinator bears: throughput, latency, streams of checkpoints, idle connections and a restart, over
+# TLS with its data on the disk. Prints JSON. Usage: cluster/bench-fleet.sh [--parts
+# throughput,latency,bulk,idle,restart] [--workers N] [--jobs N] [--pace N] [--idle-workers N] [--bulk-mb N]
+# [--bulk-rounds N] [--folder DIR]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 swift build -c release --product greensweep >&2

@@ -327,15 +327,15 @@ parser.add_argument("--images")
 arguments = parser.parse_args()
 BINARY = arguments.binary
 families = [arguments.family] if arguments.family else FAMILIES
+if arguments.model or arguments.family == "none":
+    families = []
 os.makedirs(f"{arguments.work}/models", exist_ok=True)
 failed = 0
-if arguments.model:
-    families = ["none"]
-if families != ["none"] or arguments.model:
+if families or arguments.model:
     print_head()
 for path in arguments.model:
     failed += check_model(os.path.basename(path)[:24], path, f"{arguments.work}/models")
-if families != ["none"]:
+if families:
     failed += check_families(families, f"{arguments.work}/models")
 if arguments.weights and arguments.images:
     failed += check_detections(arguments.weights, arguments.images, f"{arguments.work}/detections")
