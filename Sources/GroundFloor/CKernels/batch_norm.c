@@ -109,7 +109,7 @@ void ck_batch_norm_finish(
     batch_mean[c] = (float)mean[c];
     inverse_deviation[c] = (float)inverse;
     scale[c] = (float)(gamma[c] * inverse);
-    shift[c] = (float)(beta[c] - mean[c] * gamma[c] * inverse);
+    shift[c] = (float)(beta[c] + (batch_mean[c] - mean[c]) * gamma[c] * inverse);
     if (running_mean && running_variance) {
       const double unbiased = count > 1 ? deviation[c] / (double)(count - 1) : biased;
       running_mean[c] = (float)(momentum * mean[c] + (1.0 - (double)momentum) * running_mean[c]);
@@ -122,13 +122,13 @@ void ck_batch_norm_finish(
 
 typedef struct {
   float *dst;
-  const float *src, *scale, *shift, *residual;
+  const float *src, *mean, *scale, *shift, *residual;
   long dst_stride, src_stride, residual_stride, channels;
   ck_activation activation;
 } normalize_task;
 
 CK_INLINE void normalize_rows(const normalize_task *t, long begin, long end, ck_activation activation) {
-  const float *scale = t->scale, *shift = t->shift;
+  const float *mean = t->mean, *scale = t->scale, *shift = t->shift;
   const long channels = t->channels;
   for (long r = begin; r < end; r++) {
     float *dst = t->dst + r * t->dst_stride;
@@ -136,10 +136,12 @@ CK_INLINE void normalize_rows(const normalize_task *t, long begin, long end, ck_
     if (t->residual) {
       const float *residual = t->residual + r * t->residual_stride;
       CK_SIMD for (long c = 0; c < channels; c++) {
-        dst[c] = ck_apply(src[c] * scale[c] + shift[c], activation) + residual[c];
+        dst[c] = ck_apply((src[c] - mean[c]) * scale[c] + shift[c], activation) + residual[c];
       }
     } else {
-      CK_SIMD for (long c = 0; c < channels; c++) dst[c] = ck_apply(src[c] * scale[c] + shift[c], activation);
+      CK_SIMD for (long c = 0; c < channels; c++) {
+        dst[c] = ck_apply((src[c] - mean[c]) * scale[c] + shift[c], activation);
+      }
     }
   }
 }
@@ -151,18 +153,21 @@ CK_CLONES static void normalize_body(const void *context, long begin, long end, 
 }
 
 void ck_normalize_activate(
-  float *dst, long dst_stride, const float *src, long src_stride, const float *scale, const float *shift,
-  const float *residual, long residual_stride, long rows, long channels, ck_activation activation) {
+  float *dst, long dst_stride, const float *src, long src_stride, const float *mean, const float *scale,
+  const float *shift, const float *residual, long residual_stride, long rows, long channels,
+  ck_activation activation) {
   if (rows <= 0 || channels <= 0) return;
   const bool dense =
     dst_stride == channels && src_stride == channels && (!residual || residual_stride == channels);
   const long pixels = ck_pixels_per_row(rows, channels, dense);
   const long wide_rows = rows / pixels, width = channels * pixels;
-  float *wide_scale = ck_scratch((size_t)(2 * width) * sizeof(float)), *wide_shift = wide_scale + width;
+  float *wide_mean = ck_scratch((size_t)(3 * width) * sizeof(float));
+  float *wide_scale = wide_mean + width, *wide_shift = wide_scale + width;
+  ck_repeat(wide_mean, mean, channels, pixels, 0);
   ck_repeat(wide_scale, scale, channels, pixels, 1);
   ck_repeat(wide_shift, shift, channels, pixels, 0);
   normalize_task t = {
-    .dst = dst, .src = src, .scale = wide_scale, .shift = wide_shift, .residual = residual,
+    .dst = dst, .src = src, .mean = wide_mean, .scale = wide_scale, .shift = wide_shift, .residual = residual,
     .dst_stride = dst_stride * pixels, .src_stride = src_stride * pixels,
     .residual_stride = residual_stride * pixels, .channels = width, .activation = activation};
   ck_run(normalize_body, &t, wide_rows, width);

@@ -38,7 +38,7 @@ CK_INLINE void reduce_rows(const reduce_task *t, long first, int count, bool wri
     for (int r = 0; r < count; r++) {
       float value;
       const float x = z[r * z_stride + c];
-      const float du = both(x * scale[c] + shift[c], gradient[r * gradient_stride + c], activation, &value);
+      const float du = both((x - mean[c]) * scale[c] + shift[c], gradient[r * gradient_stride + c], activation, &value);
       sum += du;
       sum_z += du * (x - mean[c]);
       if (activation != CK_IDENTITY) du_rows[r * du_stride + c] = du;

@@ -92,7 +92,7 @@ final class InferenceCompiler {
     builder.step(0, reads: [input], writes: [output]) { program, chunk in
       let scale = unsafe coefficients.buffer.pointer
       unsafe ck_normalize_activate(
-        program.pointer(output, chunk), output.stride, program.pointer(input, chunk), input.stride, scale,
+        program.pointer(output, chunk), output.stride, program.pointer(input, chunk), input.stride, nil, scale,
         scale + operation.channels, nil, 0, chunk.rows(input), operation.channels, kernel)
     }
   }

@@ -176,7 +176,7 @@ final class ProductKernel: ConvolutionKernel {
       let y = unsafe output + rows.lowerBound * stride + first
       let shift = unsafe bias.map { unsafe $0 + first }
       unsafe ck_normalize_activate(
-        y, stride, y, stride, nil, shift, nil, 0, rows.count, count, activation.kernel)
+        y, stride, y, stride, nil, nil, shift, nil, 0, rows.count, count, activation.kernel)
     }
   }
 

@@ -117,7 +117,8 @@ final class TrainingCompiler {
       let kernel = activation.kernel
       builder.step(stage, reads: [z] + (residual.map { [$0] } ?? []), writes: [destination]) { program, chunk in
         unsafe ck_normalize_activate(
-          program.pointer(destination, chunk), destination.stride, program.pointer(z, chunk), z.stride, state.scale,
+          program.pointer(destination, chunk), destination.stride, program.pointer(z, chunk), z.stride, state.mean,
+          state.scale,
           state.shift, residual.map { unsafe UnsafePointer(program.pointer($0, chunk)) }, residual?.stride ?? 0,
           chunk.rows(z), z.shape.channels, kernel)
       }

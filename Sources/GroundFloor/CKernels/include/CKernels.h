@@ -65,22 +65,24 @@ void ck_merge_statistics(
   long other_count, long channels);
 
 /// From the statistics of `count` rows: `batch_mean`, `inverse_deviation` = 1/√(variance + ε) with the biased variance,
-/// `scale` = γ·inverse_deviation, `shift` = β − mean·scale; `running_mean` and `running_variance` (unbiased) move by
-/// `momentum` towards the batch's, unless they are null.
+/// `scale` = γ·inverse_deviation, `shift` = β, corrected by what rounding the mean lost; `running_mean` and
+/// `running_variance` (unbiased) move by `momentum` towards the batch's, unless they are null.
 void ck_batch_norm_finish(
   float *batch_mean, float *inverse_deviation, float *scale, float *shift, float *running_mean,
   float *running_variance, const double *mean, const double *deviation, long count, const float *gamma,
   const float *beta, float epsilon, float momentum, long channels);
 
-/// `dst = activation(src·scale[c] + shift[c]) (+ residual)`; `residual` may be null. A null `scale` counts as ones and a
-/// null `shift` as zeros, so it adds a bias as well.
+/// `dst = activation((src − mean[c])·scale[c] + shift[c]) (+ residual)`; `residual` may be null. A null `scale` counts
+/// as ones, a null `mean` or `shift` as zeros, so it adds a bias as well. (The mean is taken off first: of a channel
+/// whose mean is far from zero, two large terms would cancel otherwise, and leave what they were rounded by.)
 void ck_normalize_activate(
-  float *dst, long dst_stride, const float *src, long src_stride, const float *scale, const float *shift,
-  const float *residual, long residual_stride, long rows, long channels, ck_activation activation);
+  float *dst, long dst_stride, const float *src, long src_stride, const float *mean, const float *scale,
+  const float *shift, const float *residual, long residual_stride, long rows, long channels,
+  ck_activation activation);
 
 // Backward, on the calling thread: a plan's lanes are threads already.
 
-/// What the backward of activation(u), u = z·scale + shift, can do before the sums over the batch are known:
+/// What the backward of activation(u), u = (z − mean)·scale + shift, can do before the sums over the batch are known:
 /// du = gradient · activation'(u) into `du`, which may be `gradient` (not for the identity, whose du is the gradient);
 /// activation(u) into `activated`, unless null; and Σ du, Σ du·(z − mean) over the rows added to the sums.
 void ck_batch_norm_backward_reduce(
