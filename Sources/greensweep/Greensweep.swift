@@ -58,7 +58,7 @@ enum Greensweep {
     let family = commands.filter { $0.name.hasPrefix(words[0] + " ") }.map(\.name)
     guard family.isEmpty else { throw UsageError("'\(words[0])' goes on: \(family.joined(separator: ", "))") }
     let hint = suggestion(words[0], among: commands.map(\.name))
-    throw UsageError("no command '\(words[0])'\(hint)\n\n\(overview)")
+    throw UsageError("no command '\(words[0])'" + (hint.isEmpty ? ": 'greensweep --help' lists them all" : hint))
   }
 
   private static func help(for words: [String]) throws -> String {

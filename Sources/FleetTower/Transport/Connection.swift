@@ -133,8 +133,6 @@ public struct ConnectionLimits: Hashable, Sendable {
   /// Bytes accepted by `send` that the kernel has not taken yet.
   public var pendingByteCount: Int { socket?.pendingByteCount ?? 0 }
 
-  public var isClosed: Bool { phase == .closed }
-
   /// Sends one frame: `head` and then `body`. Does nothing once closed; a peer that takes too little for too long is
   /// closed.
   public func send(_ head: [UInt8], _ body: ArraySlice<UInt8> = []) {

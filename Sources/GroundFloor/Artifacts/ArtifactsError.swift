@@ -25,11 +25,6 @@ public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
     }
   }
 
-  /// Whether the disk (or a quota on it) is full, which passes once somebody frees space.
-  public var isDiskFull: Bool {
-    if case .system(_, _, let code) = self { code == ENOSPC || code == EDQUOT } else { false }
-  }
-
   /// Whether bytes were lost: they are not those that were written, or the disk cannot read them.
   public var isDamage: Bool {
     switch self {

@@ -62,13 +62,6 @@ public struct FileDescriptor: ~Copyable, Sendable {
     }
   }
 
-  /// Moves the position for the next `write` to the end of the file and returns it.
-  public func seekToEnd() throws -> Int {
-    let offset = lseek(rawValue, 0, SEEK_END)
-    guard offset >= 0 else { throw ArtifactsError.lastSystemError("lseek", path) }
-    return offset
-  }
-
   public func truncate(toByteCount count: Int) throws {
     guard ftruncate(rawValue, count) == 0 else { throw ArtifactsError.lastSystemError("ftruncate", path) }
   }

@@ -63,16 +63,6 @@ void ck_run(ck_body *body, const void *task, long items, long work) {
   if (items > 0) ck_run_parts(body, task, items, ck_part_count(items, work));
 }
 
-bool ck_has_avx512(void) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-    && __builtin_cpu_supports("avx512vl");
-#else
-  return false;
-#endif
-}
-
 void *ck_scratch(size_t bytes) {
   // Grown to the largest request and kept: threads that call kernels are few and live as long as the process.
   static _Thread_local void *memory;

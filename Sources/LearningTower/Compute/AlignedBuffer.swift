@@ -24,12 +24,6 @@
 
   deinit { unsafe free(pointer) }
 
-  /// Lends the values of `range` (all by default) for reading.
-  @inline(__always)
-  public func withSpan<R>(_ range: Range<Int>? = nil, _ body: (Span<Float>) throws -> R) rethrows -> R {
-    try body(unsafe Span(_unsafeElements: UnsafeBufferPointer(slice(range))))
-  }
-
   /// Lends the values of `range` (all by default) for writing.
   @inline(__always)
   public func withMutableSpan<R>(

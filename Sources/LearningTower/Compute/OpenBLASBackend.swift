@@ -25,15 +25,6 @@ final class OpenBLASBackend: Backend {
   }
 
   private static let singleThreaded: Void = openblas_set_num_threads(1)
-
-  /// What the environment variable `OPENBLAS_CORETYPE` should be when the process starts (OpenBLAS reads it as it is
-  /// loaded), or nil if OpenBLAS knows this processor. OpenBLAS 0.3.21 takes AMD's AVX-512 processors, and Intel's
-  /// newer than itself, for a Haswell and leaves half of their arithmetic unused.
-  static var betterCoreType: String? {
-    guard ck_has_avx512(), let name = unsafe openblas_get_corename() else { return nil }
-    let narrow: Set = ["haswell", "zen", "excavator", "steamroller", "piledriver", "bulldozer", "sandybridge"]
-    return narrow.contains(unsafe String(cString: name).lowercased()) ? "SKYLAKEX" : nil
-  }
 }
 
 /// Memory for gathered rows and partial sums, as large as the most demanding kernel needs.

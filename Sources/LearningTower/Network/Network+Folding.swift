@@ -8,9 +8,6 @@ public enum Folding: Sendable {
 }
 
 extension Network {
-  /// Parameters left after YOLOv5's `fuse()`.
-  public var parameterCountFused: Int { folded(.yolov5).parameterCount }
-
   /// The network with batch norms folded into convolutions, which get a bias for it.
   public func folded(_ folding: Folding = .all) -> Network {
     let pairs = foldable(folding)

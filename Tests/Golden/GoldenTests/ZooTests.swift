@@ -38,7 +38,7 @@ import Zoo
     try network.check()
     let expected = try golden(name)["nc\(classCount)"]
     #expect(network.parameterCount == expected["parameters"].int)
-    #expect(network.parameterCountFused == expected["fused"]["parameters"].int)
+    #expect(network.folded(.yolov5).parameterCount == expected["fused"]["parameters"].int)
     #expect(network.moduleCount == expected["layers"].int)
     #expect(network.folded(.yolov5).moduleCount == expected["fused"]["layers"].int)
     func gflops(_ json: Fixture) -> Double { json["gflops_640"]["thop 0.1.1.post2209072238"].double }

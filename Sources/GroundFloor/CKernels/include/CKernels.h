@@ -28,9 +28,6 @@ int ck_thread_count(void);
 /// Inside a part, kernels run on that thread alone.
 void ck_parallel(int parts, void *context, void (*body)(void *context, int part));
 
-/// The processor has 512-bit vectors, with all that compilers take for granted beside them.
-bool ck_has_avx512(void);
-
 // ------------------------------------------------------------------------------------------------------- Activations
 
 typedef enum __attribute__((enum_extensibility(closed))) ck_activation : int32_t {
