@@ -3,17 +3,19 @@
 # The ratios take turns, because a shared machine is slower for minutes on end: what is printed of the latencies are
 # medians over the rounds, of each as it is, as a share of the whole network's in the same round, and as a share of that
 # at the ratio before.
-# Usage: cluster/bench-pruned.sh [--image-size S] [--rounds N] [--iterations N] [--work FOLDER] [FAMILY …]
+# Usage: cluster/bench-pruned.sh [--image-size S] [--rounds N] [--iterations N] [--round-to N] [--work FOLDER]
+#        [FAMILY …]
 #        (default: 320 pixels, 9 rounds of 20 passes, all families)
 set -euo pipefail
-families=() size=320 rounds=9 iterations=20 work=
+families=() size=320 rounds=9 iterations=20 round_to=1 work=
 while [ $# -gt 0 ]; do
   case $1 in
     --image-size) size=$2; shift 2 ;;
     --rounds) rounds=$2; shift 2 ;;
     --iterations) iterations=$2; shift 2 ;;
+    --round-to) round_to=$2; shift 2 ;;
     --work) work=$(realpath -m "$2"); shift 2 ;;
-    -*) sed -n '2,7s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    -*) sed -n '2,8s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     *) families+=("$1"); shift ;;
   esac
 done
@@ -34,7 +36,7 @@ ratios=(0 0.1 0.3 0.5 0.7)
 
 field() { grep -o "\"$1\":[-0-9.e]*" | head -n 1 | cut -d: -f2; }
 
-model() { echo "$work/$1-$2.safetensors"; }
+model() { echo "$work/$1-$2-$round_to.safetensors"; }
 
 prepare() {
   local ratio
@@ -42,7 +44,7 @@ prepare() {
   for ratio in "${ratios[@]:1}"; do
     [ -s "$(model "$1" "$ratio")" ] \
       || "$greensweep" prune "$(model "$1" 0)" --ratio "$ratio" --policy grouped --importance random --min-channels 2 \
-        -o "$(model "$1" "$ratio")" >/dev/null
+        --round-to "$round_to" -o "$(model "$1" "$ratio")" >/dev/null
   done
 }
 
