@@ -1,6 +1,7 @@
 // swift-tools-version: 6.2
-// One package, one executable to install. Two towers on one ground floor: the learning tower knows no socket, the fleet tower no
-// tensor; they meet only in `greensweep`. A target may import only what is listed for it here (Tests/TidyTests checks).
+// One package, one executable to install. Two towers on one ground floor: the learning tower knows no socket, the fleet
+// tower no tensor; they meet only in `greensweep`. A target may import only what is listed for it here (Tests/TidyTests
+// checks).
 
 import Foundation
 import PackageDescription
@@ -53,25 +54,26 @@ let groundFloor: [Target] = [
   .target(
     name: "CDNNL", path: "Sources/GroundFloor/CDNNL", cSettings: optimizedC,
     linkerSettings: hasOneDNN ? [.linkedLibrary("dnnl")] : []),
-  module("GroundFloor", "YAML", ["CYAML"]),
+  module("GroundFloor", "Wording"),
+  module("GroundFloor", "YAML", ["CYAML", "Wording"]),
   module("GroundFloor", "JSON", settings: numeric),
-  module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL"]),
+  module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL", "Wording"]),
   module("GroundFloor", "Plotting"),
   module("GroundFloor", "Randomness"),
 ]
 
 let learningTower: [Target] = [
   module("LearningTower", "Network", ["Randomness"], settings: numeric),
-  module("LearningTower", "Zoo", ["YAML", "Network"]),
+  module("LearningTower", "Zoo", ["Wording", "YAML", "Network"]),
   module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
-  module("LearningTower", "Dataset", ["YAML", "Randomness", "CTurboJPEG", "CPNG"], settings: numeric),
+  module("LearningTower", "Dataset", ["Wording", "YAML", "Randomness", "CTurboJPEG", "CPNG"], settings: numeric),
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
-  module("LearningTower", "Interchange", ["JSON", "Network"], settings: numeric),
+  module("LearningTower", "Interchange", ["Wording", "JSON", "Network"], settings: numeric),
   module("LearningTower", "Pruning", ["JSON", "Randomness", "Network"], settings: numeric),
   module("LearningTower", "Evaluation", ["Plotting", "Network", "Compute", "Dataset", "Detection"], settings: numeric),
   module(
     "LearningTower", "Training",
-    ["YAML", "JSON", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"],
+    ["Wording", "YAML", "JSON", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"],
     settings: numeric),
   module(
     "LearningTower", "Pipeline",
@@ -83,16 +85,16 @@ let learningTower: [Target] = [
 ]
 
 let fleetTower: [Target] = [
-  module("FleetTower", "Sweep", ["YAML", "JSON", "Plotting"], settings: numeric),
+  module("FleetTower", "Sweep", ["Wording", "YAML", "JSON", "Plotting"], settings: numeric),
   module("FleetTower", "Fleet", ["JSON", "Randomness", "Sweep"], settings: numeric),
-  module("FleetTower", "Wire", ["JSON", "Sweep", "Fleet"], settings: numeric),
-  module("FleetTower", "Transport", ["Artifacts", "CEvent", "COpenSSL"]),
+  module("FleetTower", "Wire", ["Wording", "JSON", "Sweep", "Fleet"], settings: numeric),
+  module("FleetTower", "Transport", ["Wording", "Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Transfer", ["Artifacts", "Sweep", "Wire", "Transport"]),
-  module("FleetTower", "Store", ["JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
+  module("FleetTower", "Store", ["Wording", "JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
   module("FleetTower", "Simulation", ["JSON", "Randomness", "Sweep", "Fleet"]),
   module(
     "FleetTower", "Coordinator",
-    ["JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
+    ["Wording", "JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
   module("FleetTower", "Worker", ["JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
   module("FleetTower", "Client", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
@@ -101,6 +103,7 @@ let testTargets: [Target] = [
   .target(
     name: "TestSupport", dependencies: ["JSON", "Network", "Interchange"], path: "Tests/TestSupport",
     swiftSettings: numeric),
+  tests("Unit", "WordingTests", ["Wording"]),
   tests("Unit", "YAMLTests", ["YAML"]),
   tests("Unit", "ArtifactsTests", ["Artifacts"]),
   tests("Unit", "NetworkTests", ["Randomness", "Network", "Zoo", "TestSupport"]),
@@ -134,8 +137,8 @@ let testTargets: [Target] = [
   tests(
     "Fuzz", "FuzzTests",
     [
-      "Randomness", "YAML", "JSON", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep", "Fleet",
-      "Wire",
+      "Wording", "Randomness", "YAML", "JSON", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep",
+      "Fleet", "Wire",
       "Transport", "Coordinator", "Artifacts", "TestSupport",
     ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
@@ -160,9 +163,9 @@ let package = Package(
     .executableTarget(
       name: "greensweep",
       dependencies: [
-        "YAML", "JSON", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning",
-        "Evaluation",
-        "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator", "Worker", "Client",
+        "Wording", "YAML", "JSON", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange",
+        "Pruning", "Evaluation", "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator",
+        "Worker", "Client",
       ], path: "Sources/greensweep", swiftSettings: common)
   ] + testTargets
 )

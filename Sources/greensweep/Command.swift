@@ -1,4 +1,5 @@
 import Foundation
+import Wording
 import YAML
 
 /// One command of `greensweep`: what it takes, said once, so that parsing, `--help` and suggestions agree.

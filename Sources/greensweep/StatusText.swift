@@ -1,5 +1,6 @@
 import Fleet
 import Sweep
+import Wording
 
 /// What people read about sweeps, jobs and workers. Pure: values in, text out.
 enum StatusText {

@@ -1,4 +1,5 @@
 import Foundation
+import Wording
 
 extension Double {
   /// With so many decimals.
@@ -13,15 +14,6 @@ extension Double {
     case ..<3600: return String(format: "%dm%02ds", seconds / 60, seconds % 60)
     default: return String(format: "%dh%02dm", seconds / 3600, seconds % 3600 / 60)
     }
-  }
-}
-
-extension String {
-  /// Without what would steer a terminal: workers choose their names and the words of their failures.
-  var printable: String {
-    String(
-      String.UnicodeScalarView(
-        unicodeScalars.map { $0.properties.generalCategory == .control && $0 != "\n" && $0 != "\t" ? "\u{fffd}" : $0 }))
   }
 }
 

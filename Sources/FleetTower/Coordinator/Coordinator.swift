@@ -8,6 +8,7 @@ import Synchronization
 import Transfer
 import Transport
 import Wire
+import Wording
 
 /// How a coordinator is set up.
 public struct CoordinatorOptions: Sendable {
@@ -180,8 +181,7 @@ extension Coordinator {
       switch (try WireMessage(frame), role) {
       case (.worker(let message), .worker):
         if case .hello(let hello) = message {
-          let name = String(hello.name.unicodeScalars.prefix(80).map(Character.init))
-          options.log("worker \(name.debugDescription) at \(connection.peer)")
+          options.log("worker \"\(hello.name.shortened())\" at \(connection.peer)")
         }
         handle(.received(message, from: id, missing: missing(message.artifacts)))
       case (.request(.store(let request)), .operator): answer(request, on: id)

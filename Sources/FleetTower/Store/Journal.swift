@@ -4,6 +4,7 @@ import Glibc
 import JSON
 import Synchronization
 import Wire
+import Wording
 
 /// The coordinator's memory: every record, in order, in a SQLite table that everyday tools can read.
 ///
@@ -172,7 +173,7 @@ private func replayAll(_ path: String, _ replay: (Record) -> Void) throws -> Int
     let text = rows.bytes(3)
     guard try checksum(text) == rows.integer(2) else { throw damaged("its checksum does not hold") }
     do { replay(try JSON.decode(Record.self, from: text, .fleet)) } catch {
-      throw damaged(WireError.shortened("\(error)"))
+      throw damaged("\(error)".shortened(to: 500))
     }
     last = sequence
   }

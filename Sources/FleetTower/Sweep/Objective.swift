@@ -1,3 +1,4 @@
+import Wording
 import YAML
 
 /// A metric to make as large or as small as possible.
@@ -58,7 +59,7 @@ extension Objective {
   public init(parsing text: String) throws(ObjectiveError) {
     let words = text.split(separator: " ").map(String.init)
     guard let name = words.last, words.count <= 2 else {
-      throw ObjectiveError(description: "‘\(text.shortened)’ is no objective; write one like ‘maximize map50’")
+      throw ObjectiveError(description: "‘\(text.shortened())’ is no objective; write one like ‘maximize map50’")
     }
     let metrics = Metric.allCases.map(\.rawValue)
     guard let metric = Metric(rawValue: name) else {
@@ -80,5 +81,5 @@ extension Objective {
 func unknown(_ kind: String, _ word: String, among words: [String]) -> String {
   let hint =
     nearest(word, among: words).map { "did you mean ‘\($0)’?" } ?? "there are \(words.joined(separator: ", "))"
-  return "unknown \(kind) ‘\(word.shortened)’; \(hint)"
+  return "unknown \(kind) ‘\(word.shortened())’; \(hint)"
 }

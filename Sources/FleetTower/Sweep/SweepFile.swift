@@ -1,3 +1,4 @@
+import Wording
 import YAML
 
 /// The words and files that only the machine at hand knows; the executable supplies them.
@@ -138,7 +139,7 @@ private struct SweepFileReader {
   private static func path(_ node: YAMLNode, _ vocabulary: SweepVocabulary) throws(YAMLError) -> String {
     let path = try node.string
     guard vocabulary.fileExists(path) else {
-      throw node.error("there is no file ‘\(path.shortened)’ (paths start at the sweep file's folder)")
+      throw node.error("there is no file ‘\(path.shortened())’ (paths start at the sweep file's folder)")
     }
     return path
   }

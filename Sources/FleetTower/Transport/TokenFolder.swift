@@ -1,5 +1,6 @@
 import Artifacts
 import Glibc
+import Wording
 
 /// The tokens a coordinator accepts: files that only its user can read, one for each. A token is revoked by taking its
 /// file away; the coordinator looks every second.
@@ -78,7 +79,7 @@ extension TokenFolder.Entry {
     let words = lines[1].split(separator: " ")
     guard words.count == 2, words[0] == "expires", let expiresAt = Int(words[1]) else {
       throw TransportError.invalidToken(
-        reason: "\(file): \(String(lines[1].prefix(40)).debugDescription) does not say when the token ends")
+        reason: "\(file): \"\(lines[1].shortened())\" does not say when the token ends")
     }
     self.init(token: token, path: file, expiresAt: expiresAt)
   }

@@ -1,4 +1,5 @@
 import Glibc
+import Wording
 
 /// What can go wrong between processes; every message says with whom and what to do.
 public enum TransportError: Error, Equatable, CustomStringConvertible {
@@ -21,7 +22,7 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .system(let call, let subject, let code): "\(call) failed on \(subject): \(message(ofErrno: code))"
     case .library(let call): "\(call) failed; the library is unusable or memory is exhausted"
-    case .invalidEndpoint(let text): "'\(text.prefix(80))' is not an address: write HOST:PORT, as in 10.0.0.5:7433"
+    case .invalidEndpoint(let text): "'\(text.shortened())' is not an address: write HOST:PORT, as in 10.0.0.5:7433"
     case .notLoopback(let endpoint):
       "\(endpoint) can be reached from other machines, and plain HTTP would show them the token: use 127.0.0.1:PORT, "
         + "and from elsewhere 'ssh -L PORT:127.0.0.1:PORT HOST' or a TLS proxy on this machine"

@@ -8,15 +8,6 @@ public enum WireError: Error, Equatable, CustomStringConvertible {
   /// A message of that kind has no business here.
   case unexpected(kind: String)
 
-  /// What a log may repeat of words that a peer or a damaged file has chosen: few, and no control characters.
-  public static func shortened(_ text: String) -> String {
-    let scalars = text.unicodeScalars.prefix(500).map { scalar in
-      scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format
-        ? "\u{fffd}" : scalar
-    }
-    return String(String.UnicodeScalarView(scalars)) + (text.unicodeScalars.count > 500 ? "…" : "")
-  }
-
   public var description: String {
     switch self {
     case .empty: "an empty frame"

@@ -1,6 +1,7 @@
 import Fleet
 import JSON
 import Sweep
+import Wording
 
 /// Everything that travels in a frame: one byte for the frame's format, one for the kind of message, then JSON, or for
 /// chunks the bytes themselves.
@@ -66,7 +67,7 @@ public enum WireMessage: Hashable, Sendable {
     _ payload: ArraySlice<UInt8>, _ kind: String
   ) throws(WireError) -> Message {
     do { return try JSON.decode(Message.self, from: payload, .fleet) } catch {
-      throw .malformed(kind: kind, reason: WireError.shortened("\(error)"))
+      throw .malformed(kind: kind, reason: "\(error)".shortened(to: 500))
     }
   }
 }

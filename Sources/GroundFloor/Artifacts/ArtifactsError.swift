@@ -1,4 +1,5 @@
 import Glibc
+import Wording
 
 /// What the ground floor can fail at; every message names the file or the bytes concerned and what to do.
 public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
@@ -19,7 +20,7 @@ public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
       "\(call) failed on \(path): \(unsafe String(cString: strerror(code)))"  // strerror always returns a C string.
     case .hashMismatch(let subject, let expected, let found):
       "\(subject) is damaged: its SHA-256 is \(found), expected \(expected); fetch it again"
-    case .notAHash(let text): "'\(text.prefix(80))' is not a SHA-256: expected 64 lowercase hexadecimal digits"
+    case .notAHash(let text): "'\(text.shortened(to: 80))' is not a SHA-256: expected 64 lowercase hexadecimal digits"
     case .compression(let reason): "cannot decompress: \(reason)"
     case .library(let call): "\(call) failed; the library is unusable or memory is exhausted"
     }

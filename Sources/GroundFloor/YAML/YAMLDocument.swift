@@ -1,5 +1,6 @@
 internal import CYAML
 import Foundation
+import Wording
 
 /// Reads one YAML document into a tree of `YAMLNode`s.
 ///
@@ -113,7 +114,7 @@ private struct Event {
       let scalar = unsafe event.data.scalar
       let tag = unsafe string(scalar.tag)
       guard tag == nil || tag == "tag:yaml.org,2002:str" || tag == "!" else {
-        throw refuse("the tag ‘\(tag!.shortened)’ is not supported")
+        throw refuse("the tag ‘\(tag!.shortened())’ is not supported")
       }
       // libyaml hands over `length` bytes of valid UTF-8.
       let text = unsafe String(decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)
@@ -122,12 +123,12 @@ private struct Event {
         kind: .scalar(text: text, isPlain: isPlain), anchor: unsafe string(scalar.anchor), location: location)
     case YAML_SEQUENCE_START_EVENT:
       if let tag = unsafe string(event.data.sequence_start.tag) {
-        throw refuse("the tag ‘\(tag.shortened)’ is not supported")
+        throw refuse("the tag ‘\(tag.shortened())’ is not supported")
       }
       return Event(kind: .sequence, anchor: unsafe string(event.data.sequence_start.anchor), location: location)
     case YAML_MAPPING_START_EVENT:
       if let tag = unsafe string(event.data.mapping_start.tag) {
-        throw refuse("the tag ‘\(tag.shortened)’ is not supported")
+        throw refuse("the tag ‘\(tag.shortened())’ is not supported")
       }
       return Event(kind: .mapping, anchor: unsafe string(event.data.mapping_start.anchor), location: location)
     default: throw refuse("yaml_parser_parse: unknown event")
@@ -191,8 +192,8 @@ private struct TreeBuilder {
       guard let target = anchors[name] else {
         throw refuse(
           openAnchors.contains(name)
-            ? "‘*\(name.shortened)’ stands inside what it refers to"
-            : "‘*\(name.shortened)’ refers to nothing before it")
+            ? "‘*\(name.shortened())’ stands inside what it refers to"
+            : "‘*\(name.shortened())’ refers to nothing before it")
       }
       try account(nodes: target.nodeCount, deepest: level + target.depth - 1, at: event.location)
       return target

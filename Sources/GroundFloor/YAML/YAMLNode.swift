@@ -1,3 +1,5 @@
+import Wording
+
 /// One value of a YAML document and where it stands.
 ///
 /// The typed readers throw a `YAMLError` that names the place and what stands there instead.
@@ -89,8 +91,8 @@ extension YAMLNode {
     let found =
       switch content {
       case _ where isNull: "nothing"
-      case .scalar(let text, isPlain: true): "‘\(text.shortened)’"
-      case .scalar(let text, isPlain: false): "the quoted string ‘\(text.shortened)’"
+      case .scalar(let text, isPlain: true): "‘\(text.shortened())’"
+      case .scalar(let text, isPlain: false): "the quoted string ‘\(text.shortened())’"
       case .sequence: "a list"
       case .mapping: "a mapping"
       }
@@ -123,7 +125,7 @@ public struct YAMLMapping: Sendable, Hashable {
       guard let first = indices.updateValue(index, forKey: entry.key) else { continue }
       throw YAMLError(
         file: entry.keyLocation.file, line: entry.keyLocation.line,
-        message: "‘\(entry.key.shortened)’ is already given in line \(entries[first].keyLocation.line)")
+        message: "‘\(entry.key.shortened())’ is already given in line \(entries[first].keyLocation.line)")
     }
     self.entries = entries
     self.location = location
@@ -154,20 +156,12 @@ public struct YAMLMapping: Sendable, Hashable {
         }
       throw YAMLError(
         file: entry.keyLocation.file, line: entry.keyLocation.line,
-        message: "unknown key ‘\(entry.key.shortened)’; \(hint)")
+        message: "unknown key ‘\(entry.key.shortened())’; \(hint)")
     }
   }
 }
 
 extension String {
-  /// Foreign text for an error message: one line of bounded length. Counted in scalars, of which one letter may have
-  /// millions.
-  package var shortened: String {
-    var line = String.UnicodeScalarView()
-    for scalar in unicodeScalars.prefix(60) { line.append(Character(scalar).isNewline ? " " : scalar) }
-    return unicodeScalars.dropFirst(60).isEmpty ? String(line) : String(line.dropLast()) + "…"
-  }
-
   /// `-`? digits without a leading zero.
   var isDecimalInteger: Bool {
     let digits = utf8.first == UInt8(ascii: "-") || utf8.first == UInt8(ascii: "+") ? utf8.dropFirst() : utf8[...]

@@ -1,4 +1,5 @@
 import Foundation
+import Wording
 import YAML
 
 /// What a YOLOv5 `data.yaml` says: the classes, and where the images of each split are.
@@ -80,8 +81,8 @@ public struct DatasetDescription: Sendable, Hashable {
     var candidates = bases.map { absolute(name, in: $0) }
     if name.hasPrefix("../") { candidates += bases.map { absolute(String(name.dropFirst(3)), in: $0) } }
     guard let found = candidates.first(where: FileManager.default.fileExists(atPath:)) else {
-      let places = candidates.map { $0.count > 1000 ? $0.shortened : $0 }.joined(separator: " and ")
-      throw entry.error("‘\(name.shortened)’ is not there; looked for \(places)")
+      let places = candidates.map { $0.count > 1000 ? $0.shortened() : $0 }.joined(separator: " and ")
+      throw entry.error("‘\(name.shortened())’ is not there; looked for \(places)")
     }
     return found
   }

@@ -1,4 +1,5 @@
 import Foundation
+import Wording
 import YAML
 
 /// A class index that `data.yaml` does not name: the whole data set is wrong then, not one image.
@@ -82,22 +83,22 @@ enum LabelFile {
 
   private static func value(_ column: Substring, isClass: Bool, place: String, classCount: Int) throws -> Float {
     guard let value = Float(column), value.isFinite else {
-      throw DatasetError("\(place): ‘\(String(column).shortened)’ is no number")
+      throw DatasetError("\(place): ‘\(column.shortened())’ is no number")
     }
     guard isClass else {
       guard (0...1).contains(value) else {
         throw DatasetError(
-          "\(place): \(String(column).shortened) lies outside [0, 1]; coordinates are fractions of the image")
+          "\(place): \(column.shortened()) lies outside [0, 1]; coordinates are fractions of the image")
       }
       return value
     }
     guard value >= 0, value == value.rounded() else {
-      throw DatasetError("\(place): ‘\(String(column).shortened)’ is no class index")
+      throw DatasetError("\(place): ‘\(column.shortened())’ is no class index")
     }
     guard value < Float(classCount) else {
       throw UnknownClass(
         problem: DatasetError(
-          "\(place): class \(String(column).shortened), but data.yaml names only 0 to \(classCount - 1); "
+          "\(place): class \(column.shortened()), but data.yaml names only 0 to \(classCount - 1); "
             + "add its name there"))
     }
     return value

@@ -1,3 +1,5 @@
+import Wording
+
 /// Why a file cannot be read or written.
 public struct InterchangeError: Error, Sendable, Hashable, CustomStringConvertible {
   /// The file, or what stands for one.
@@ -7,8 +9,7 @@ public struct InterchangeError: Error, Sendable, Hashable, CustomStringConvertib
   /// - Parameter reason: shortened where what it names from the file is endless.
   public init(file: String, _ reason: String) {
     self.file = file
-    let isShort = reason.utf8.count <= 4_000
-    self.reason = isShort ? reason : String(String.UnicodeScalarView(reason.unicodeScalars.prefix(800))) + "…"
+    self.reason = reason.shortened(to: 1_000)
   }
 
   public var description: String { "\(file): \(reason)" }

@@ -1,3 +1,5 @@
+import Wording
+
 /// The JSON header of a safetensors file, read as what it has to be and nothing else, in one pass without intermediate
 /// values: a hostile header costs no more memory than its own text.
 struct SafetensorsHeader {
@@ -29,7 +31,7 @@ struct SafetensorsHeader {
     position = text.startIndex
     var names: Set<String> = []
     try object { (header, name) throws(InterchangeError) in
-      guard names.insert(name).inserted else { throw header.fail("\(shortened(name)) stands there twice") }
+      guard names.insert(name).inserted else { throw header.fail("\(name.shortened()) stands there twice") }
       guard names.count <= Self.maximumEntries else { throw header.fail("more than \(Self.maximumEntries) tensors") }
       if name == "__metadata__" { try header.readMetadata() } else { try header.readEntry(name) }
     }
@@ -43,7 +45,7 @@ struct SafetensorsHeader {
       guard header.next == UInt8(ascii: "\"") else { throw header.fail("__metadata__ may hold text only") }
       let value = try header.string()
       guard header.metadata.updateValue(value, forKey: key) == nil, header.metadata.count <= Self.maximumEntries else {
-        throw header.fail("__metadata__ has \(shortened(key)) twice, or too much besides")
+        throw header.fail("__metadata__ has \(key.shortened()) twice, or too much besides")
       }
     }
   }
@@ -57,16 +59,16 @@ struct SafetensorsHeader {
       case "data_offsets" where offsets == nil: offsets = try header.integers(name)
       default:
         throw header.fail(
-          "tensor \(shortened(name)): ‘\(shortened(key))’ is neither type nor offsets, or stands there twice")
+          "tensor \(name.shortened()): ‘\(key.shortened())’ is neither type nor offsets, or stands there twice")
       }
     }
     func fail(_ reason: String) -> InterchangeError {
-      InterchangeError(file: file, "tensor \(shortened(name)): \(reason)")
+      InterchangeError(file: file, "tensor \(name.shortened()): \(reason)")
     }
     guard let dtype, let shape, let offsets else { throw fail("has neither type nor offsets, or no shape") }
     guard let type = ElementType(rawValue: dtype) else {
       let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
-      throw fail("its type \(shortened(dtype)) is none of \(known)")
+      throw fail("its type \(dtype.shortened()) is none of \(known)")
     }
     var byteCount = type.byteCount
     for dimension in shape {
@@ -121,7 +123,7 @@ struct SafetensorsHeader {
       let digits = text[position...].prefix(20).prefix { $0 == UInt8(ascii: "-") || (0x30...0x39).contains($0) }
       guard let value = Int(String(decoding: digits, as: UTF8.self)) else { throw malformed("an integer is expected") }
       guard values.count < Self.maximumDimensions else {
-        throw fail("tensor \(shortened(name)): more than \(Self.maximumDimensions) numbers in a list")
+        throw fail("tensor \(name.shortened()): more than \(Self.maximumDimensions) numbers in a list")
       }
       position += digits.count
       values.append(value)
@@ -194,10 +196,4 @@ struct SafetensorsHeader {
   }
 
   private func fail(_ reason: String) -> InterchangeError { InterchangeError(file: file, reason) }
-}
-
-/// Foreign text for an error's message: one line of bounded length.
-func shortened(_ text: String) -> String {
-  let line = String(text.unicodeScalars.prefix(80).map { $0.value < 0x20 ? " " : Character($0) })
-  return text.unicodeScalars.count > 80 ? line + "…" : line
 }

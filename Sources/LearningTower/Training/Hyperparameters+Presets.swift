@@ -1,5 +1,6 @@
 import Dataset
 import Detection
+import Wording
 import YAML
 
 extension Hyperparameters {

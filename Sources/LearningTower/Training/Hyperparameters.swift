@@ -1,5 +1,6 @@
 import Dataset
 import Detection
+import Wording
 import YAML
 
 /// The values of a YOLOv5 `hyp` file, under its own keys. The defaults are those of `hyp.scratch-low.yaml` (v7.0).
@@ -95,7 +96,7 @@ extension Hyperparameters {
     }
     guard let field = Self.fields.first(where: { $0.key == key }) else {
       let hint = nearest(key, among: Self.keys).map { "; did you mean ‘\($0)’?" } ?? ""
-      throw TrainingError("unknown hyper-parameter ‘\(key.shortened)’\(hint)")
+      throw TrainingError("unknown hyper-parameter ‘\(key.shortened())’\(hint)")
     }
     guard value.isFinite, field.range.contains(value) else {
       throw TrainingError("\(key): \(value) is not in \(field.range.lowerBound) … \(field.range.upperBound)")

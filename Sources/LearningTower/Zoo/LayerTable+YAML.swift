@@ -1,4 +1,5 @@
 import Network
+import Wording
 import YAML
 
 extension LayerTable {
@@ -96,7 +97,7 @@ private struct RowDescription {
       let names = modelModules.map(\.name)
       let hint =
         nearest(name, among: names).map { "did you mean ‘\($0)’?" } ?? "known: \(names.joined(separator: ", "))"
-      throw module.error("unknown module ‘\(name.shortened)’; \(hint)")
+      throw module.error("unknown module ‘\(name.shortened())’; \(hint)")
     }
     guard known.name == "Concat" || from.count == 1 else {
       throw node.error("\(name) reads one layer, not \(from.count)")
@@ -229,7 +230,8 @@ struct ModuleArguments {
     let text = try node.string
     guard let match = known.first(where: { $0.0 == text }) else {
       throw node.error(
-        "\(module): no activation ‘\(text.shortened)’; there are True, False, \(known.map(\.0).joined(separator: ", "))"
+        "\(module): no activation ‘\(text.shortened())’; "
+          + "there are True, False, \(known.map(\.0).joined(separator: ", "))"
       )
     }
     return match.1

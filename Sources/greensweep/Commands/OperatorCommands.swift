@@ -4,6 +4,7 @@ import Foundation
 import Interchange
 import Pipeline
 import Sweep
+import Wording
 
 extension Command {
   static let submit = Command(

@@ -2,6 +2,7 @@
 import JSON
 import Sweep
 import Wire
+import Wording
 
 extension FuzzReader {
   /// The brains, and whoever may speak to them: a script of what arrives, a line each.
@@ -47,7 +48,7 @@ extension FuzzReader {
           }
         } catch let error where !(error is Broken) {
           // As the journal says it.
-          throw NamedRefusal(file, WireError.malformed(kind: "record", reason: WireError.shortened("\(error)")))
+          throw NamedRefusal(file, WireError.malformed(kind: "record", reason: "\(error)".shortened(to: 500)))
         }
       }, allowance: { (32 << 20) + 64 * $0.count }, mutate: { $0.mutatedScript($1) }),
   ]

@@ -112,15 +112,6 @@ struct YAMLReadingTests {
     try mapping.requireKnownKeys(["bakcbone"])
   }
 
-  @Test func nearestWords() {
-    #expect(nearest("momentun", among: ["lr0", "momentum"]) == "momentum")
-    #expect(nearest("Map50", among: ["map50_95", "map50"]) == "map50")
-    #expect(nearest("lr1", among: ["lr0", "lrf"]) == "lr0")
-    #expect(nearest("x", among: ["ab", "lr"]) == nil)
-    #expect(nearest("zebra", among: ["backbone"]) == nil)
-    #expect(nearest("", among: []) == nil)
-  }
-
   @Test("Block scalars, quotes and Unicode")
   func scalars() throws {
     let root = try parse("a: |\n  x\n  y\nb: \"\\u00e4\\0\"\nc: Zürich\n").mapping
