@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Wire
+import Wording
 
 @main
 enum Greensweep {
@@ -80,9 +81,9 @@ enum Greensweep {
   }
 }
 
-/// To standard error, at once.
+/// To standard error, at once. Errors and logs repeat what files and peers have said.
 func printError(_ text: String) {
-  FileHandle.standardError.write(Data((text + "\n").utf8))
+  FileHandle.standardError.write(Data((text.printable + "\n").utf8))
 }
 
 /// To standard output, past its buffer: a pipe's reader may wait for it.
