@@ -1,3 +1,4 @@
+import Artifacts
 internal import COpenSSL
 
 /// OpenSSL set up for one thing only: TLS 1.3, authenticated on both sides by a pre-shared key, with a fresh
@@ -8,6 +9,7 @@ internal import COpenSSL
   let raw: OpaquePointer
 
   private init() throws {
+    prepareOpenSSL()
     guard let raw = unsafe SSL_CTX_new(TLS_method()) else { throw TransportError.library(call: "SSL_CTX_new") }
     unsafe self.raw = raw
     // SHA-256 suites, because the key's hash must be theirs.

@@ -79,6 +79,7 @@ public struct Token: Hashable, Sendable {
 
   /// The TLS pre-shared key: HKDF-SHA-256 of the secret, bound to role, name and protocol by `identity`.
   func preSharedKey() throws -> [UInt8] {
+    prepareOpenSSL()
     guard let context = unsafe EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, nil) else {
       throw TransportError.library(call: "EVP_PKEY_CTX_new_id")
     }
@@ -99,6 +100,7 @@ public struct Token: Hashable, Sendable {
   private static func randomBytes(_ count: Int) throws -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
     // Writes exactly `count` bytes.
+    prepareOpenSSL()
     guard unsafe RAND_bytes(&bytes, CInt(count)) == 1 else { throw TransportError.library(call: "RAND_bytes") }
     return bytes
   }

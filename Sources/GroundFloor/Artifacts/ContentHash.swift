@@ -103,6 +103,7 @@ extension ContentHash: Codable {
   private let context: OpaquePointer
 
   public init() throws {
+    prepareOpenSSL()
     guard let context = unsafe EVP_MD_CTX_new() else { throw ArtifactsError.library("EVP_MD_CTX_new") }
     guard unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
       unsafe EVP_MD_CTX_free(context)
@@ -131,3 +132,9 @@ extension ContentHash: Codable {
     return ContentHash(digest: digest)
   }
 }
+
+/// To be called before anything of OpenSSL is. Its clean-up when a process exits would take the locks away from threads
+/// that are still at work, and crash it.
+package func prepareOpenSSL() { precondition(isOpenSSLPrepared, "OpenSSL cannot be set up") }
+
+private let isOpenSSLPrepared = OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) == 1
