@@ -138,8 +138,7 @@ let testTargets: [Target] = [
     "Fuzz", "FuzzTests",
     [
       "Wording", "Randomness", "YAML", "JSON", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep",
-      "Fleet", "Wire",
-      "Transport", "Coordinator", "Artifacts", "TestSupport",
+      "Fleet", "Wire", "Transport", "Coordinator", "Artifacts", "TestSupport",
     ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
   tests("Tidy", "TidyTests", []),

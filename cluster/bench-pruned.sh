@@ -4,8 +4,7 @@
 # medians over the rounds, of each as it is, as a share of the whole network's in the same round, and as a share of that
 # at the ratio before.
 # Usage: cluster/bench-pruned.sh [--image-size S] [--rounds N] [--iterations N] [--round-to N] [--work FOLDER]
-#        [FAMILY …]
-#        (default: 320 pixels, 9 rounds of 20 passes, all families)
+#        [FAMILY …] (default: 320 pixels, 9 rounds of 20 passes, all families)
 set -euo pipefail
 families=() size=320 rounds=9 iterations=20 round_to=1 work=
 while [ $# -gt 0 ]; do
@@ -15,7 +14,7 @@ while [ $# -gt 0 ]; do
     --iterations) iterations=$2; shift 2 ;;
     --round-to) round_to=$2; shift 2 ;;
     --work) work=$(realpath -m "$2"); shift 2 ;;
-    -*) sed -n '2,8s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    -*) sed -n '2,7s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     *) families+=("$1"); shift ;;
   esac
 done

@@ -10,12 +10,7 @@ set -euo pipefail
 case ${1:-} in -h | --help) sed -n '2,8s/^# *//p' "${BASH_SOURCE[0]}"; exit ;; esac
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-python=.build/pytorch/venv/bin/python
-if ! "$python" -c 'import torch' 2>/dev/null; then
-  say "installing PyTorch into .build/pytorch"
-  python3 -m venv .build/pytorch/venv || die "python3 cannot make a venv: apt-get install python3-venv"
-  "$python" -m pip install --quiet --disable-pip-version-check torch==2.* numpy
-fi
+python_with pytorch torch 'torch==2.*' numpy
 swift build -c release --product greensweep >&2
 exec "$python" cluster/bench-pytorch.py --binary "$(swift build -c release --show-bin-path)/greensweep" \
   --work .build/pytorch "$@"

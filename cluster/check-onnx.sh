@@ -13,13 +13,7 @@ for word in "$@"; do  # Paths are the caller's; setup.sh changes the folder.
 done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-python=.build/onnx/venv/bin/python
-packages=(onnx==1.23.* onnxruntime==1.32.* numpy pillow)
-if ! "$python" -c 'import numpy, onnx, onnxruntime, PIL' 2>/dev/null; then
-  say "installing ${packages[*]} into .build/onnx"
-  python3 -m venv .build/onnx/venv || die "python3 cannot make a venv: apt-get install python3-venv"
-  "$python" -m pip install --quiet --disable-pip-version-check "${packages[@]}"
-fi
+python_with onnx 'numpy, onnx, onnxruntime, PIL' 'onnx==1.23.*' 'onnxruntime==1.32.*' numpy pillow
 swift build -c release --product greensweep >&2
 exec "$python" cluster/check-onnx.py --binary "$(swift build -c release --show-bin-path)/greensweep" \
   --work .build/onnx "${arguments[@]}"

@@ -6,6 +6,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 say() { printf '\033[1m%s\033[0m\n' "greensweep: $*" >&2; }
 die() { say "$*"; exit 1; }
 
+# Sets `python` to one in .build/NAME that has the modules, from PyPI's packages; only comparisons with others need it.
+python_with() {
+  local folder=.build/$1 modules=$2
+  shift 2
+  python=$folder/venv/bin/python
+  if "$python" -c "import $modules" 2>/dev/null; then return; fi
+  say "installing $* into $folder"
+  python3 -m venv "$folder/venv" || die "python3 cannot make a venv: apt-get install python3-venv"
+  "$python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
 required_packages=(
   libopenblas-dev libzstd-dev libevent-dev libssl-dev libsqlite3-dev libturbojpeg0-dev libpng-dev libyaml-dev pkg-config
 )
