@@ -27,6 +27,7 @@ struct EpochProgress {
 
   func show(_ event: RunEvent) {
     switch event {
+    case .remark(let text): printError(text)
     case .started(let epochs, let completed):
       printError(
         completed == 0 ? "\(title): \(epochs) epochs" : "\(title): goes on after epoch \(completed) of \(epochs)")

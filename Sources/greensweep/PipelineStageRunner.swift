@@ -32,7 +32,7 @@ struct PipelineStageRunner: StageRunner {
       case .started(let epochs, _): try report(.started(epochs: epochs))
       case .epoch(let summary, let timing, let epochs): try report(.epoch(epochMetrics(summary, timing, epochs)))
       case .checkpoint(let path, let epoch): try report(.checkpoint(epoch: epoch, file: fileName(path)))
-      case .finished: break
+      case .finished, .remark: break  // `submit` has made the remarks; what was left out is not in the pack.
       }
     }
     let result = try Pipeline.train(trainRequest, onEvent: forward)

@@ -23,7 +23,8 @@ enum StatusText {
         job.reason ?? (job.state == "running" ? job.epochs.map(progress) : nil) ?? "",
       ]
     }
-    return overview([status.summary]) + "\n\n" + textTable([header] + rows, rightAligned: [5])
+    let remarks = (status.remarks ?? []).map { "\n\($0.printable)" }.joined()
+    return overview([status.summary]) + remarks + "\n\n" + textTable([header] + rows, rightAligned: [5])
   }
 
   static func workers(_ workers: [WorkerStatus]) -> String {

@@ -9,7 +9,11 @@ import Zoo
 /// A sweep file, checked and ready to be submitted: its data set packed, its files found.
 struct SweepPreparation {
   var spec: SweepSpec
+  /// What whoever reads the results must know about the data set, one line each.
+  let remarks: [String]
   private let folder: URL
+  private let classNames: [String]
+  private let contents: [DatasetDescription.Split: DatasetContents]
 
   /// - Throws: `UsageError` with every mistake in the file, before anything runs.
   init(_ path: String) throws {
@@ -27,24 +31,26 @@ struct SweepPreparation {
       throw UsageError("\(error)")
     }
     self.folder = folder
+    let description = try DatasetDescription.load(URL(filePath: spec.dataset, relativeTo: folder).path)
+    classNames = description.classNames
+    contents = try description.contents()
+    remarks = DatasetDescription.Split.allCases.flatMap { [contents] in contents[$0]?.remarks(on: $0) ?? [] }
     try checkData()
   }
 
   /// Everything in the files that a stage would stumble over hours later.
   private func checkData() throws {
-    let description = try DatasetDescription.load(path(spec.dataset))
     for split in [DatasetDescription.Split.train, .val] {
-      guard description.sources[split] != nil else {
+      guard let contents = contents[split] else {
         throw UsageError("\(path(spec.dataset)): has no \(split.rawValue) images; a sweep needs train and val")
       }
-      let contents = try description.contents(of: split)
       guard contents.boxCount > 0 else {
         throw UsageError("\(path(spec.dataset)): no box in the \(split.rawValue) images; are the label files in place?")
       }
     }
     for backbone in spec.grid.backbone where spec.files.contains(backbone) {
       do {
-        _ = try Architecture(.modelFile(path(backbone))).network(classCount: description.classCount)
+        _ = try Architecture(.modelFile(path(backbone))).network(classCount: classNames.count)
       } catch {
         throw UsageError("\(error)")
       }
@@ -61,7 +67,8 @@ struct SweepPreparation {
   func submission(packedAt pack: String, by client: OperatorClient) throws -> (
     SweepSubmission, [ArtifactDigest: String]
   ) {
-    try DatasetPack.write(DatasetDescription.load(path(spec.dataset)), to: pack)
+    for remark in remarks { printError(remark) }
+    try DatasetPack.write(contents, classNames: classNames, to: pack)
     var paths: [ArtifactDigest: String] = [:]
     func reference(_ path: String) throws -> ArtifactReference {
       let reference = try client.reference(ofFile: path)
@@ -70,6 +77,8 @@ struct SweepPreparation {
     }
     var files: [String: ArtifactReference] = [:]
     for file in spec.files { files[file] = try reference(path(file)) }
-    return (SweepSubmission(spec: spec, dataset: try reference(pack), files: files), paths)
+    var submission = SweepSubmission(spec: spec, dataset: try reference(pack), files: files)
+    if !remarks.isEmpty { submission.remarks = remarks }
+    return (submission, paths)
   }
 }

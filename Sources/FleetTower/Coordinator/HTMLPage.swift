@@ -31,12 +31,13 @@ enum HTMLPage {
       "<p class=\"facts\">\(badge(summary.state.rawValue)) \(progress(summary.jobs)) <span>\(summary.trials) trials, "
       + "priority \(summary.priority ?? 0)</span> <span>JSON: \(link("/api/sweeps/\(summary.sweep)", "jobs")), "
       + "\(link("/api/sweeps/\(summary.sweep)/results", "results"))</span></p>"
+    let remarks = (status.remarks ?? []).map { "<p class=\"hold\">\(escaped($0))</p>" }.joined()
     let measured = results.measured
     let front = measured.rows.isEmpty ? "" : "<figure>\(measured.svg)</figure>"
     let jobs = status.jobs.map(row)
     let more = summary.jobs.total - status.jobs.count
     let body =
-      head + section("Pareto front", count: measured.front.count) + front + trials(measured)
+      head + remarks + section("Pareto front", count: measured.front.count) + front + trials(measured)
       + section("Jobs", count: summary.jobs.total)
       + table(
         ["job", "stage", "of", "state", "worker", "#tries", "progress, or why it waits"], jobs, empty: "No jobs.")
@@ -174,7 +175,7 @@ enum HTMLPage {
     .facts{display:flex;gap:18px;flex-wrap:wrap;align-items:center}.bar{white-space:nowrap}
     .badge{display:inline-block;padding:1px 9px;border-radius:99px;border:1px solid currentColor;font-size:13px;
     color:var(--dim)}.running,.ready{color:var(--busy)}.finished,.succeeded,.connected{color:var(--good)}
-    .failed,.blocked,.away{color:var(--bad)}.paused,.stopping,.stopped,.draining{color:var(--hold)}
+    .failed,.blocked,.away{color:var(--bad)}.paused,.stopping,.stopped,.draining,.hold{color:var(--hold)}
     progress{height:9px;width:130px;vertical-align:middle;accent-color:var(--good)}
     figure{margin:0 0 14px;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:8px;
     overflow-x:auto}figure svg{max-width:100%;min-width:760px;height:auto}

@@ -34,7 +34,7 @@ extension CoordinatorBrain {
     let statuses = nodes.map { node in
       status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, slots, trials: trials[node])
     }
-    return SweepStatus(summary: summary(of: sweep), jobs: statuses)
+    return SweepStatus(summary: summary(of: sweep), jobs: statuses, remarks: tree.submission.remarks)
   }
 
   private func urgentNodes(of sweep: Int, limit: Int) -> [Int] {
@@ -105,7 +105,9 @@ extension CoordinatorBrain {
       return ResultTable.Row(
         trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics, state: state(of: path))
     }
-    return ResultTable(sweep: sweeps[sweep].id, objectives: tree.submission.spec.objectives, rows: rows)
+    return ResultTable(
+      sweep: sweeps[sweep].id, objectives: tree.submission.spec.objectives, rows: rows,
+      remarks: tree.submission.remarks)
   }
 
   private func state(of path: [Job]) -> TrialState {

@@ -77,6 +77,9 @@ public struct JobCounts: Hashable, Sendable, Codable {
 public struct SweepStatus: Hashable, Sendable, Codable {
   public var summary: SweepSummary
   public var jobs: [JobStatus]
+  /// What a reader must know about the data set, one line each; nil if there is nothing, or the coordinator is too old
+  /// to tell.
+  public var remarks: [String]?
 }
 
 public struct JobStatus: Hashable, Sendable, Codable {

@@ -1,5 +1,6 @@
 import JSON
 import Plotting
+import Wording
 
 /// The table for people and for programs.
 extension ResultTable {
@@ -35,20 +36,21 @@ extension ResultTable {
     [false, false] + variedAxes.map { $0 != "backbone" && $0 != "optimizer" } + metrics.map { _ in true } + [false]
   }
 
-  /// Columns aligned with blanks, for a terminal; `*` marks the front.
+  /// Columns aligned with blanks, for a terminal; `*` marks the front. The remarks follow.
   public var terminalText: String {
     let lines = [header] + rows.map(cells)
     let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
     return lines.map { line in
       let padded = line.indices.map { pad(line[$0], to: widths[$0], right: isNumeric[$0]) }
       return padded.joined(separator: "  ").droppingTrailingBlanks + "\n"
-    }.joined()
+    }.joined() + (remarks ?? []).map { "\($0.printable)\n" }.joined()
   }
 
   public var markdown: String {
     func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
     let rule = isNumeric.map { $0 ? "--:" : ":--" }
     return line(header) + line(rule) + rows.map { line(cells(of: $0)) }.joined()
+      + (remarks ?? []).map { "\n\($0.printable)\n" }.joined()
   }
 
   /// All axes and all metrics at full precision (RFC 4180).
@@ -89,7 +91,7 @@ extension ResultTable {
 
   /// Without the trials of which nothing is known yet.
   public var measured: ResultTable {
-    ResultTable(sweep: sweep, objectives: objectives, rows: rows.filter { !$0.metrics.isEmpty })
+    ResultTable(sweep: sweep, objectives: objectives, rows: rows.filter { !$0.metrics.isEmpty }, remarks: remarks)
   }
 
   /// The objectives' names first, then all others that any trial has, sorted.

@@ -25,18 +25,22 @@ public struct ResultTable: Hashable, Sendable, Codable {
   public private(set) var objectives: [Objective]
   /// Best first by the first objective; trials without a value come last.
   public private(set) var rows: [Row]
+  /// What a reader must know about the data set, one line each; nil if there is nothing, or the coordinator is too old
+  /// to tell.
+  public private(set) var remarks: [String]?
 
-  public init(sweep: SweepID, objectives: [Objective], rows: [Row]) {
+  public init(sweep: SweepID, objectives: [Objective], rows: [Row], remarks: [String]? = nil) {
     self.sweep = sweep
     self.objectives = objectives
     self.rows = rows
+    self.remarks = remarks
     markFront()
     sort()
   }
 
   /// The same trials judged by other objectives.
   public func judged(by objectives: [Objective]) -> ResultTable {
-    ResultTable(sweep: sweep, objectives: objectives, rows: rows)
+    ResultTable(sweep: sweep, objectives: objectives, rows: rows, remarks: remarks)
   }
 
   public var front: [Row] { rows.filter(\.isOnFront) }

@@ -192,6 +192,9 @@ public struct SweepSubmission: Hashable, Sendable, Codable {
   public var dataset: ArtifactReference
   /// The spec's `files`, by the path written in the spec.
   public var files: [String: ArtifactReference]
+  /// What whoever reads the results must know about the data set, one line each: images that were left out. They are
+  /// not part of what the sweep is. nil: nothing.
+  public var remarks: [String]?
 
   public init(spec: SweepSpec, dataset: ArtifactReference, files: [String: ArtifactReference] = [:]) {
     self.spec = spec
@@ -204,10 +207,16 @@ public struct SweepSubmission: Hashable, Sendable, Codable {
 }
 
 extension SweepSubmission {
+  private static let remarkLimit = 16
+
   /// What is wrong with it, if anything: asked again of every submission that arrives, whoever read its file.
   public var problem: String? {
     if let problem = spec.problem { return problem }
     if let path = spec.files.first(where: { files[$0] == nil }) { return "the file \(path) was not submitted" }
+    if let remarks, remarks.count > Self.remarkLimit || remarks.contains(where: { $0.utf8.count > SweepSpec.textLimit })
+    {
+      return "at most \(Self.remarkLimit) remarks of \(SweepSpec.textLimit) bytes"
+    }
     return nil
   }
 }

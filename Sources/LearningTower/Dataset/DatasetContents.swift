@@ -1,18 +1,43 @@
 import Foundation
+import Wording
 
-/// The images of one split with their labels, and what was wrong with those left out.
+/// An image of a data set that is not used.
+public struct LeftOutImage: Sendable, Hashable {
+  public var path: String
+  /// Why. The message begins with the file at fault: the image, or its label file with the line.
+  public var reason: DatasetError
+
+  public init(path: String, reason: DatasetError) {
+    self.path = path
+    self.reason = reason
+  }
+}
+
+/// The images of one split with their labels, and those that were left out.
 public struct DatasetContents: Sendable, Hashable {
   /// Sorted by path, so that the order is the same on every machine.
   public var images: [LabelledImage]
   /// Rows that repeated an earlier row of their file, and were dropped.
   public var duplicateRows: Int
-  /// One for each image left out because it or its label file is damaged, as YOLOv5 leaves them out.
-  public var problems: [DatasetError]
+  /// Images that are damaged or whose label file is. YOLOv5 leaves them out too.
+  public var leftOut: [LeftOutImage]
 
-  public init(images: [LabelledImage], duplicateRows: Int = 0, problems: [DatasetError] = []) {
+  public init(images: [LabelledImage], duplicateRows: Int = 0, leftOut: [LeftOutImage] = []) {
     self.images = images
     self.duplicateRows = duplicateRows
-    self.problems = problems
+    self.leftOut = leftOut
+  }
+
+  /// What a reader of any result of this split must know, one line each: how many images were left out, the names of
+  /// the first three, and why the first one was.
+  public func remarks(on split: DatasetDescription.Split) -> [String] {
+    guard let first = leftOut.first else { return [] }
+    let names = leftOut.prefix(3).map { ($0.path as NSString).lastPathComponent.shortened() }
+    let more = leftOut.count > names.count ? " …" : ""
+    return [
+      "\(split.rawValue): \(leftOut.count) of \(images.count + leftOut.count) images are left out: "
+        + "\(names.joined(separator: ", "))\(more) (\(first.reason.message.shortened(to: 300)))"
+    ]
   }
 
   /// Images without an object.
@@ -31,6 +56,14 @@ public struct DatasetContents: Sendable, Hashable {
 }
 
 extension DatasetDescription {
+  /// The contents of every split that is described.
+  /// - Throws: `DatasetError` as `contents(of:)` does.
+  public func contents() throws(DatasetError) -> [Split: DatasetContents] {
+    var contents: [Split: DatasetContents] = [:]
+    for split in Split.allCases where sources[split] != nil { contents[split] = try self.contents(of: split) }
+    return contents
+  }
+
   /// Finds the images of a split, reads the head of each (for its size) and its label file. Nothing is written: there
   /// is no `.cache` file.
   /// - Throws: `DatasetError` if the split is not described, has no usable image or has a class index that
@@ -52,12 +85,16 @@ extension DatasetDescription {
       } catch let error as UnknownClass {
         throw error.problem
       } catch {
-        result.problems.append(error as? DatasetError ?? DatasetError("\(path): \(error)"))
+        let reason = error as? DatasetError ?? DatasetError("\(path): \(error)")
+        result.leftOut.append(LeftOutImage(path: path, reason: reason))
       }
     }
     guard !result.images.isEmpty else {
-      let first = result.problems.first.map { "; the first of \(result.problems.count) problems: \($0)" } ?? ""
-      throw DatasetError("\(sources.joined(separator: ", ")): no usable image in split ‘\(split.rawValue)’\(first)")
+      let first = result.leftOut.first.map {
+        "; \(result.leftOut.count) are left out, the first because of \($0.reason)"
+      }
+      throw DatasetError(
+        "\(sources.joined(separator: ", ")): no usable image in split ‘\(split.rawValue)’\(first ?? "")")
     }
     return result
   }

@@ -8,16 +8,18 @@ import YAML
 /// times and owners are zero: the same data set gives the same bytes wherever it lies, and the unpacked one trains
 /// alike.
 public enum DatasetPack {
-  /// - Parameter path: written under a passing name first, so that it is whole once it is there.
-  /// - Throws: `DatasetError` if the data set or one of its images cannot be read, or the file cannot be written.
-  public static func write(_ description: DatasetDescription, to path: String) throws(DatasetError) {
-    var contents: [(split: DatasetDescription.Split, images: [LabelledImage])] = []
-    for split in DatasetDescription.Split.allCases where description.sources[split] != nil {
-      contents.append((split, try description.contents(of: split).images))
-    }
-    let names = packedNames(of: contents.flatMap { $0.images.map(\.path) })
+  /// - Parameters:
+  ///   - contents: the splits to pack, usually all that are described.
+  ///   - path: written under a passing name first, so that it is whole once it is there.
+  /// - Throws: `DatasetError` if one of the images cannot be read, or the file cannot be written.
+  public static func write(
+    _ contents: [DatasetDescription.Split: DatasetContents], classNames: [String], to path: String
+  ) throws(DatasetError) {
+    let splits = contents.sorted { $0.key.rawValue < $1.key.rawValue }
+    let images = splits.flatMap(\.value.images)
+    let names = packedNames(of: images.map(\.path))
     var labelFiles: [String: String] = [:]
-    for image in contents.flatMap(\.images) where !image.labels.isEmpty {
+    for image in images where !image.labels.isEmpty {
       guard let name = names[image.path] else { continue }
       labelFiles["labels/\(name.withoutExtension).txt"] = image.labels.map(\.row).joined()
     }
@@ -25,15 +27,15 @@ public enum DatasetPack {
     let partial = path + ".partial"
     do {
       let writer = try ArchiveWriter(partial)
-      try writer.add("data.yaml", Array(yaml(description).utf8))
+      try writer.add("data.yaml", Array(yaml(Set(contents.keys), classNames).utf8))
       for (path, name) in names.sorted(by: { $0.value.utf8.lexicographicallyPrecedes($1.value.utf8) }) {
         try writer.add("images/\(name)", try Dataset.contents(of: path, atMost: ImageFile.maximumBytes))
       }
       for (name, rows) in labelFiles.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
         try writer.add(name, Array(rows.utf8))
       }
-      for (split, images) in contents.sorted(by: { $0.split.rawValue < $1.split.rawValue }) {
-        let lines = images.compactMap { names[$0.path] }.map { "./images/\($0)\n" }
+      for (split, contents) in splits {
+        let lines = contents.images.compactMap { names[$0.path] }.map { "./images/\($0)\n" }
         try writer.add("\(split.rawValue).txt", Array(lines.joined().utf8))
       }
       try writer.finish()
@@ -107,13 +109,15 @@ public enum DatasetPack {
     return Dictionary(uniqueKeysWithValues: names)
   }
 
-  private static func yaml(_ description: DatasetDescription) -> String {
-    let splits = DatasetDescription.Split.allCases.filter { description.sources[$0] != nil }
-    return YAMLValue.mapping(
-      [.init("path", ".")] + splits.map { .init($0.rawValue, .string("\($0.rawValue).txt")) } + [
-        .init("nc", .int(description.classCount)),
-        .init("names", .sequence(description.classNames.map { .string($0) })),
-      ]
+  private static func yaml(_ splits: Set<DatasetDescription.Split>, _ classNames: [String]) -> String {
+    YAMLValue.mapping(
+      [.init("path", ".")]
+        + DatasetDescription.Split.allCases.filter(splits.contains).map {
+          .init($0.rawValue, .string("\($0.rawValue).txt"))
+        } + [
+          .init("nc", .int(classNames.count)),
+          .init("names", .sequence(classNames.map { .string($0) })),
+        ]
     ).yamlText
   }
 

@@ -72,13 +72,15 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
   /// At the size evaluated.
   public var gflops: Double
   public var sizeMegabytes: Double
+  /// What a reader must know about the data set, such as images left out; nil if there is nothing.
+  public var remarks: [String]?
   /// When asked for.
   public var coco: COCOSummary?
   /// What was written, in the order of making.
   public var files: [String]?
 
   enum CodingKeys: String, CodingKey {
-    case images, labels, precision, recall, f1, map50, map50_95, parameters, gflops, coco, files
+    case images, labels, precision, recall, f1, map50, map50_95, parameters, gflops, coco, files, remarks
     case bestConfidence = "best_confidence"
     case perClass = "per_class"
     case parametersFused = "parameters_fused"
@@ -121,7 +123,8 @@ public func evaluate(
   options.stride = stride
   options.workers = max(1, request.machine.threads / 2)
   options.cacheBytes = 0  // Every image is read once.
-  let loader = ValidationLoader(images: try description.contents(of: split).images, options: options)
+  let contents = try description.contents(of: split)
+  let loader = ValidationLoader(images: contents.images, options: options)
   var evaluator = Evaluator(model.network, model.parameters, runtime: try request.machine.runtime())
   var coco: COCOResults?
   if request.savesJSON || request.measuresCOCO {
@@ -143,6 +146,8 @@ public func evaluate(
     },
     parameters: info.parameters, parametersFused: info.parametersFused, gflops: info.gflops,
     sizeMegabytes: info.sizeMegabytes)
+  let remarks = contents.remarks(on: split)
+  if !remarks.isEmpty { report.remarks = remarks }
   if request.measuresCOCO { report.coco = coco?.summary() }
   if let output = request.outputDirectory {
     var files: [(name: String, text: String)] = []

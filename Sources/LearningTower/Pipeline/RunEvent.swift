@@ -2,6 +2,8 @@ import Training
 
 /// What a stage tells while it runs: one JSON object a line when it crosses a process border.
 public enum RunEvent: Sendable, Hashable {
+  /// Something about the data set that a reader of the results must know, such as images left out.
+  case remark(String)
   /// - epochs: how many the run has in all; 0 where there are none.
   /// - completedEpochs: how many the checkpoint it goes on from had done.
   case started(epochs: Int, completedEpochs: Int)
@@ -13,17 +15,18 @@ public enum RunEvent: Sendable, Hashable {
 }
 
 extension RunEvent: Codable {
-  private enum Kind: String, Codable { case started, epoch, checkpoint, finished }
+  private enum Kind: String, Codable { case remark, started, epoch, checkpoint, finished }
 
   private enum CodingKeys: String, CodingKey {
     case kind = "event"
-    case epochs, epoch, summary, timing, path, model, metrics
+    case text, epochs, epoch, summary, timing, path, model, metrics
     case completedEpochs = "completed_epochs"
   }
 
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     switch try container.decode(Kind.self, forKey: .kind) {
+    case .remark: self = .remark(try container.decode(String.self, forKey: .text))
     case .started:
       self = .started(
         epochs: try container.decode(Int.self, forKey: .epochs),
@@ -45,6 +48,9 @@ extension RunEvent: Codable {
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     switch self {
+    case .remark(let text):
+      try container.encode(Kind.remark, forKey: .kind)
+      try container.encode(text, forKey: .text)
     case .started(let epochs, let completed):
       try container.encode(Kind.started, forKey: .kind)
       try container.encode(epochs, forKey: .epochs)

@@ -34,6 +34,7 @@ public func train(
 
   let folder = try RunFolder(request, data, history: trainer.history, wallTimeSeconds: wallTimeSeconds())
   let epochs = request.configuration.epochs
+  for remark in data.remarks { try onEvent(.remark(remark)) }
   try onEvent(.started(epochs: epochs, completedEpochs: trainer.history.count))
   let ending = try trainer.run(isCancelled: isCancelled) { summary, timing in
     try folder.record(trainer.history, wallTimeSeconds: wallTimeSeconds())
@@ -47,7 +48,8 @@ public func train(
 
   var result = TrainResult(
     ending: ending, results: folder.results, completedEpochs: trainer.history.count,
-    transferredTensors: transferred.count, totalTensors: transferred.total)
+    transferredTensors: transferred.count, totalTensors: transferred.total,
+    remarks: data.remarks.isEmpty ? nil : data.remarks)
   guard ending != .cancelled, let best = trainer.bestSummary else { return result }
   try ModelFile(
     network: trainer.network, parameters: trainer.bestParameters, classNames: trainer.classNames

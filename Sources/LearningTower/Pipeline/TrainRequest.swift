@@ -54,9 +54,11 @@ public struct TrainResult: Sendable, Hashable, Codable {
   /// How many tensors the start took from the weights, of how many; 0 of 0 in a resumed run.
   public var transferredTensors: Int
   public var totalTensors: Int
+  /// What a reader must know about the data set, such as images left out; nil if there is nothing.
+  public var remarks: [String]?
 
   enum CodingKeys: String, CodingKey {
-    case ending, model, results, precision, recall, map50, map50_95
+    case ending, model, results, precision, recall, map50, map50_95, remarks
     case completedEpochs = "completed_epochs"
     case bestEpoch = "best_epoch"
     case transferredTensors = "transferred_tensors"

@@ -5,6 +5,8 @@ public struct TrainingData: Sendable, Hashable {
   public var training: [LabelledImage]
   public var validation: [LabelledImage]
   public var classNames: [String]
+  /// What a reader of the results must know about the data, one line each.
+  public var remarks: [String] = []
   /// Threads that decode and augment images beside the training.
   public var workers: Int
 
@@ -18,8 +20,9 @@ public struct TrainingData: Sendable, Hashable {
   /// Both splits of a `data.yaml`.
   /// - Throws: `DatasetError` if one is missing or has no usable image.
   public init(_ description: DatasetDescription, workers: Int = 1) throws(DatasetError) {
+    let (training, validation) = (try description.contents(of: .train), try description.contents(of: .val))
     self.init(
-      training: try description.contents(of: .train).images, validation: try description.contents(of: .val).images,
-      classNames: description.classNames, workers: workers)
+      training: training.images, validation: validation.images, classNames: description.classNames, workers: workers)
+    remarks = training.remarks(on: .train) + validation.remarks(on: .val)
   }
 }

@@ -14,6 +14,7 @@ extension Command {
     print(textTable([header] + rows, rightAligned: Set(1..<header.count)))
     for split in info.splits {
       if split.duplicateRows > 0 { print("\(split.split): \(split.duplicateRows) repeated label rows are left out") }
+      if !split.problems.isEmpty { print("\(split.split): \(split.problems.count) images are left out:") }
       for problem in split.problems { print("\(split.split): \(problem)") }
     }
   }
@@ -69,7 +70,7 @@ private struct DatasetInfo: Encodable {
       return Split(
         split: split.rawValue, images: contents.images.count, backgrounds: contents.backgroundCount,
         boxes: contents.boxCount, boxesPerClass: contents.boxCounts(classCount: description.classCount),
-        duplicateRows: contents.duplicateRows, problems: contents.problems.map(\.description))
+        duplicateRows: contents.duplicateRows, problems: contents.leftOut.map(\.reason.description))
     }
   }
 }

@@ -40,6 +40,7 @@ extension Command {
     let line = LiveLine()
     let report = try Pipeline.evaluate(request) { done, total in line.show("val: \(done) of \(total) images") }
     line.clear()
+    for remark in report.remarks ?? [] { printError(remark) }
     if arguments.has("--json") { return printJSON(report) }
     print(table(report))
     if let coco = report.coco { print("\n" + table(coco)) }

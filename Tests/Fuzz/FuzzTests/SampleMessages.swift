@@ -46,15 +46,19 @@ enum SampleMessages {
     .artifactsMissing(attempt: attempt, digests: [digest, model.digest]), .drain(isDraining: true),
   ]
 
-  static let submission = SweepSubmission(
-    spec: SweepSpec(
-      name: "campus", dataset: "data.yaml", imageSize: 320,
-      grid: SweepSpec.Grid(backbone: ["yolov5n", "ghostnet"], sparsityRate: [0.0001], pruneRatio: [0, 0.3]),
-      train: SweepSpec.TrainStage(epochs: 3, hyp: "h.yaml", weights: ["yolov5n": "w.pt"]),
-      prune: SweepSpec.PruneStage(importance: "random", rounds: 2),
-      objectives: [Objective(.maximize, .map50), Objective(.minimize, .latencyMS)], priority: 3,
-      limits: ["train": StageLimits(memoryMB: 512)]),
-    dataset: artifact, files: ["h.yaml": artifact, "w.pt": model])
+  static let submission = {
+    var submission = SweepSubmission(
+      spec: SweepSpec(
+        name: "campus", dataset: "data.yaml", imageSize: 320,
+        grid: SweepSpec.Grid(backbone: ["yolov5n", "ghostnet"], sparsityRate: [0.0001], pruneRatio: [0, 0.3]),
+        train: SweepSpec.TrainStage(epochs: 3, hyp: "h.yaml", weights: ["yolov5n": "w.pt"]),
+        prune: SweepSpec.PruneStage(importance: "random", rounds: 2),
+        objectives: [Objective(.maximize, .map50), Objective(.minimize, .latencyMS)], priority: 3,
+        limits: ["train": StageLimits(memoryMB: 512)]),
+      dataset: artifact, files: ["h.yaml": artifact, "w.pt": model])
+    submission.remarks = ["train: 1 of 4 images are left out: odd.jpg"]
+    return submission
+  }()
 
   static let requests: [OperatorRequest] = [
     .submit(submission), .status(sweep: nil), .status(sweep: "campus"),

@@ -79,7 +79,7 @@ import Testing
     #expect(contents.duplicateRows == 1)
     #expect(contents.backgroundCount == 2)
     #expect(contents.boxCounts(classCount: 2) == [1, 1])
-    #expect(contents.problems.isEmpty)
+    #expect(contents.leftOut.isEmpty && contents.remarks(on: .train).isEmpty)
     #expect(contents.images[0].width == 16 && contents.images[0].height == 12)
   }
 
@@ -108,10 +108,14 @@ import Testing
     }
     let contents = try load("train: images\nnames: [x]").contents(of: .train)
     #expect(contents.images.map(\.path) == [folder.path + "/images/g.png"])
-    #expect(contents.problems.count == 6)
-    for (problem, name) in zip(contents.problems, ["a", "b", "c", "d", "e", "f"]) {
-      #expect(problem.message.hasPrefix("\(folder.path)/labels/\(name).txt:2: "))
+    #expect(contents.leftOut.map(\.path) == ["a", "b", "c", "d", "e", "f"].map { "\(folder.path)/images/\($0).png" })
+    for (image, name) in zip(contents.leftOut, ["a", "b", "c", "d", "e", "f"]) {
+      #expect(image.reason.message.hasPrefix("\(folder.path)/labels/\(name).txt:2: "))
     }
+    let remark = try #require(contents.remarks(on: .train).first)
+    #expect(remark.hasPrefix("train: 6 of 7 images are left out: a.png, b.png, c.png … (/"))
+    #expect(
+      remark.hasSuffix("/labels/a.txt:2: 4 columns; a row is ‘class cx cy w h’, or a class and the outline's points)"))
   }
 
   @Test func aClassWithoutANameIsAnError() throws {
@@ -129,7 +133,7 @@ import Testing
     try folder.write("BM", "images/other.bmp")
     let contents = try load("train: images\nnames: [x]").contents(of: .train)
     #expect(contents.images.count == 1)
-    #expect(contents.problems.count == 3)
+    #expect(contents.leftOut.map { URL(filePath: $0.path).lastPathComponent } == ["bad.jpg", "other.bmp", "tiny.png"])
     try folder.write("text", "empty/readme.md")
     let description = try load("train: empty\nnames: [x]")
     #expect(throws: DatasetError.self) { try description.contents(of: .train) }

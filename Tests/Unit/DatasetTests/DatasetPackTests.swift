@@ -15,10 +15,14 @@ import Testing
     return try DatasetDescription.load(sample.write(to: "\(folder.path)/\(name)"))
   }
 
+  private func pack(_ description: DatasetDescription, _ name: String) throws {
+    try DatasetPack.write(description.contents(), classNames: description.classNames, to: "\(folder.path)/\(name)")
+  }
+
   @Test func unpackedItTrainsAlikeAndPacksAlike() throws {
     let original = try sample("one/place")
     try folder.write("", "one/place/labels/train/000001.txt")  // a background
-    try DatasetPack.write(original, to: folder.path + "/a.tar")
+    try pack(original, "a.tar")
     let unpacked = try DatasetPack.unpack(folder.path + "/a.tar", into: folder.path + "/unpacked")
     #expect(unpacked.classNames == original.classNames)
     for split in [DatasetDescription.Split.train, .val] {
@@ -32,7 +36,7 @@ import Testing
     let copy = try sample("two")
     try folder.write("", "two/labels/train/000001.txt")
     try folder.write("notes", "two/images/train/notes.md")
-    try DatasetPack.write(copy, to: folder.path + "/b.tar")
+    try pack(copy, "b.tar")
     #expect(try folder.bytes("a.tar") == folder.bytes("b.tar"))
     #expect(!FileManager.default.fileExists(atPath: folder.path + "/a.tar.partial"))
   }
@@ -40,7 +44,7 @@ import Testing
   @Test func imagesOfSeveralSplitsAreStoredOnce() throws {
     var description = try sample("set")
     description.sources[.val] = description.sources[.train]
-    try DatasetPack.write(description, to: folder.path + "/a.tar")
+    try pack(description, "a.tar")
     let unpacked = try DatasetPack.unpack(folder.path + "/a.tar", into: folder.path + "/unpacked")
     let stored = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/unpacked/images").sorted()
     #expect(stored == ["00000000_000000.jpg", "00000001_000001.jpg", "00000002_000002.jpg"])

@@ -108,6 +108,32 @@ struct CoordinatorBrainTests {
     #expect(desk.journal.count == 1)
   }
 
+  /// Remarks on the data set are shown with every result, also after a restart; they are not part of what the sweep is.
+  @Test func remarksStayWithTheSweep() throws {
+    var desk = Desk()
+    let plain = submission()
+    var remarked = plain
+    remarked.remarks = ["train: 1 of 4 images are left out: odd.jpg"]
+    #expect(remarked.sweepID == plain.sweepID)
+    _ = desk.ask(.submit(remarked))
+    desk.restart()
+    guard case .sweep(let status) = desk.ask(.status(sweep: "test")),
+      case .results(let table) = desk.ask(.results(sweep: "test", objectives: [Objective(.maximize, .map50)]))
+    else {
+      Issue.record("no answer")
+      return
+    }
+    #expect(status.remarks == remarked.remarks)
+    #expect(table.measured.remarks == remarked.remarks)
+    #expect(table.terminalText.hasSuffix("\ntrain: 1 of 4 images are left out: odd.jpg\n"))
+    #expect(table.markdown.hasSuffix("\n\ntrain: 1 of 4 images are left out: odd.jpg\n"))
+
+    remarked.remarks = [String](repeating: "x", count: 17)
+    #expect(remarked.problem == "at most 16 remarks of 1024 bytes")
+    remarked.remarks = [String(repeating: "x", count: 1025)]
+    #expect(remarked.problem == "at most 16 remarks of 1024 bytes")
+  }
+
   @Test func aClosedConnectionSendsTheJobElsewhereFromItsCheckpoint() throws {
     var desk = Desk()
     _ = desk.ask(.submit(submission()))
