@@ -29,6 +29,12 @@ func library(_ name: String, apt: String, pkgConfig: String? = nil) -> Target {
     name: name, path: "Sources/GroundFloor/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
 }
 
+/// C of our own around a library that reports errors by longjmp, which must not pass a Swift frame.
+func shim(_ name: String, library: String) -> Target {
+  .target(
+    name: name, path: "Sources/GroundFloor/\(name)", cSettings: optimizedC, linkerSettings: [.linkedLibrary(library)])
+}
+
 func module(
   _ tower: String, _ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = common
 ) -> Target {
@@ -45,8 +51,6 @@ let groundFloor: [Target] = [
   library("COpenSSL", apt: "libssl-dev", pkgConfig: "openssl"),
   library("CEvent", apt: "libevent-dev", pkgConfig: "libevent"),
   library("CSQLite", apt: "libsqlite3-dev", pkgConfig: "sqlite3"),
-  library("CTurboJPEG", apt: "libturbojpeg0-dev", pkgConfig: "libturbojpeg"),
-  library("CPNG", apt: "libpng-dev", pkgConfig: "libpng"),
   library("CYAML", apt: "libyaml-dev", pkgConfig: "yaml-0.1"),
   .target(
     name: "CKernels", path: "Sources/GroundFloor/CKernels", cSettings: optimizedC,
@@ -54,6 +58,8 @@ let groundFloor: [Target] = [
   .target(
     name: "CDNNL", path: "Sources/GroundFloor/CDNNL", cSettings: optimizedC,
     linkerSettings: hasOneDNN ? [.linkedLibrary("dnnl")] : []),
+  shim("CJPEG", library: "jpeg"),
+  shim("CPNG", library: "png"),
   module("GroundFloor", "Wording"),
   module("GroundFloor", "YAML", ["CYAML", "Wording"]),
   module("GroundFloor", "JSON", settings: numeric),
@@ -66,7 +72,7 @@ let learningTower: [Target] = [
   module("LearningTower", "Network", ["Randomness"], settings: numeric),
   module("LearningTower", "Zoo", ["Wording", "YAML", "Network"]),
   module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
-  module("LearningTower", "Dataset", ["Wording", "YAML", "Randomness", "CTurboJPEG", "CPNG"], settings: numeric),
+  module("LearningTower", "Dataset", ["Wording", "YAML", "Randomness", "CJPEG", "CPNG"], settings: numeric),
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
   module("LearningTower", "Interchange", ["Wording", "JSON", "Network"], settings: numeric),
   module("LearningTower", "Pruning", ["JSON", "Randomness", "Network"], settings: numeric),

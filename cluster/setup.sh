@@ -18,7 +18,7 @@ python_with() {
 }
 
 required_packages=(
-  libopenblas-dev libzstd-dev libevent-dev libssl-dev libsqlite3-dev libturbojpeg0-dev libpng-dev libyaml-dev pkg-config
+  libopenblas-dev libzstd-dev libevent-dev libssl-dev libsqlite3-dev libjpeg-dev libpng-dev libyaml-dev pkg-config
 )
 # oneDNN is what makes x86-64 fast. Where the distribution has none, the OpenBLAS backend serves.
 optional_packages=(libdnnl-dev)

@@ -102,18 +102,11 @@ extension DatasetDescription {
   /// Image files of a folder (with its subfolders), or those a list file names, or the one image itself.
   private func imagePaths(in source: String) throws(DatasetError) -> [String] {
     if isFolder(source) { return try Self.imageFiles(inFolder: source, depth: 0) }
-    return Self.isImage(source) ? [source] : try listed(in: source)
+    return ImageFile.hasPictureEnding(source) ? [source] : try listed(in: source)
   }
 
   /// Python's order of strings: by code points.
   private static func byBytes(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }
-
-  /// Formats YOLOv5 would read and we do not are taken too, so that they are reported, not overlooked.
-  private static func isImage(_ path: String) -> Bool {
-    let unread: Set<String> = ["bmp", "dng", "mpo", "tif", "tiff", "webp", "pfm"]
-    let ending = (path as NSString).pathExtension.lowercased()
-    return ImageFile.extensions.contains(ending) || unread.contains(ending)
-  }
 
   private static func imageFiles(inFolder folder: String, depth: Int) throws(DatasetError) -> [String] {
     guard depth < 32 else { throw DatasetError("\(folder): more than 32 folders deep; is a link going in circles?") }
@@ -128,7 +121,7 @@ extension DatasetDescription {
       let path = folder + "/" + name
       if isFolder(path) {
         files += try imageFiles(inFolder: path, depth: depth + 1)
-      } else if isImage(path) {
+      } else if ImageFile.hasPictureEnding(path) {
         files.append(path)
       }
     }
@@ -142,7 +135,7 @@ extension DatasetDescription {
     let bases = [listFile, file].map { absolute(($0 as NSString).deletingLastPathComponent, in: "") }
     return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).compactMap { line in
       let name = line.trimmingCharacters(in: .whitespaces)
-      guard Self.isImage(name) else { return nil }
+      guard ImageFile.hasPictureEnding(name) else { return nil }
       let candidates = bases.map { absolute(name, in: $0) }
       return candidates.first(where: FileManager.default.fileExists(atPath:)) ?? candidates[0]
     }

@@ -17,7 +17,7 @@ public enum DatasetPack {
   ) throws(DatasetError) {
     let splits = contents.sorted { $0.key.rawValue < $1.key.rawValue }
     let images = splits.flatMap(\.value.images)
-    let names = packedNames(of: images.map(\.path))
+    let names = try packedNames(of: images.map(\.path))
     var labelFiles: [String: String] = [:]
     for image in images where !image.labels.isEmpty {
       guard let name = names[image.path] else { continue }
@@ -95,12 +95,13 @@ public enum DatasetPack {
 
   /// `000017_BloodImage_00343.jpg` for the 17th of the paths in order: the number keeps the order, the name tells a
   /// reader of errors which image it was.
-  private static func packedNames(of paths: [String]) -> [String: String] {
+  private static func packedNames(of paths: [String]) throws(DatasetError) -> [String: String] {
     let sorted = Set(paths).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    let names = sorted.enumerated().map { index, path in
+    let names = try sorted.enumerated().map { index, path throws(DatasetError) in
       let number = String(index)
       let original = (path as NSString).lastPathComponent
-      let ending = (original as NSString).pathExtension.lowercased()
+      var ending = (original as NSString).pathExtension.lowercased()
+      if !["jpg", "jpeg", "png"].contains(ending) { ending = try ImageFile.usualEnding(ofFile: path) }
       let stem = original.withoutExtension.utf8.prefix(48).map { isPlain($0) ? Character(UnicodeScalar($0)) : "_" }
       return (
         path, String(repeating: "0", count: max(8 - number.count, 0)) + number + "_" + String(stem) + "." + ending
@@ -235,7 +236,7 @@ struct ArchiveReader {
     guard parts.count == 2, parts[0] == "images" || parts[0] == "labels" else { return false }
     let words = parts[1].split(separator: ".", omittingEmptySubsequences: false)
     guard words.count == 2, words.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy(isPlain) }) else { return false }
-    return parts[0] == "labels" ? words[1] == "txt" : ImageFile.extensions.contains(String(words[1]))
+    return parts[0] == "labels" ? words[1] == "txt" : ImageFormat.endings.contains(String(words[1]))
   }
 
   private func damaged(_ what: String) -> DatasetError {

@@ -25,16 +25,37 @@ enum EXIF {
       let length = Int(bytes[position + 2]) << 8 | Int(bytes[position + 3])
       let end = position + 2 + length
       guard marker != 0xDA, length >= 2, end <= bytes.count else { break }
-      if marker == 0xE1, let orientation = orientation(segment: bytes[(position + 4)..<end]) { return orientation }
+      let segment = bytes[(position + 4)..<end]
+      if marker == 0xE1, segment.starts(with: [0x45, 0x78, 0x69, 0x66, 0, 0]),  // Exif
+        let orientation = orientation(tiff: Array(segment.dropFirst(6)))
+      {
+        return orientation
+      }
       position = end
     }
     return .upright
   }
 
-  /// `Exif\0\0`, then a TIFF file: byte order, 42, offset of the first directory, whose entries have 12 bytes.
-  private static func orientation(segment: ArraySlice<UInt8>) -> Orientation? {
-    guard segment.starts(with: [0x45, 0x78, 0x69, 0x66, 0, 0]) else { return nil }
-    let tiff = Array(segment.dropFirst(6))
+  /// The orientation in the `eXIf` chunk of a PNG, which may stand before or behind the pixels; `.upright` if there is
+  /// none or it is damaged.
+  /// - Parameter part: gives the bytes of the file at an offset, fewer than asked for at its end.
+  static func orientation(
+    ofPNG part: (_ offset: Int, _ count: Int) throws(DatasetError) -> [UInt8]
+  ) throws(DatasetError) -> Orientation {
+    var position = 8
+    while true {
+      let head = try part(position, 8)  // Length and type; the content and four bytes of checksum follow.
+      guard head.count == 8, !head.dropFirst(4).elementsEqual("IEND".utf8) else { return .upright }
+      let length = head.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+      if head.dropFirst(4).elementsEqual("eXIf".utf8) {
+        return orientation(tiff: try part(position + 8, min(length, 1 << 16))) ?? .upright
+      }
+      position += 12 + length
+    }
+  }
+
+  /// A TIFF file: byte order, 42, offset of the first directory, whose entries have 12 bytes.
+  private static func orientation(tiff: [UInt8]) -> Orientation? {
     let isLittle: Bool
     switch tiff.prefix(2) {
     case [0x49, 0x49]: isLittle = true

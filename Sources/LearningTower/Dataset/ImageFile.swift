@@ -1,30 +1,41 @@
 import Foundation
 
-/// Reading and writing image files: JPEG and PNG, told apart by their first bytes.
+/// Reading and writing image files: JPEG and PNG, told apart by their first bytes whatever their names.
 public enum ImageFile {
-  /// The largest image that is decoded, in pixels: 400 MB as RGB. Larger ones are refused before memory is taken.
-  public static let maximumPixels = 1 << 27
+  /// The largest image that is read, in pixels, which is OpenCV's limit too: 32768×32768. Larger ones are refused.
+  public static let maximumPixels = 1 << 30
+  /// The most pixels that are kept of an image: 400 MB as RGB. Of larger ones a half, a quarter or an eighth of each
+  /// side is decoded, so that no scan or panorama takes more memory.
+  public static let maximumDecodedPixels = 1 << 27
   /// The largest file that is read, in bytes.
-  public static let maximumBytes = 1 << 28
+  public static let maximumBytes = 1 << 29
 
-  /// File name extensions (lower case) of the formats that are read.
-  public static let extensions: Set<String> = ["jpg", "jpeg", "png"]
+  /// Whether the name of a file promises a picture; what it is, its bytes say.
+  static func hasPictureEnding(_ path: String) -> Bool {
+    ImageFormat.endings.contains((path as NSString).pathExtension.lowercased())
+  }
 
   /// The decoded image, turned as its EXIF orientation says (what OpenCV's `imread` gives).
   /// - Throws: `DatasetError` with the path, if the file cannot be read or is not a sound JPEG or PNG.
   public static func read(_ path: String) throws(DatasetError) -> Image {
-    let bytes = try contents(of: path, atMost: maximumBytes)
-    return try decode(bytes, name: path)
+    try decode(contents(of: path, atMost: maximumBytes), name: path)
   }
 
   /// The image in the bytes of a JPEG or PNG file; `name` is for the error's message.
   public static func decode(_ bytes: [UInt8], name: String) throws(DatasetError) -> Image {
-    switch ImageFormat(bytes) {
+    try decodeNotingDamage(bytes, name: name).image
+  }
+
+  /// The image, and what its file lacks.
+  static func decodeNotingDamage(_ bytes: [UInt8], name: String) throws(DatasetError) -> DecodedImage {
+    switch try readableFormat(bytes, name: name) {
     case .jpeg:
-      let image = try JPEG.decode(bytes, name: name)
-      return image.oriented(EXIF.orientation(ofJPEG: bytes))
-    case .png: return try PNG.decode(bytes, name: name)
-    case nil: throw DatasetError("\(name): neither JPEG nor PNG; convert the image to one of these")
+      let decoded = try JPEG.decode(bytes, name: name)
+      return DecodedImage(
+        image: decoded.image.oriented(EXIF.orientation(ofJPEG: bytes)), damage: decoded.damage)
+    case .png:
+      let orientation = try EXIF.orientation(ofPNG: { bytes.part(at: $0, count: $1) })
+      return DecodedImage(image: try PNG.decode(bytes, name: name).image.oriented(orientation))
     }
   }
 
@@ -32,21 +43,52 @@ public enum ImageFile {
   public static func size(ofFile path: String) throws(DatasetError) -> (width: Int, height: Int) {
     // Almost every header lies in the first 64 kB; large EXIF or colour profiles may push it further.
     let head = try contents(of: path, atMost: maximumBytes, prefix: 1 << 16)
-    do {
-      return try size(ofHead: head, name: path)
-    } catch {
-      guard head.count == 1 << 16 else { throw error }
-      return try size(ofHead: contents(of: path, atMost: maximumBytes), name: path)
+    switch try readableFormat(head, name: path) {
+    case .jpeg:
+      do {
+        return try size(ofJPEGHead: head, name: path)
+      } catch {
+        guard head.count == 1 << 16 else { throw error }
+        return try size(ofJPEGHead: contents(of: path, atMost: maximumBytes), name: path)
+      }
+    case .png:
+      let size = try PNG.size(head, name: path)
+      let isTransposed = try withFile(path) { file throws(DatasetError) in
+        try EXIF.orientation(ofPNG: { offset, count throws(DatasetError) in
+          try part(of: file, path, at: offset, count: count)
+        })
+      }.isTransposing
+      return isTransposed ? (size.height, size.width) : size
     }
   }
 
-  private static func size(ofHead bytes: [UInt8], name: String) throws(DatasetError) -> (width: Int, height: Int) {
+  private static func size(ofJPEGHead bytes: [UInt8], name: String) throws(DatasetError) -> (width: Int, height: Int) {
+    let size = try JPEG.size(bytes, name: name)
+    return EXIF.orientation(ofJPEG: bytes).isTransposing ? (size.height, size.width) : size
+  }
+
+  /// `jpg` or `png`, as the first bytes of the file say.
+  static func usualEnding(ofFile path: String) throws(DatasetError) -> String {
+    switch try readableFormat(contents(of: path, atMost: maximumBytes, prefix: 16), name: path) {
+    case .jpeg: "jpg"
+    case .png: "png"
+    }
+  }
+
+  /// The format of a file that can be read.
+  enum ReadableFormat {
+    case jpeg
+    case png
+  }
+
+  /// - Throws: `DatasetError` that says what the file is instead.
+  static func readableFormat(_ bytes: [UInt8], name: String) throws(DatasetError) -> ReadableFormat {
     switch ImageFormat(bytes) {
-    case .jpeg:
-      let header = try JPEG.header(bytes, name: name)
-      return EXIF.orientation(ofJPEG: bytes).isTransposing
-        ? (header.height, header.width) : (header.width, header.height)
-    case .png: return try PNG.size(bytes, name: name)
+    case .jpeg: return .jpeg
+    case .png: return .png
+    case let other?:
+      throw DatasetError("\(name): a picture in the format \(other.rawValue); convert it to JPEG or PNG")
+    case nil where bytes.isEmpty: throw DatasetError("\(name): an empty file; fetch or copy the picture again")
     case nil: throw DatasetError("\(name): neither JPEG nor PNG; convert the image to one of these")
     }
   }
@@ -59,19 +101,26 @@ public enum ImageFile {
   }
 }
 
-/// The formats that are read.
-private enum ImageFormat {
-  case jpeg
-  case png
+/// What a decoder makes of a file.
+struct DecodedImage {
+  var image: Image
+  /// Why part of the image may not be what was in the file; nil for a sound file.
+  var damage: String?
 
-  init?(_ bytes: [UInt8]) {
-    if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {
-      self = .jpeg
-    } else if bytes.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) {
-      self = .png
-    } else {
-      return nil
+  /// How much is decoded of an image: all of it, or a half, a quarter or an eighth of each side, rounded up.
+  struct Size {
+    var width: Int
+    var height: Int
+    var reduction: Int
+
+    init(width: Int, height: Int, atMost maximumPixels: Int) {
+      func reduced(_ length: Int, _ reduction: Int) -> Int { (length + reduction - 1) / reduction }
+      reduction = [1, 2, 4].first { reduced(width, $0) * reduced(height, $0) <= maximumPixels } ?? 8
+      self.width = reduced(width, reduction)
+      self.height = reduced(height, reduction)
     }
+
+    var pixelBytes: Int { width * height * 3 }
   }
 }
 
@@ -79,17 +128,50 @@ private enum ImageFormat {
 func checkImageSize(width: Int, height: Int, name: String) throws(DatasetError) {
   let (pixels, overflow) = width.multipliedReportingOverflow(by: height)
   guard width > 0, height > 0, !overflow, pixels <= ImageFile.maximumPixels else {
-    throw DatasetError("\(name): \(width)×\(height) pixels; at most \(ImageFile.maximumPixels) pixels can be read")
+    throw DatasetError(
+      "\(name): \(width)×\(height) pixels; at most \(ImageFile.maximumPixels) pixels can be read (32768×32768); "
+        + "save it smaller")
   }
 }
 
-/// Refuses files too short for the pixels they announce, before memory is taken for these. Neither format packs more
-/// than 1000 pixels into a byte, but for images of two colours; nobody photographs these at more than 4 megapixels.
-func checkCompression(width: Int, height: Int, byteCount: Int, name: String) throws(DatasetError) {
-  let pixels = width * height
-  guard pixels <= 1 << 22 || pixels / 1024 <= byteCount else {
-    throw DatasetError("\(name): \(width)×\(height) pixels in \(byteCount) bytes: the file is damaged or hostile")
+/// Refuses files too short for what they announce, before memory is taken for it.
+/// - Parameters:
+///   - bytes: what the file unpacks to.
+///   - limit: the most that the format packs into a byte.
+func checkCompression(
+  bytes: Int, atMost limit: Int, fileBytes: Int, _ size: (width: Int, height: Int), name: String
+) throws(DatasetError) {
+  guard bytes <= 1 << 22 || bytes / limit <= fileBytes else {
+    throw DatasetError(
+      "\(name): \(size.width)×\(size.height) pixels in \(fileBytes) bytes: the file is damaged or hostile")
   }
+}
+
+/// Lends a file opened for reading.
+func withFile<Result>(
+  _ path: String, _ body: (FileHandle) throws(DatasetError) -> Result
+) throws(DatasetError) -> Result {
+  let file: FileHandle
+  do { file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path)) } catch {
+    throw DatasetError("\(path): cannot be read: \(reason(of: error))")
+  }
+  defer { try? file.close() }
+  return try body(file)
+}
+
+/// Fewer bytes than `count` at the end of the file.
+private func part(of file: FileHandle, _ path: String, at offset: Int, count: Int) throws(DatasetError) -> [UInt8] {
+  do {
+    try file.seek(toOffset: UInt64(offset))
+    return [UInt8](try file.read(upToCount: count) ?? Data())
+  } catch {
+    throw DatasetError("\(path): cannot be read: \(reason(of: error))")
+  }
+}
+
+extension [UInt8] {
+  /// Fewer elements than `count` at the end.
+  fileprivate func part(at offset: Int, count: Int) -> [UInt8] { Array(dropFirst(offset).prefix(count)) }
 }
 
 /// The bytes of a file, or its first `prefix` bytes.

@@ -2,25 +2,28 @@ import Foundation
 
 /// Finds the images a user means.
 public enum ImageSearch {
-  /// A file as it is; of a folder its JPEG and PNG files by name, without those of its subfolders; of a pattern (`*`,
-  /// `?`, `[a-z]`, and `**` for folders of any depth but no links) the JPEG and PNG files that fit, by path.
+  /// A file as it is, whatever its name; of a folder its files with the ending of a picture, by name, without those of
+  /// its subfolders; of a pattern (`*`, `?`, `[a-z]`, and `**` for folders of any depth but no links) such files that
+  /// fit, by path.
   /// - Throws: `DatasetError` if there is nothing of that name, or no image in it.
   public static func images(_ source: String) throws(DatasetError) -> [String] {
     var found: [String]
     if isFolder(source) {
-      found = try names(in: source).map { join(source, $0) }.filter { isImage($0) && !isFolder($0) }
+      found = try names(in: source).map { join(source, $0) }.filter { ImageFile.hasPictureEnding($0) && !isFolder($0) }
     } else if FileManager.default.fileExists(atPath: source) {
       return [source]
     } else if isPattern(source[...]) {
       let parts = source.split(separator: "/", omittingEmptySubsequences: true)
       found = try matches(parts[...], in: source.hasPrefix("/") ? "/" : "", depth: 0).filter {
-        isImage($0) && !isFolder($0)
+        ImageFile.hasPictureEnding($0) && !isFolder($0)
       }
     } else {
       throw DatasetError("\(source): no such file or folder")
     }
     found = Array(Set(found)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    guard !found.isEmpty else { throw DatasetError("\(source): no JPEG or PNG file there") }
+    guard !found.isEmpty else {
+      throw DatasetError("\(source): no picture there (a file whose name ends in .jpg, .png or the like)")
+    }
     return found
   }
 
@@ -50,10 +53,6 @@ public enum ImageSearch {
 
   private static func isLink(_ path: String) -> Bool {
     (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) != nil
-  }
-
-  private static func isImage(_ path: String) -> Bool {
-    ImageFile.extensions.contains((path as NSString).pathExtension.lowercased())
   }
 
   private static func join(_ folder: String, _ name: String) -> String {

@@ -1,119 +1,68 @@
-internal import CTurboJPEG
+internal import CJPEG
 
-/// JPEG by libjpeg-turbo, the library OpenCV reads with, so that the same pixels come out.
+/// JPEG by libjpeg, the library OpenCV reads with, so that the same pixels come out. Every legal sampling, grey, RGB,
+/// CMYK, YCCK, progressive and arithmetic coding are read; 12 bits and lossless JPEG are refused.
 public enum JPEG {
   /// Width and height as stored, before the EXIF orientation.
-  static func header(_ bytes: [UInt8], name: String) throws(DatasetError) -> (width: Int, height: Int) {
-    let header = try TurboHandle.decompressor().header(bytes, name: name)
-    return (header.width, header.height)
+  static func size(_ bytes: [UInt8], name: String) throws(DatasetError) -> (width: Int, height: Int) {
+    // Reads within the array's bounds only and keeps no pointer.
+    let result = unsafe bytes.withUnsafeBufferPointer { unsafe cjpeg_read_size($0.baseAddress, $0.count) }
+    try check(result, name)
+    try checkImageSize(width: Int(result.width), height: Int(result.height), name: name)
+    return (Int(result.width), Int(result.height))
   }
 
-  /// The image as stored (three channels; grey is spread), without its EXIF orientation. A file that breaks off is
-  /// decoded as far as it goes, as OpenCV does.
-  static func decode(_ bytes: [UInt8], name: String) throws(DatasetError) -> Image {
-    let handle = try TurboHandle.decompressor()
-    let header = try handle.header(bytes, name: name)
-    try checkCompression(width: header.width, height: header.height, byteCount: bytes.count, name: name)
-    if header.isCMYK {
-      let inks = try handle.decompress(bytes, header, format: Int32(TJPF_CMYK.rawValue), channels: 4, name: name)
-      return Image(width: header.width, height: header.height, pixels: rgb(fromInvertedCMYK: inks))
+  /// The image as stored, without its EXIF orientation. A file that breaks off is decoded as far as it goes, as OpenCV
+  /// does, and the result says so.
+  static func decode(
+    _ bytes: [UInt8], name: String, maximumPixels: Int = ImageFile.maximumDecodedPixels
+  ) throws(DatasetError) -> DecodedImage {
+    let size = try size(bytes, name: name)
+    // With Huffman coding no scan spends less than a bit on a block of 64 pixels, and twice as many blocks may share
+    // one; with arithmetic coding only a picture of one colour would.
+    try checkCompression(bytes: size.width * size.height, atMost: 1024, fileBytes: bytes.count, size, name: name)
+    let reduced = DecodedImage.Size(width: size.width, height: size.height, atMost: maximumPixels)
+    var pixels = [UInt8](repeating: 0, count: reduced.pixelBytes)
+    // `pixels` has the size that is passed; neither pointer is kept.
+    let result = unsafe bytes.withUnsafeBufferPointer { source in
+      unsafe pixels.withUnsafeMutableBufferPointer { target in
+        unsafe cjpeg_decode(
+          source.baseAddress, source.count, Int32(reduced.reduction), target.baseAddress, target.count)
+      }
     }
-    let pixels = try handle.decompress(bytes, header, format: Int32(TJPF_RGB.rawValue), channels: 3, name: name)
-    return Image(width: header.width, height: header.height, pixels: pixels)
+    try check(result, name)
+    return DecodedImage(
+      image: Image(width: reduced.width, height: reduced.height, pixels: pixels),
+      damage: result.is_damaged ? message(result) : nil)
   }
 
   /// A JPEG file of the image, chroma halved in both directions.
   /// - Parameter quality: 1 … 100
   public static func encode(_ image: Image, quality: Int = 95, name: String = "image") throws(DatasetError) -> [UInt8] {
-    try TurboHandle.compressor().compress(image, quality: min(max(quality, 1), 100), name: name)
-  }
-
-  /// Adobe stores ink inverted: 255 is no ink.
-  private static func rgb(fromInvertedCMYK inks: [UInt8]) -> [UInt8] {
-    var pixels = [UInt8](repeating: 0, count: inks.count / 4 * 3)
-    for pixel in 0..<(inks.count / 4) {
-      let key = Int(inks[pixel * 4 + 3])
-      for channel in 0..<3 {
-        pixels[pixel * 3 + channel] = UInt8(key - ((255 - Int(inks[pixel * 4 + channel])) * key >> 8))
-      }
-    }
-    return pixels
-  }
-}
-
-/// Owner of a libjpeg-turbo instance.
-@safe private struct TurboHandle: ~Copyable {
-  struct Header {
-    var width: Int
-    var height: Int
-    var isCMYK: Bool
-  }
-
-  private let raw: tjhandle
-
-  private init(_ raw: tjhandle?) throws(DatasetError) {
-    guard let raw = unsafe raw else { throw DatasetError("libjpeg-turbo cannot be set up: out of memory") }
-    unsafe self.raw = raw
-  }
-
-  static func decompressor() throws(DatasetError) -> TurboHandle { try unsafe TurboHandle(tjInitDecompress()) }
-  static func compressor() throws(DatasetError) -> TurboHandle { try unsafe TurboHandle(tjInitCompress()) }
-
-  deinit { _ = unsafe tjDestroy(raw) }
-
-  func header(_ bytes: [UInt8], name: String) throws(DatasetError) -> Header {
-    var width: Int32 = 0
-    var height: Int32 = 0
-    var subsampling: Int32 = 0
-    var colourSpace: Int32 = 0
-    // Reads within the array's bounds only and keeps no pointer.
-    let status = unsafe bytes.withUnsafeBufferPointer { buffer in
-      unsafe tjDecompressHeader3(
-        raw, buffer.baseAddress, UInt(buffer.count), &width, &height, &subsampling, &colourSpace)
-    }
-    try check(status, name)
-    try checkImageSize(width: Int(width), height: Int(height), name: name)
-    let isCMYK = colourSpace == Int32(TJCS_CMYK.rawValue) || colourSpace == Int32(TJCS_YCCK.rawValue)
-    return Header(width: Int(width), height: Int(height), isCMYK: isCMYK)
-  }
-
-  func decompress(
-    _ bytes: [UInt8], _ header: Header, format: Int32, channels: Int, name: String
-  ) throws(DatasetError) -> [UInt8] {
-    var pixels = [UInt8](repeating: 0, count: header.width * header.height * channels)
-    // `pixels` has the room for height rows of width pixels that the call fills; neither pointer is kept.
-    let status = unsafe bytes.withUnsafeBufferPointer { source in
-      unsafe pixels.withUnsafeMutableBufferPointer { target in
-        unsafe tjDecompress2(
-          raw, source.baseAddress, UInt(source.count), target.baseAddress, Int32(header.width), 0,
-          Int32(header.height), format, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS)
-      }
-    }
-    try check(status, name)
-    return pixels
-  }
-
-  func compress(_ image: Image, quality: Int, name: String) throws(DatasetError) -> [UInt8] {
-    let subsampling = Int32(TJSAMP_420.rawValue)
-    var size = tjBufSize(Int32(image.width), Int32(image.height), subsampling)
-    var bytes = [UInt8](repeating: 0, count: Int(size))
-    // `bytes` has the worst-case size the library asks for, so it never reallocates (TJFLAG_NOREALLOC).
-    let status = unsafe image.pixels.withUnsafeBufferPointer { source in
+    // Whole blocks of 16 × 16 pixels, uncompressed, and the headers: what libjpeg-turbo gives as the worst case.
+    func padded(_ length: Int) -> Int { (length + 15) / 16 * 16 }
+    var bytes = [UInt8](repeating: 0, count: padded(image.width) * padded(image.height) * 3 + 2048)
+    var size = 0
+    // `pixels` fill width × height × 3, `bytes` has the size that is passed; no pointer is kept.
+    let result = unsafe image.pixels.withUnsafeBufferPointer { source in
       unsafe bytes.withUnsafeMutableBufferPointer { target in
-        var address = target.baseAddress
-        return unsafe tjCompress2(
-          raw, source.baseAddress, Int32(image.width), 0, Int32(image.height), Int32(TJPF_RGB.rawValue), &address,
-          &size, subsampling, Int32(quality), TJFLAG_NOREALLOC | TJFLAG_ACCURATEDCT)
+        unsafe cjpeg_encode(
+          source.baseAddress, UInt32(image.width), UInt32(image.height), Int32(min(max(quality, 1), 100)),
+          target.baseAddress, target.count, &size)
       }
     }
-    try check(status, name)
-    bytes.removeLast(bytes.count - Int(size))
+    guard result.is_done else { throw DatasetError("\(name): cannot be written as JPEG: \(message(result))") }
+    bytes.removeLast(bytes.count - size)
     return bytes
   }
 
-  /// Warnings (a file that breaks off, stray bytes) leave a usable image.
-  private func check(_ status: Int32, _ name: String) throws(DatasetError) {
-    guard status != 0, unsafe tjGetErrorCode(raw) != Int32(TJERR_WARNING.rawValue) else { return }
-    throw DatasetError("\(name): not a sound JPEG: \(unsafe String(cString: tjGetErrorStr2(raw)))")
+  private static func check(_ result: cjpeg_result, _ name: String) throws(DatasetError) {
+    guard !result.is_done else { return }
+    throw DatasetError("\(name): not a sound JPEG: \(message(result))")
+  }
+
+  private static func message(_ result: cjpeg_result) -> String {
+    // A zero-terminated array inside the structure.
+    unsafe withUnsafeBytes(of: result.message) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
   }
 }

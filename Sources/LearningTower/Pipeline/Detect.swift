@@ -88,20 +88,26 @@ public func detect(
   var results: [ImageDetections] = []
   for path in paths {
     let image: Image
-    do { image = try ImageFile.read(path) } catch {
+    let size: (width: Int, height: Int)
+    do {
+      image = try ImageFile.read(path)
+      size = try ImageFile.size(ofFile: path)
+    } catch {
       try onDamage(error)
       continue
     }
     let detections = try detector(image)
+    // Very large images are read smaller.
+    let scale = Float(size.width) / Float(image.width)
     let items = detections.map { detection in
       let box = detection.box
       return ImageDetections.Item(
         class: model.classNames[detection.classIndex], classIndex: detection.classIndex,
-        confidence: Double(detection.confidence), box: [box.x1, box.y1, box.x2, box.y2].map(Double.init))
+        confidence: Double(detection.confidence), box: [box.x1, box.y1, box.x2, box.y2].map { Double($0 * scale) })
     }
     let files = try folder.write(detections, in: image, of: path)
     let result = ImageDetections(
-      image: path, width: image.width, height: image.height, output: files.image, labels: files.labels,
+      image: path, width: size.width, height: size.height, output: files.image, labels: files.labels,
       detections: items)
     results.append(result)
     try onImage(result)
@@ -172,7 +178,8 @@ private struct DetectFolder {
     }.joined()
   }
 
-  /// Images of different folders may have one name; the later ones get a number.
+  /// Images of different folders may have one name; the later ones get a number. The drawn image keeps an ending that
+  /// says what is written, JPEG or PNG; what is called otherwise becomes a JPEG.
   private mutating func name(of path: String) -> (stem: String, ending: String) {
     let file = URL(filePath: path)
     let stem = file.deletingPathExtension().lastPathComponent
@@ -182,6 +189,7 @@ private struct DetectFolder {
       name = "\(stem)-\(number)"
       number += 1
     }
-    return (name, file.pathExtension)
+    let ending = file.pathExtension
+    return (name, ["jpg", "jpeg", "png"].contains(ending.lowercased()) ? ending : "jpg")
   }
 }

@@ -15,7 +15,8 @@ extension Command {
       Option("--conf", "C", help: "least confidence (default: 0.25)"),
       Option("--iou", "I", help: "overlap from which the weaker box goes (default: 0.45)"), .threads, .backend, .json,
     ],
-    discussion: "IMAGE is a JPEG or PNG file, a folder of such files, or a pattern such as 'shots/**/*.jpg'."
+    discussion:
+      "IMAGE is a JPEG or PNG file (whatever its name), a folder of pictures, or a pattern such as 'shots/**/*.jpg'."
   ) { arguments in
     if arguments.has("--save-conf"), !arguments.has("--save-txt") { throw UsageError("--save-conf needs --save-txt") }
     var request = DetectRequest(

@@ -13,7 +13,7 @@ extension FuzzReader {
       seeds: [
         FuzzSeed(try! JPEG.encode(picture)), FuzzSeed(turned), FuzzSeed(base64(progressive)), FuzzSeed(base64(grey)),
         FuzzSeed(base64(inks)), FuzzSeed([0xff, 0xd8, 0xff, 0xd9], isSound: false),
-      ],
+      ] + fixtures(endingIn: ["jpg", "mpo"]).map { FuzzSeed($0) },
       read: { bytes, file in _ = try ImageFile.decode(bytes, name: file) }, allowance: pixelBytes),
     FuzzReader(
       name: "png", fileExtension: "png",
@@ -22,13 +22,14 @@ extension FuzzReader {
       ],
       seeds: [try! PNG.encode(picture)].map { chunked($0) }
         + [palette, greyAlpha, deep, bilevel].map { chunked(base64($0)) }
-        + [FuzzSeed(base64(palette)), chunked(vast, isSound: false)],
+        + [FuzzSeed(base64(palette)), chunked(vast, isSound: false)]
+        + fixtures(endingIn: ["png"]).map { chunked($0) },
       read: { bytes, file in _ = try ImageFile.decode(bytes, name: file) }, allowance: pixelBytes),
   ]
 
   /// Twice the pixels, which a decoder may hold in one more form; what is refused for its size takes nothing.
   private static func pixelBytes(_ bytes: [UInt8]) -> Int {
-    let size = (try? PNG.size(bytes, name: "")) ?? (try? JPEG.header(bytes, name: ""))
+    let size = (try? PNG.size(bytes, name: "")) ?? (try? JPEG.size(bytes, name: ""))
     return size.map { 2 * 4 * $0.width * $0.height } ?? 0
   }
 
@@ -70,6 +71,15 @@ extension FuzzReader {
     for first in [16, 20] { bytes.replaceSubrange(first..<(first + 4), with: [0, 0, 0x27, 0x10]) }
     return bytes
   }()
+
+  /// Samplings, inks, restarts, depths, interlacing …
+  private static func fixtures(endingIn endings: [String]) -> [[UInt8]] {
+    let folder = URL(filePath: Fixtures.path("pictures"))
+    let names = try! FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    return names.filter { name in endings.contains { name.hasSuffix("." + $0) } }.map { name in
+      [UInt8](try! Data(contentsOf: folder.appending(path: name)))
+    }
+  }
 
   private static func base64(_ text: String) -> [UInt8] { [UInt8](Data(base64Encoded: text)!) }
 

@@ -51,6 +51,28 @@ import Testing
     #expect(try unpacked.contents(of: .val) == unpacked.contents(of: .train))
   }
 
+  /// What is a picture for one end is one for the other, whatever it is called.
+  @Test func everyKindOfPictureTravels() throws {
+    for (index, fixture) in PictureFixture.all.enumerated() {
+      let bytes = try fixture.bytes()
+      let stem = fixture.name.split(separator: ".")[0]
+      let endings = [String(fixture.name.split(separator: ".")[1]), "webp", "BMP", "tif", "JPEG", "heic", "png"]
+      for ending in [endings[0], endings[1 + index % 6]] {
+        try folder.write(bytes, "all/images/\(stem)-\(index).\(ending)")
+        try folder.write("0 0.5 0.25 0.\(index + 1) 0.5\n", "all/labels/\(stem)-\(index).txt")
+      }
+    }
+    try folder.write("train: images\nnames: [x]\n", "all/data.yaml")
+    let original = try DatasetDescription.load(folder.path + "/all/data.yaml")
+    let before = try original.contents(of: .train)
+    try DatasetPack.write([.train: before], classNames: original.classNames, to: folder.path + "/a.tar")
+    let unpacked = try DatasetPack.unpack(folder.path + "/a.tar", into: folder.path + "/unpacked")
+    let after = try unpacked.contents(of: .train)
+    #expect(before.images.count >= 100 && before.leftOut.isEmpty && after.leftOut.isEmpty)
+    #expect(before.images.map(\.labels) == after.images.map(\.labels))
+    #expect(try before.images.map { try ImageFile.read($0.path) } == after.images.map { try ImageFile.read($0.path) })
+  }
+
   private func archive(_ files: [(String, [UInt8])], end: Int = 1024) -> [UInt8] {
     files.flatMap { name, bytes in
       ArchiveHeader(name: name, size: bytes.count).bytes + bytes
