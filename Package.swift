@@ -60,7 +60,9 @@ let groundFloor: [Target] = [
     linkerSettings: hasOneDNN ? [.linkedLibrary("dnnl")] : []),
   shim("CJPEG", library: "jpeg"),
   shim("CPNG", library: "png"),
-  module("GroundFloor", "Wording"),
+  .target(name: "CTerminal", path: "Sources/GroundFloor/CTerminal"),
+  module("GroundFloor", "Wording", ["CTerminal"]),
+  module("GroundFloor", "Platform"),
   module("GroundFloor", "YAML", ["CYAML", "Wording"]),
   module("GroundFloor", "JSON", settings: numeric),
   module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL", "Wording"]),
@@ -84,9 +86,8 @@ let learningTower: [Target] = [
   module(
     "LearningTower", "Pipeline",
     [
-      "YAML", "JSON", "Plotting", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Pruning",
-      "Evaluation",
-      "Training",
+      "Wording", "Platform", "YAML", "JSON", "Plotting", "Network", "Zoo", "Compute", "Dataset", "Detection",
+      "Interchange", "Pruning", "Evaluation", "Training",
     ], settings: numeric),
 ]
 
@@ -95,13 +96,13 @@ let fleetTower: [Target] = [
   module("FleetTower", "Fleet", ["JSON", "Randomness", "Sweep"], settings: numeric),
   module("FleetTower", "Wire", ["Wording", "JSON", "Sweep", "Fleet"], settings: numeric),
   module("FleetTower", "Transport", ["Wording", "Artifacts", "CEvent", "COpenSSL"]),
-  module("FleetTower", "Transfer", ["Artifacts", "Sweep", "Wire", "Transport"]),
+  module("FleetTower", "Transfer", ["Wording", "Artifacts", "Sweep", "Wire", "Transport"]),
   module("FleetTower", "Store", ["Wording", "JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
   module("FleetTower", "Simulation", ["JSON", "Randomness", "Sweep", "Fleet"]),
   module(
     "FleetTower", "Coordinator",
     ["Wording", "JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
-  module("FleetTower", "Worker", ["JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
+  module("FleetTower", "Worker", ["Wording", "JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
   module("FleetTower", "Client", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
 
@@ -110,6 +111,7 @@ let testTargets: [Target] = [
     name: "TestSupport", dependencies: ["JSON", "Network", "Interchange"], path: "Tests/TestSupport",
     swiftSettings: numeric),
   tests("Unit", "WordingTests", ["Wording"]),
+  tests("Unit", "PlatformTests", ["Platform"]),
   tests("Unit", "YAMLTests", ["YAML"]),
   tests("Unit", "ArtifactsTests", ["Artifacts"]),
   tests("Unit", "NetworkTests", ["Randomness", "Network", "Zoo", "TestSupport"]),
@@ -120,8 +122,8 @@ let testTargets: [Target] = [
   tests(
     "Unit", "TrainingTests",
     [
-      "Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Evaluation", "Interchange", "Zoo", "YAML",
-      "TestSupport",
+      "Platform", "Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Evaluation", "Interchange",
+      "Zoo", "YAML", "TestSupport",
     ]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
   tests("Unit", "SweepTests", ["JSON", "Sweep"]),
@@ -168,7 +170,8 @@ let package = Package(
     .executableTarget(
       name: "greensweep",
       dependencies: [
-        "Wording", "YAML", "JSON", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange",
+        "Wording", "Platform", "YAML", "JSON", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection",
+        "Interchange",
         "Pruning", "Evaluation", "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator",
         "Worker", "Client",
       ], path: "Sources/greensweep", swiftSettings: common)

@@ -18,7 +18,10 @@ greensweep=$(swift build -c release --show-bin-path)/greensweep
 mkdir -p quickstart
 if [ -z "$dataset" ]; then
   dataset=$PWD/quickstart/sample/data.yaml
-  [ -f "$dataset" ] || "$greensweep" dataset sample quickstart/sample
+  if [ ! -f "$dataset" ]; then
+    rm -rf quickstart/sample  # What an interrupted start has left.
+    "$greensweep" dataset sample quickstart/sample
+  fi
   run=quickstart/run
 else
   run=quickstart/run-$(printf '%s' "$dataset" | sha256sum | cut -c1-8)

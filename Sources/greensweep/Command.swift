@@ -29,13 +29,36 @@ struct Option: Sendable {
   /// Other spellings, such as `-o`.
   var aliases: [String] = []
   var repeats = false
+  /// The option has an effect only beside one of these. Empty: always.
+  var needs: [String] = []
+  /// The option contradicts these, or says the same.
+  var excludes: [String] = []
 
-  init(_ name: String, _ value: String? = nil, aliases: [String] = [], repeats: Bool = false, help: String) {
+  init(
+    _ name: String, _ value: String? = nil, aliases: [String] = [], repeats: Bool = false, needs: [String] = [],
+    excludes: [String] = [], help: String
+  ) {
     self.name = name
     self.value = value
     self.help = help
     self.aliases = aliases
     self.repeats = repeats
+    self.needs = needs
+    self.excludes = excludes
+  }
+
+  /// The same option where it has an effect only beside one of others.
+  func needing(_ names: [String]) -> Option {
+    var option = self
+    option.needs = names
+    return option
+  }
+
+  /// The same option where it contradicts others.
+  func excluding(_ names: [String]) -> Option {
+    var option = self
+    option.excludes += names
+    return option
   }
 
   static let json = Option("--json", help: "print JSON: one object or list on the last line")
@@ -56,10 +79,12 @@ struct WorkError: Error, CustomStringConvertible {
 /// What was given for one command.
 struct Arguments: Sendable {
   private(set) var positionals: [String] = []
+  private let command: String
   private var values: [String: [String]] = [:]
 
   /// - Throws: `UsageError` naming the argument, with the nearest known option for an unknown one.
   init(_ words: [String], for command: Command) throws {
+    self.command = command.name
     var known: [String: Option] = [:]
     for option in command.options { for name in [option.name] + option.aliases { known[name] = option } }
     var rest = words[...]
@@ -74,11 +99,33 @@ struct Arguments: Sendable {
       }
       let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
       guard let option = known[parts[0]] else {
-        throw UsageError("\(command.name): no option '\(parts[0])'" + suggestion(parts[0], among: known.keys.sorted()))
+        throw UsageError(
+          "\(command.name): no option ‘\(parts[0].shortened())’" + suggestion(parts[0], among: known.keys.sorted()))
       }
       try take(option, inline: parts.count == 2 ? parts[1] : nil, rest: &rest, command: command)
     }
     try checkPositionals(of: command)
+    try checkCombinations(of: command)
+  }
+
+  /// An option that could have no effect is a misunderstanding.
+  private func checkCombinations(of command: Command) throws {
+    for option in command.options where has(option.name) {
+      if !option.needs.isEmpty, !option.needs.contains(where: has) {
+        throw UsageError(
+          "\(command.name): \(option.name) has an effect only with \(option.needs.joined(separator: " or "))")
+      }
+      if let other = option.excludes.first(where: has) {
+        throw UsageError("\(command.name): \(option.name) and \(other) cannot be combined; leave one of them out")
+      }
+    }
+  }
+
+  /// - Parameter reason: why the options have no effect, such as `MODEL is a file`.
+  /// - Throws: `UsageError` if one of the options is given.
+  func refuse(_ names: [String], because reason: String) throws {
+    guard let name = names.first(where: has) else { return }
+    throw UsageError("\(command): \(name) has no effect here: \(reason)")
   }
 
   private mutating func take(
@@ -104,7 +151,8 @@ struct Arguments: Sendable {
       throw UsageError("\(command.name): \(command.positionals[positionals.count]) is missing\n\(command.usage)")
     }
     if positionals.count > command.positionals.count, !command.repeatsLast {
-      throw UsageError("\(command.name): '\(positionals[command.positionals.count])' is one argument too many")
+      throw UsageError(
+        "\(command.name): ‘\(positionals[command.positionals.count].shortened())’ is one argument too many")
     }
   }
 
@@ -115,7 +163,8 @@ struct Arguments: Sendable {
   func int(_ name: String, in range: ClosedRange<Int>) throws -> Int? {
     guard let text = string(name) else { return nil }
     guard let value = Int(text), range.contains(value) else {
-      throw UsageError("\(name) takes a whole number from \(range.lowerBound) to \(range.upperBound), not '\(text)'")
+      throw UsageError(
+        "\(name) takes a whole number from \(range.lowerBound) to \(range.upperBound), not ‘\(text.shortened())’")
     }
     return value
   }
@@ -123,7 +172,8 @@ struct Arguments: Sendable {
   func double(_ name: String, in range: ClosedRange<Double>) throws -> Double? {
     guard let text = string(name) else { return nil }
     guard let value = Double(text), range.contains(value) else {
-      throw UsageError("\(name) takes a number from \(range.lowerBound) to \(range.upperBound), not '\(text)'")
+      throw UsageError(
+        "\(name) takes a number from \(range.lowerBound) to \(range.upperBound), not ‘\(text.shortened())’")
     }
     return value
   }
@@ -132,7 +182,8 @@ struct Arguments: Sendable {
     guard let text = string(name) else { return nil }
     guard choices.contains(text) else {
       throw UsageError(
-        "\(name) is one of \(choices.joined(separator: ", ")), not '\(text)'" + suggestion(text, among: choices))
+        "\(name) is one of \(choices.joined(separator: ", ")), not ‘\(text.shortened())’"
+          + suggestion(text, among: choices))
     }
     return text
   }
@@ -162,10 +213,6 @@ extension Command {
   }
 }
 
-extension String {
-  func padding(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
-}
-
 func suggestion(_ word: String, among words: [String]) -> String {
-  nearest(word, among: words).map { ": did you mean '\($0)'?" } ?? ""
+  nearest(word, among: words).map { ": did you mean ‘\($0)’?" } ?? ""
 }

@@ -1,5 +1,7 @@
 import Foundation
 import JSON
+import Pipeline
+import Transport
 import Wire
 import Wording
 
@@ -16,7 +18,13 @@ enum Greensweep {
   ]
 
   static func main() async {
-    let status = await run(Array(CommandLine.arguments.dropFirst()))
+    StandardStream.prepare()
+    var status = await run(Array(CommandLine.arguments.dropFirst()))
+    StandardStream.output.finish()
+    if let reason = StandardStream.output.failure {
+      printError("greensweep: standard output could not be written: \(reason)")
+      if status == 0 { status = 1 }
+    }
     // Not `exit`, which takes libraries down under threads that still use them.
     fflush(nil)
     _exit(status)
@@ -27,24 +35,21 @@ enum Greensweep {
     do {
       try await dispatch(words)
       return 0
-    } catch let error as UsageError {
-      printError("greensweep: \(error)")
-      return 2
     } catch {
-      printError("greensweep: \(error)")
-      return 1
+      printError("greensweep: \(error.words)")
+      return error.isWrongCall ? 2 : 1
     }
   }
 
   private static func dispatch(_ words: [String]) async throws {
     guard let first = words.first else { throw UsageError("no command\n\n" + overview) }
     switch first {
-    case "--help", "-h": print(overview)
-    case "help": print(try words.count == 1 ? overview : help(for: Array(words.dropFirst())))
-    case "--version", "version": print("greensweep \(version)")
+    case "--help", "-h": printLine(overview)
+    case "help": printLine(try words.count == 1 ? overview : help(for: Array(words.dropFirst())))
+    case "--version", "version": printLine("greensweep \(version)")
     default:
       let asksForHelp = words.prefix(while: { $0 != "--" }).contains { $0 == "--help" || $0 == "-h" }
-      if asksForHelp { return print(try help(for: words.filter { !$0.hasPrefix("-") })) }
+      if asksForHelp { return printLine(try help(for: words.filter { !$0.hasPrefix("-") })) }
       let (command, rest) = try command(at: words)
       try await command.run(try Arguments(rest, for: command))
     }
@@ -57,9 +62,12 @@ enum Greensweep {
       if let command = commands.first(where: { $0.name == name }) { return (command, Array(words.dropFirst(length))) }
     }
     let family = commands.filter { $0.name.hasPrefix(words[0] + " ") }.map(\.name)
-    guard family.isEmpty else { throw UsageError("'\(words[0])' goes on: \(family.joined(separator: ", "))") }
+    guard family.isEmpty else {
+      throw UsageError("‘\(words[0])’ needs a second word: \(family.joined(separator: ", "))")
+    }
     let hint = suggestion(words[0], among: commands.map(\.name))
-    throw UsageError("no command '\(words[0])'" + (hint.isEmpty ? ": 'greensweep --help' lists them all" : hint))
+    throw UsageError(
+      "no command ‘\(words[0].shortened())’" + (hint.isEmpty ? ": ‘greensweep --help’ lists them all" : hint))
   }
 
   private static func help(for words: [String]) throws -> String {
@@ -77,19 +85,22 @@ enum Greensweep {
       \(shown.map { "  \($0.name.padding(to: width))  \($0.summary)" }.joined(separator: "\n"))
 
       'greensweep COMMAND --help' tells more. GREENSWEEP_COORDINATOR and GREENSWEEP_TOKEN_FILE spare the flags.
+      Exit status: 0 done, 1 the work failed (or its output was lost), 2 the call was wrong.
       """
   }
 }
 
-/// To standard error, at once. Errors and logs repeat what files and peers have said.
-func printError(_ text: String) {
-  FileHandle.standardError.write(Data((text.printable + "\n").utf8))
+extension Error {
+  /// Whether the call makes no sense, whatever the machine and its files are like.
+  fileprivate var isWrongCall: Bool {
+    switch self as any Error {
+    case is UsageError: true
+    case let error as PipelineError: error.isWrongRequest
+    case TransportError.invalidEndpoint, TransportError.notLoopback: true
+    default: false
+    }
+  }
 }
 
-/// To standard output, past its buffer: a pipe's reader may wait for it.
-func printAtOnce(_ text: String) {
-  FileHandle.standardOutput.write(Data((text + "\n").utf8))
-}
-
-/// One object on the last line of standard output.
-func printJSON(_ value: some Encodable) { print(JSON.sorted(value)) }
+/// Prints one object or list as the last line of standard output.
+func printJSON(_ value: some Encodable) { printJSON(text: JSON.sorted(value)) }

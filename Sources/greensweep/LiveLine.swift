@@ -1,22 +1,22 @@
 import Detection
-import Foundation
 import Pipeline
 import Training
+import Wording
 
 /// One line on standard error that is written over on a terminal; in a pipe nothing is shown of what passes.
 final class LiveLine {
-  static let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
+  static var isTerminal: Bool { StandardStream.errors.isTerminal }
   private var isShown = false
 
   func show(_ text: String) {
     guard Self.isTerminal else { return }
-    FileHandle.standardError.write(Data("\r\u{1b}[K\(text)".utf8))
+    StandardStream.errors.write("\r\u{1b}[K\(text.oneLine)")
     isShown = true
   }
 
   func clear() {
     guard isShown else { return }
-    FileHandle.standardError.write(Data("\r\u{1b}[K".utf8))
+    StandardStream.errors.write("\r\u{1b}[K")
     isShown = false
   }
 }
@@ -27,7 +27,7 @@ struct EpochProgress {
 
   func show(_ event: RunEvent) {
     switch event {
-    case .remark(let text): printError(text)
+    case .remark(let text): printError(text.oneLine)
     case .started(let epochs, let completed):
       printError(
         completed == 0 ? "\(title): \(epochs) epochs" : "\(title): goes on after epoch \(completed) of \(epochs)")

@@ -1,6 +1,8 @@
 import Dispatch
 import Foundation
 import Synchronization
+import Transport
+import Wording
 
 /// A coordinator and workers as processes of this program on this machine: the same daemons, over the same TLS, as on a
 /// cluster. A daemon that dies is started again; all of them end when this process does.
@@ -18,6 +20,8 @@ final class LocalFleet: Sendable {
   /// What the daemons' hidden option says: leave when standard input closes, as it does when `run` is gone.
   static let attachedOption = Option("--attached", help: "leave when standard input closes")
   private static let restartLimit = 20
+  /// Foundation starts a process only where so many numbers of open files are allowed.
+  private static let descriptorCount = 256
 
   private let settings: Settings
   private let program: URL
@@ -50,6 +54,12 @@ final class LocalFleet: Sendable {
 
   /// Starts all daemons.
   init(_ settings: Settings) throws {
+    let limit = raiseDescriptorLimit()
+    guard limit >= Self.descriptorCount else {
+      throw WorkError(
+        "only \(limit) files may be open at once, and a sweep needs \(Self.descriptorCount): raise the limit "
+          + "(ulimit -n 1024) and try again")
+    }
     self.settings = settings
     program = URL(filePath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
     state = Mutex(State())
@@ -121,7 +131,7 @@ final class LocalFleet: Sendable {
       guard startsAgain else { return }
       printError("\(name) has ended unexpectedly; starting it again")
       Thread.sleep(forTimeInterval: 0.5)
-      do { try start(name, arguments: arguments) } catch { printError("\(name): \(error)") }
+      do { try start(name, arguments: arguments) } catch { printError("\(name): \(error.words)") }
     }
   }
 

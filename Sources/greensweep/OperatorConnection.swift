@@ -90,10 +90,16 @@ struct OperatorConnection: Sendable {
   }
 }
 
+extension Arguments {
+  /// `--token-file`, or else what the environment names.
+  var tokenFile: String? {
+    string("--token-file") ?? ProcessInfo.processInfo.environment["GREENSWEEP_TOKEN_FILE"]
+  }
+}
+
 /// The token in `--token-file` or the environment.
 func token(_ arguments: Arguments, of role: String) throws -> Token {
-  guard let path = arguments.string("--token-file") ?? ProcessInfo.processInfo.environment["GREENSWEEP_TOKEN_FILE"]
-  else {
+  guard let path = arguments.tokenFile else {
     throw UsageError(
       """
       no token: give --token-file FILE or set GREENSWEEP_TOKEN_FILE \

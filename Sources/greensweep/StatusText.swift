@@ -23,7 +23,7 @@ enum StatusText {
         job.reason ?? (job.state == "running" ? job.epochs.map(progress) : nil) ?? "",
       ]
     }
-    let remarks = (status.remarks ?? []).map { "\n\($0.printable)" }.joined()
+    let remarks = (status.remarks ?? []).map { "\n\($0.oneLine)" }.joined()
     return overview([status.summary]) + remarks + "\n\n" + textTable([header] + rows, rightAligned: [5])
   }
 
@@ -47,7 +47,7 @@ enum StatusText {
     let head = "\(status.summary.sweep)\(state): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
     let running = status.jobs.filter { $0.state == "running" }
     return [head]
-      + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\(($0.worker ?? "?").printable))" }
+      + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }
   }
 
   static func title(_ job: JobStatus) -> String { "\(job.stage.rawValue) \(job.title)" }

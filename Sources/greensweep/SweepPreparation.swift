@@ -4,6 +4,7 @@ import Dataset
 import Foundation
 import Sweep
 import Training
+import Wording
 import Zoo
 
 /// A sweep file, checked and ready to be submitted: its data set packed, its files found.
@@ -12,13 +13,15 @@ struct SweepPreparation {
   /// What whoever reads the results must know about the data set, one line each.
   let remarks: [String]
   private let folder: URL
+  private let file: String
   private let classNames: [String]
   private let contents: [DatasetDescription.Split: DatasetContents]
 
   /// - Throws: `UsageError` with every mistake in the file, before anything runs.
   init(_ path: String) throws {
-    guard let bytes = FileManager.default.contents(atPath: path) else {
-      throw UsageError("\(path): no such sweep file")
+    let bytes: Data
+    do { bytes = try Data(contentsOf: URL(filePath: path)) } catch {
+      throw UsageError("\(path): the sweep file cannot be read: \(reason(of: error))")
     }
     let folder = URL(filePath: path).deletingLastPathComponent()
     let vocabulary = SweepVocabulary(
@@ -31,6 +34,7 @@ struct SweepPreparation {
       throw UsageError("\(error)")
     }
     self.folder = folder
+    file = path
     let description = try DatasetDescription.load(URL(filePath: spec.dataset, relativeTo: folder).path)
     classNames = description.classNames
     contents = try description.contents()
@@ -61,13 +65,18 @@ struct SweepPreparation {
     }
   }
 
+  /// Every file that is read.
+  func files() throws -> [String] {
+    try [file] + spec.files.map(path) + DatasetDescription.load(path(spec.dataset)).files()
+  }
+
   private func path(_ file: String) -> String { URL(filePath: file, relativeTo: folder).path }
 
   /// Packs the data set into `pack` and names all artifacts.
   func submission(packedAt pack: String, by client: OperatorClient) throws -> (
     SweepSubmission, [ArtifactDigest: String]
   ) {
-    for remark in remarks { printError(remark) }
+    for remark in remarks { printError(remark.oneLine) }
     try DatasetPack.write(contents, classNames: classNames, to: pack)
     var paths: [ArtifactDigest: String] = [:]
     func reference(_ path: String) throws -> ArtifactReference {

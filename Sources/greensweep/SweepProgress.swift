@@ -1,7 +1,7 @@
 import Client
 import Fleet
-import Foundation
 import Sweep
+import Wording
 
 /// Shows a sweep until it ends: on a terminal one live line per running job, in a pipe a line per epoch and per job
 /// that has ended.
@@ -27,7 +27,7 @@ struct SweepProgress {
         if LiveLine.isTerminal {
           shownLines = redraw(StatusText.live(status, elapsedSeconds: elapsedSeconds), over: shownLines)
         } else {
-          for line in news(status, since: &last) { printError(line) }
+          for line in news(status, since: &last) { printError(line.oneLine) }
         }
         if !status.summary.state.isUnderWay { return }
       }
@@ -50,9 +50,9 @@ struct SweepProgress {
 
   private func redraw(_ lines: [String], over shown: Int) -> Int {
     var text = shown > 0 ? "\u{1b}[\(shown)A" : ""
-    for line in lines { text += "\u{1b}[K\(line)\n" }
+    for line in lines { text += "\u{1b}[K\(line.oneLine)\n" }
     if shown > lines.count { text += "\u{1b}[J" }
-    FileHandle.standardError.write(Data(text.utf8))
+    StandardStream.errors.write(text)
     return lines.count
   }
 

@@ -1,5 +1,4 @@
 import Foundation
-import Wording
 
 extension Double {
   /// With so many decimals.
@@ -17,26 +16,5 @@ extension Double {
   }
 }
 
-/// Columns padded to their widest cell.
-func textTable(_ rows: [[String]], rightAligned: Set<Int> = []) -> String {
-  let rows = rows.map { $0.map(\.printable) }
-  var widths: [Int] = []
-  for row in rows {
-    for (column, cell) in row.enumerated() {
-      if column == widths.count { widths.append(0) }
-      widths[column] = max(widths[column], cell.count)
-    }
-  }
-  return rows.map { row in
-    let cells = row.enumerated().map { column, cell in
-      let gap = String(repeating: " ", count: widths[column] - cell.count)
-      return rightAligned.contains(column) ? gap + cell : cell + gap
-    }
-    return cells.joined(separator: "  ").replacing(/\ +$/, with: "")
-  }.joined(separator: "\n")
-}
-
 /// What this process and those it starts make from here on is for this user's eyes only.
 func keepFilesPrivate() { umask(0o077) }
-
-let processorCount = ProcessInfo.processInfo.activeProcessorCount

@@ -3,6 +3,7 @@ import Sweep
 import Synchronization
 import Transfer
 import Transport
+import Wording
 
 /// The store's upkeep: what a coordinator does by itself, and what operators ask for. Disks are read on the keeper's
 /// thread; what is spoken of and what was lost is the brain's to say.
@@ -40,7 +41,7 @@ extension Coordinator {
   // MARK: - Cleaning
 
   private func cleanByItself() async {
-    do { log(try await clean(isDryRun: false)) } catch { options.log("cannot clean the store: \(error)") }
+    do { log(try await clean(isDryRun: false)) } catch { options.log("cannot clean the store: \(error.words)") }
   }
 
   /// Removes what nothing speaks of. A record that is not on the disk yet does not count: what it supersedes would be
@@ -61,7 +62,7 @@ extension Coordinator {
         try await untilDurable()
         log(try await keeper.remove(superseded: superseded))
       } catch {
-        options.log("cannot remove superseded checkpoints: \(error)")
+        options.log("cannot remove superseded checkpoints: \(error.words)")
       }
     }
   }
@@ -84,7 +85,7 @@ extension Coordinator {
     case .clean(let isDryRun):
       Task {
         do { respond(.cleaning(try await clean(isDryRun: isDryRun)), to: id) } catch {
-          respond(.refused(reason: "cannot clean the store: \(error)"), to: id)
+          respond(.refused(reason: "cannot clean the store: \(error.words)"), to: id)
         }
       }
     }
@@ -103,7 +104,7 @@ extension Coordinator {
           return !isStopping.load(ordering: .relaxed)
         }
         found(damaged, isDamaged: true)
-      } catch { verification.failure = "\(error)" }
+      } catch { verification.failure = "\(error.words)" }
       verification.isRunning = false
     }
   }

@@ -194,14 +194,14 @@ extension Coordinator {
       case (let other, _): throw WireError.unexpected(kind: other.kind)
       }
     } catch {
-      options.log("closing \(connection.peer) (\(connection.token!)): \(error)")
+      options.log("closing \(connection.peer) (\(connection.token!)): \(error.words)")
       if role == .operator {
         let refusal = OperatorResponse.refused(
-          reason: "not understood (\(error)): update the older of the two programs")
+          reason: "not understood (\(error.words)): update the older of the two programs")
         connection.send(WireMessage.response(refusal).frame)
         return connection.closeAfterFlush()
       }
-      connection.close("\(error)")
+      connection.close(error.words)
     }
   }
 
@@ -248,7 +248,7 @@ extension Coordinator {
           }
           known = accepted
         }
-      } catch { options.log("the tokens stay as they were: \(error)") }
+      } catch { options.log("the tokens stay as they were: \(error.words)") }
       watchTokens(known)
     }
   }
@@ -318,7 +318,7 @@ extension Coordinator {
       options.log("the journal is written again")
       handle(.journalResumed)
     case .stalled(let error):
-      options.log("cannot write the journal, trying again: \(error)")
+      options.log("cannot write the journal, trying again: \(error.words)")
       stall("the journal cannot be written")
     case .failed(let error):
       failure = error

@@ -38,19 +38,16 @@ extension ResultTable {
 
   /// Columns aligned with blanks, for a terminal; `*` marks the front. The remarks follow.
   public var terminalText: String {
-    let lines = [header] + rows.map(cells)
-    let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-    return lines.map { line in
-      let padded = line.indices.map { pad(line[$0], to: widths[$0], right: isNumeric[$0]) }
-      return padded.joined(separator: "  ").droppingTrailingBlanks + "\n"
-    }.joined() + (remarks ?? []).map { "\($0.printable)\n" }.joined()
+    textTable([header] + rows.map(cells), rightAligned: Set(isNumeric.indices.filter { isNumeric[$0] })) + "\n"
+      + (remarks ?? []).map { "\($0.oneLine)\n" }.joined()
   }
 
   public var markdown: String {
-    func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
+    func line(_ cells: [String]) -> String { "| " + cells.map(escaped).joined(separator: " | ") + " |\n" }
+    func escaped(_ cell: String) -> String { cell.oneLine.replacing("|", with: "\\|") }
     let rule = isNumeric.map { $0 ? "--:" : ":--" }
     return line(header) + line(rule) + rows.map { line(cells(of: $0)) }.joined()
-      + (remarks ?? []).map { "\n\($0.printable)\n" }.joined()
+      + (remarks ?? []).map { "\n\($0.oneLine)\n" }.joined()
   }
 
   /// All axes and all metrics at full precision (RFC 4180).
@@ -120,20 +117,7 @@ extension Objective.Metric {
   }
 }
 
-private func pad(_ text: String, to width: Int, right: Bool) -> String {
-  let blanks = String(repeating: " ", count: max(0, width - text.count))
-  return right ? blanks + text : text + blanks
-}
-
 private func quotedCSV(_ text: String) -> String {
   guard text.contains(where: { ",\"\r\n".contains($0) }) else { return text }
   return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
-}
-
-extension String {
-  fileprivate var droppingTrailingBlanks: String {
-    var text = self
-    while text.last == " " { text.removeLast() }
-    return text
-  }
 }

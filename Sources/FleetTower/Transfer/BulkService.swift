@@ -2,6 +2,7 @@ import Artifacts
 import Sweep
 import Transport
 import Wire
+import Wording
 
 /// The coordinator's side of one bulk connection.
 public struct BulkService: Sendable {
@@ -48,7 +49,7 @@ public struct BulkService: Sendable {
     } catch is TransportError {
       return  // The peer has gone, which is how it says that it is done.
     } catch {
-      try? await stream.send(WireMessage.bulkResponse(.failed(reason: "\(error)")).frame)
+      try? await stream.send(WireMessage.bulkResponse(.failed(reason: error.words)).frame)
       stream.close()
     }
   }
@@ -105,7 +106,7 @@ public struct BulkService: Sendable {
       try await stream.send(WireMessage.bulkResponse(.artifact(byteCount: byteCount)).frame)
       try await stream.send(source)
     } catch let error as ArtifactsError where error.isDamage {
-      report(.lost(digest, reason: "\(error)"))
+      report(.lost(digest, reason: error.words))
       throw TransferError.refused(reason: "the coordinator's copy of \(digest) was damaged: try again later")
     }
   }

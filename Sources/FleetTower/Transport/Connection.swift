@@ -1,5 +1,6 @@
 internal import CEvent
 import Glibc
+import Wording
 
 /// The bounds within which a connection must behave.
 public struct ConnectionLimits: Hashable, Sendable {
@@ -106,7 +107,7 @@ public struct ConnectionLimits: Hashable, Sendable {
     if status == 0 || errno == EINPROGRESS {
       unsafe event_add(writing, nil)
     } else {
-      postClose("cannot connect: \(message(ofErrno: errno))")
+      postClose("cannot connect: \(systemReason(errno))")
     }
   }
 
@@ -210,7 +211,7 @@ extension Connection {
     output = .idle
     guard phase == .connecting else { return flush() }
     if let code = socket.flatMap({ pendingError(of: $0.descriptor) }) {
-      return finish("cannot connect: \(message(ofErrno: code))")
+      return finish("cannot connect: \(systemReason(code))")
     }
     phase = .shakingHands
     unsafe event_add(reading, nil)

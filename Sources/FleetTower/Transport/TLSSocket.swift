@@ -1,6 +1,7 @@
 internal import CEvent
 internal import COpenSSL
 import Glibc
+import Wording
 
 /// One side of a TLS connection, and the socket under it, which it owns. Nothing here waits.
 ///
@@ -97,7 +98,7 @@ import Glibc
     while pendingByteCount > 0 {
       guard unsafe evbuffer_write(output, descriptor) < 0 else { continue }
       if errno == EINTR { continue }
-      return errno == EAGAIN ? .wait : .failed(reason: message(ofErrno: errno))
+      return errno == EAGAIN ? .wait : .failed(reason: systemReason(errno))
     }
     return .done(byteCount: 0)
   }
@@ -115,7 +116,7 @@ import Glibc
     switch unsafe SSL_get_error(ssl, status) {
     case SSL_ERROR_WANT_READ: return .wait
     case SSL_ERROR_ZERO_RETURN: return .ended
-    case SSL_ERROR_SYSCALL: return code == 0 ? .ended : .failed(reason: message(ofErrno: code))
+    case SSL_ERROR_SYSCALL: return code == 0 ? .ended : .failed(reason: systemReason(code))
     default:
       guard let text = unsafe ERR_reason_error_string(ERR_peek_error()) else { return .failed(reason: "TLS failed") }
       return .failed(reason: unsafe String(cString: text))

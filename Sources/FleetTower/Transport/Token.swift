@@ -1,6 +1,7 @@
 import Artifacts
 internal import COpenSSL
 import Glibc
+import Wording
 
 /// The one secret of a connection: whoever holds it may speak, in the role it was made for. It carries the trust in
 /// both directions, because both ends prove that they know it; there are no certificates.
@@ -63,7 +64,7 @@ public struct Token: Hashable, Sendable {
       }
       return try Files.read(path, maximumByteCount: fileByteCount)
     } catch let error as ArtifactsError {
-      throw TransportError.invalidToken(reason: "cannot read the token: \(error)")
+      throw TransportError.invalidToken(reason: "cannot read the token: \(error.words)")
     }
   }
 

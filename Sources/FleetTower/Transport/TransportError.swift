@@ -20,7 +20,7 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .system(let call, let subject, let code): "\(call) failed on \(subject): \(message(ofErrno: code))"
+    case .system(let call, let subject, let code): "\(call) failed on \(subject): \(systemReason(code))"
     case .library(let call): "\(call) failed; the library is unusable or memory is exhausted"
     case .invalidEndpoint(let text): "'\(text.shortened())' is not an address: write HOST:PORT, as in 10.0.0.5:7433"
     case .notLoopback(let endpoint):
@@ -29,11 +29,7 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
     case .unresolvable(let endpoint, let reason): "cannot resolve \(endpoint): \(reason)"
     case .invalidToken(let reason): reason
     case .closed(let peer, let reason): "connection with \(peer) closed: \(reason)"
-    case .notStarted(let program, let code): "cannot start \(program): \(message(ofErrno: code))"
+    case .notStarted(let program, let code): "cannot start \(program): \(systemReason(code))"
     }
   }
-}
-
-func message(ofErrno code: CInt) -> String {
-  unsafe String(cString: strerror(code))  // Always a C string.
 }

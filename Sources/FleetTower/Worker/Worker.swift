@@ -6,6 +6,7 @@ import Sweep
 import Transfer
 import Transport
 import Wire
+import Wording
 
 /// The worker's shell: connection, clock, files and child processes around `WorkerBrain`.
 ///
@@ -167,7 +168,7 @@ extension Worker {
         self.connection = connection
         connection.onEvent = { [self] event in happened(event) }
       } catch {
-        options.log("cannot connect to \(options.coordinator): \(error)")
+        options.log("cannot connect to \(options.coordinator): \(error.words)")
         if thisTry == connectionTry { feed(.disconnected) }
       }
     }
@@ -197,7 +198,7 @@ extension Worker {
         }
         hear(message)
       } catch {
-        connection?.close("\(error)")
+        connection?.close(error.words)
       }
     }
   }
@@ -229,8 +230,8 @@ extension Worker {
       }
       feed(.fetched(reference.digest))
     } catch {
-      options.log("cannot fetch artifact \(reference.digest): \(error)")
-      feed(.fetchFailed(reference.digest, reason: "\(error)"))
+      options.log("cannot fetch artifact \(reference.digest): \(error.words)")
+      feed(.fetchFailed(reference.digest, reason: error.words))
     }
   }
 
@@ -242,8 +243,8 @@ extension Worker {
       try await bulk.upload(cache.artifacts.location(of: ContentHash(reference.digest)), as: reference)
       feed(.uploaded(reference.digest))
     } catch {
-      options.log("cannot upload artifact \(reference.digest): \(error)")
-      feed(.uploadFailed(reference.digest, reason: "\(error)"))
+      options.log("cannot upload artifact \(reference.digest): \(error.words)")
+      feed(.uploadFailed(reference.digest, reason: error.words))
     }
   }
 
@@ -259,7 +260,7 @@ extension Worker {
       try? await cache.trim(keeping: allPinned)
       feed(.fileKept(number, file: file, artifact: reference))
     } catch {
-      feed(.fileNotKept(number, file: file, reason: "\(error)"))
+      feed(.fileNotKept(number, file: file, reason: error.words))
     }
   }
 
@@ -301,7 +302,7 @@ extension Worker {
           feed(.stageExited(number, message: message))
         })
     } catch {
-      feed(.stageExited(number, message: "cannot start the stage: \(error)"))
+      feed(.stageExited(number, message: "cannot start the stage: \(error.words)"))
     }
   }
 

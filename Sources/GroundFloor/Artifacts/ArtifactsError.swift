@@ -17,7 +17,7 @@ public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .system(let call, let path, let code):
-      "\(call) failed on \(path): \(unsafe String(cString: strerror(code)))"  // strerror always returns a C string.
+      "\(call) failed on \(path): \(systemReason(code))"
     case .hashMismatch(let subject, let expected, let found):
       "\(subject) is damaged: its SHA-256 is \(found), expected \(expected); fetch it again"
     case .notAHash(let text): "'\(text.shortened(to: 80))' is not a SHA-256: expected 64 lowercase hexadecimal digits"

@@ -48,7 +48,7 @@ public enum YAMLDocument {
       defer { try? handle.close() }
       data = try handle.read(upToCount: limits.byteCount + 1) ?? Data()
     } catch {
-      throw YAMLError(file: path, message: "cannot be read: \(error.localizedDescription)")
+      throw YAMLError(file: path, message: "cannot be read: \(reason(of: error))")
     }
     return try parse(Array(data), file: path, limits: limits)
   }

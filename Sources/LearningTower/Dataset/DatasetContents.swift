@@ -85,7 +85,7 @@ extension DatasetDescription {
       } catch let error as UnknownClass {
         throw error.problem
       } catch {
-        let reason = error as? DatasetError ?? DatasetError("\(path): \(error)")
+        let reason = error as? DatasetError ?? DatasetError("\(path): \(error.words)")
         result.leftOut.append(LeftOutImage(path: path, reason: reason))
       }
     }
@@ -97,6 +97,14 @@ extension DatasetDescription {
         "\(sources.joined(separator: ", ")): no usable image in split ‘\(split.rawValue)’\(first ?? "")")
     }
     return result
+  }
+
+  /// Every file of the data set: the description, lists, images, and label files whether they are there or not. What
+  /// cannot be found is left out.
+  public func files() -> [String] {
+    let sources = sources.values.joined()
+    let images = sources.flatMap { (try? imagePaths(in: $0)) ?? [] }
+    return [file] + sources + images + images.map(LabelFile.path)
   }
 
   /// Image files of a folder (with its subfolders), or those a list file names, or the one image itself.

@@ -1,4 +1,5 @@
 import Foundation
+import Wording
 import YAML
 
 /// A data set in one file, to be sent to another machine: a plain `ustar` archive that `tar` can list.
@@ -125,8 +126,7 @@ public enum DatasetPack {
   /// In one step; a file of that name is replaced.
   private static func rename(_ path: String, to other: String) throws(DatasetError) {
     guard unsafe Foundation.rename(path, other) != 0 else { return }
-    let reason = POSIXErrorCode(rawValue: errno).map { POSIXError($0).localizedDescription } ?? "error \(errno)"
-    throw DatasetError("\(other): cannot be written: \(reason)")
+    throw DatasetError("\(other): cannot be written: \(systemReason(errno))")
   }
 }
 

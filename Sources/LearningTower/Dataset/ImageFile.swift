@@ -1,4 +1,5 @@
 import Foundation
+import Wording
 
 /// Reading and writing image files: JPEG and PNG, told apart by their first bytes whatever their names.
 public enum ImageFile {
@@ -191,9 +192,10 @@ func contents(of path: String, atMost limit: Int, prefix: Int? = nil) throws(Dat
   }
 }
 
+/// Replaces the file in one step, so that a file of another name that is linked to it keeps its content.
 func writeFile(_ bytes: [UInt8], to path: String) throws(DatasetError) {
   do {
-    try Data(bytes).write(to: URL(fileURLWithPath: path))
+    try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
   } catch {
     throw DatasetError("\(path): cannot be written: \(reason(of: error))")
   }
@@ -205,14 +207,4 @@ func createFolder(_ path: String) throws(DatasetError) {
   } catch {
     throw DatasetError("\(path): the folder cannot be made: \(reason(of: error))")
   }
-}
-
-/// What the system says, without Foundation's wrapping.
-func reason(of error: any Error) -> String {
-  let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-  if let underlying, underlying.domain == NSPOSIXErrorDomain {
-    return POSIXErrorCode(rawValue: Int32(underlying.code)).map { "\(POSIXError($0).localizedDescription)" }
-      ?? underlying.localizedDescription
-  }
-  return error.localizedDescription
 }

@@ -1,10 +1,14 @@
 import Foundation
+import Wording
 
 /// Finds the images a user means.
 public enum ImageSearch {
   /// A file as it is, whatever its name; of a folder its files with the ending of a picture, by name, without those of
   /// its subfolders; of a pattern (`*`, `?`, `[a-z]`, and `**` for folders of any depth but no links) such files that
   /// fit, by path.
+  ///
+  /// What exists is taken literally, folder by folder: in `[2024] x/*.jpg`, a folder of the name `[2024] x` is meant if
+  /// there is one. A backslash takes the meaning from the letter that follows it.
   /// - Throws: `DatasetError` if there is nothing of that name, or no image in it.
   public static func images(_ source: String) throws(DatasetError) -> [String] {
     var found: [String]
@@ -33,10 +37,9 @@ public enum ImageSearch {
     guard let part = parts.first else { return [folder] }
     guard depth < 64 else { throw DatasetError("\(folder): more than 64 folders deep; name a deeper folder") }
     let rest = part == "**" && parts.count == 1 ? ["*"] : parts.dropFirst()
-    guard isPattern(part) else {
-      let path = join(folder, String(part))
-      return FileManager.default.fileExists(atPath: path) ? try matches(rest, in: path, depth: depth + 1) : []
-    }
+    let literal = join(folder, String(part))
+    if FileManager.default.fileExists(atPath: literal) { return try matches(rest, in: literal, depth: depth + 1) }
+    guard isPattern(part) else { return [] }
     var found: [String] = part == "**" ? try matches(rest, in: folder, depth: depth + 1) : []
     for name in (try? names(in: folder.isEmpty ? "." : folder)) ?? [] {
       let path = join(folder, name)
@@ -49,7 +52,7 @@ public enum ImageSearch {
     return found
   }
 
-  private static func isPattern(_ text: Substring) -> Bool { text.contains { "*?[".contains($0) } }
+  private static func isPattern(_ text: Substring) -> Bool { text.contains { "*?[\\".contains($0) } }
 
   private static func isLink(_ path: String) -> Bool {
     (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) != nil

@@ -9,14 +9,14 @@ struct UnknownClass: Error {
 
 /// YOLO label files: one object a row, `class cx cy w h` or `class x1 y1 x2 y2 x3 y3 …` (the outline of a segment),
 /// all but the class as fractions of the image.
-enum LabelFile {
+public enum LabelFile {
   struct Contents: Hashable {
     var labels: [Label]
     var duplicateRows = 0
   }
 
   /// The last `/images/` of the path becomes `/labels/`, the extension `.txt`.
-  static func path(ofImage path: String) -> String {
+  public static func path(ofImage path: String) -> String {
     var labelPath = path
     if let range = labelPath.range(of: "/images/", options: .backwards) {
       labelPath.replaceSubrange(range, with: "/labels/")

@@ -19,8 +19,8 @@ public struct SampleDataset: Sendable, Hashable {
 
   /// Writes `images/{train,val}`, `labels/{train,val}` and `data.yaml` into a folder, which is made.
   /// - Returns: the path of `data.yaml`.
-  /// - Throws: `DatasetError` if a parameter makes no sense, the folder already has a `data.yaml`, or a file cannot be
-  ///   written.
+  /// - Throws: `DatasetError` if a parameter makes no sense, the folder already has a `data.yaml`, `images` or
+  ///   `labels`, or a file cannot be written.
   @discardableResult
   public func write(to folder: String) throws(DatasetError) -> String {
     guard (1...Self.maximumClassCount).contains(classCount) else {
@@ -35,6 +35,10 @@ public struct SampleDataset: Sendable, Hashable {
     let description = folder + "/data.yaml"
     guard !FileManager.default.fileExists(atPath: description) else {
       throw DatasetError("\(description): already there; choose another folder")
+    }
+    for name in ["images", "labels"] where FileManager.default.fileExists(atPath: "\(folder)/\(name)") {
+      throw DatasetError(
+        "\(folder)/\(name): already there, and may hold a data set; remove it or choose another folder")
     }
     for (split, count) in [(DatasetDescription.Split.train, trainCount), (.val, valCount)] {
       try createFolder("\(folder)/images/\(split.rawValue)")

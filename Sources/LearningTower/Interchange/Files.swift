@@ -1,6 +1,7 @@
 import Foundation
+import Wording
 
-/// No model is larger; a device or a pipe without end would be.
+/// Bounds the read: devices and pipes have no end.
 private let maximumFileBytes = 1 << 33
 
 /// The file's bytes, in memory once.
@@ -23,7 +24,7 @@ func readFile(_ path: String) throws(InterchangeError) -> [UInt8] {
   } catch let error as InterchangeError {
     throw error
   } catch {
-    throw InterchangeError(file: path, "cannot be read (\(reason(error, path)))")
+    throw InterchangeError(file: path, "cannot be read (\(reason(of: error)))")
   }
 }
 
@@ -32,17 +33,6 @@ func writeFile(_ bytes: [UInt8], to path: String) throws(InterchangeError) {
   do {
     try Data(bytes).write(to: URL(filePath: path), options: .atomic)
   } catch {
-    throw InterchangeError(file: path, "cannot be written (\(reason(error, path)))")
-  }
-}
-
-/// What Foundation has no words, or too many, for.
-private func reason(_ error: any Error, _ path: String) -> String {
-  let values = try? URL(filePath: path).resourceValues(forKeys: [.isDirectoryKey])
-  if values?.isDirectory == true { return "it is a folder" }
-  switch error {
-  case let error as CocoaError where error.code == .fileReadNoSuchFile || error.code == .fileNoSuchFile:
-    return "no such file"
-  default: return error.localizedDescription
+    throw InterchangeError(file: path, "cannot be written (\(reason(of: error)))")
   }
 }

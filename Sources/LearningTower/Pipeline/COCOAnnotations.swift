@@ -1,6 +1,7 @@
 import Evaluation
 import Foundation
 import JSON
+import Wording
 
 /// An annotation file of COCO's (`instances_*.json`): the objects with the areas of their outlines, and the crowds,
 /// which YOLO's label files lack.
@@ -44,7 +45,7 @@ struct COCOAnnotations {
     do {
       file = try JSON.decode(File.self, from: Data(contentsOf: URL(filePath: path), options: .mappedIfSafe))
     } catch {
-      throw PipelineError("\(path): no annotation file of COCO's (\(error))")
+      throw PipelineError("\(path): not an annotation file of COCO's (\(error.words))")
     }
     self.path = path
     let ids = Dictionary(file.categories.map { ($0.name, $0.id) }, uniquingKeysWith: { first, _ in first })

@@ -4,6 +4,7 @@ import Evaluation
 import Foundation
 import Interchange
 import Network
+import Platform
 
 /// Finds objects in images, draws them and writes them down: `detect`.
 public struct DetectRequest: Sendable, Hashable, Codable {
@@ -78,13 +79,13 @@ public func detect(
   if let dataset = request.dataset { try model.takeClassNames(from: dataset, model: request.model) }
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
   let paths = try request.sources.flatMap { try ImageSearch.images($0) }
+  var folder = try DetectFolder(request, images: paths, classNames: model.classNames)
   var suppression = NonMaximumSuppression.detect
   suppression.confidenceThreshold = Float(request.confidenceThreshold)
   suppression.iouThreshold = Float(request.iouThreshold)
   var detector = Detector(
     model.network, model.parameters, runtime: try request.machine.runtime(), imageSize: request.imageSize,
     suppression: suppression)
-  var folder = try DetectFolder(request, classNames: model.classNames)
   var results: [ImageDetections] = []
   for path in paths {
     let image: Image
@@ -121,19 +122,41 @@ private struct DetectFolder {
   private let request: DetectRequest
   private let url: URL
   private let drawing: DetectionDrawing
+  private let inputs: InputFiles
   private var takenNames: Set<String> = []
 
-  init(_ request: DetectRequest, classNames: [String]) throws {
+  /// - Parameter images: the paths of all that is looked at.
+  /// - Throws: `OverwritingError` if something that is read, or the labels of the images, would be written over.
+  init(_ request: DetectRequest, images: [String], classNames: [String]) throws {
     self.request = request
     url = URL(filePath: request.outputDirectory)
     drawing = DetectionDrawing(classNames: classNames)
+    // The labels of a data set lie beside its images, whichever link leads there.
+    let labels = images.flatMap { image in
+      let url = URL(filePath: image).absoluteURL
+      return Set([url.path, url.resolvingSymlinksInPath().path]).map(LabelFile.path)
+    }
+    inputs = InputFiles([request.model] + [request.dataset].compactMap { $0 } + images + labels)
+    if request.drawsImages { try refuseOutputFolder(url.path, amongInputs: Set(images.map(\.parentFolders.first!))) }
+    if request.savesText {
+      try refuseOutputFolder(labelFolder.path, amongInputs: Set(labels.flatMap(\.parentFolders)))
+      let sibling = url.appending(path: "images").path
+      guard !FileManager.default.fileExists(atPath: sibling) else {
+        throw OverwritingError(
+          "\(url.path): is a data set (it has a folder ‘images’), whose labels would be written over; "
+            + "choose another output")
+      }
+    }
+    if request.savesJSON { try inputs.refuseOverwriting(detectionsFile) }
     if request.drawsImages || request.savesJSON || request.savesText {
-      try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+      try makeFolder(request.outputDirectory)
     }
     if request.savesText {
-      try FileManager.default.createDirectory(at: url.appending(path: "labels"), withIntermediateDirectories: true)
+      try makeFolder(labelFolder.relativePath)
     }
   }
+
+  private var labelFolder: URL { url.appending(path: "labels") }
 
   mutating func write(
     _ detections: [Detection], in image: Image, of path: String
@@ -142,14 +165,13 @@ private struct DetectFolder {
     var files: (image: String?, labels: String?)
     if request.drawsImages {
       let target = url.appending(path: "\(stem).\(ending)")
-      guard target.standardizedFileURL.path != URL(filePath: path).standardizedFileURL.path else {
-        throw PipelineError("\(path): would be overwritten; choose another folder for the drawn images")
-      }
+      try inputs.refuseOverwriting(target.relativePath)
       try ImageFile.write(drawing(detections, on: image), to: target.relativePath)
       files.image = target.relativePath
     }
     if request.savesText {
-      let target = url.appending(path: "labels/\(stem).txt")
+      let target = labelFolder.appending(path: "\(stem).txt")
+      try inputs.refuseOverwriting(target.relativePath)
       if detections.isEmpty {  // No file means no object, so none of an earlier run may stay.
         try? FileManager.default.removeItem(at: target)
       } else {
@@ -160,11 +182,13 @@ private struct DetectFolder {
     return files
   }
 
+  private var detectionsFile: String { url.appending(path: "detections.json").relativePath }
+
   func write(_ results: [ImageDetections]) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let text = String(decoding: try encoder.encode(results), as: UTF8.self)
-    try writeText(text + "\n", to: url.appending(path: "detections.json").relativePath)
+    try writeText(text + "\n", to: detectionsFile)
   }
 
   /// A row for each object, centre and size as fractions of the image; the least confident first, as YOLOv5 does.
@@ -191,5 +215,18 @@ private struct DetectFolder {
     }
     let ending = file.pathExtension
     return (name, ["jpg", "jpeg", "png"].contains(ending.lowercased()) ? ending : "jpg")
+  }
+}
+
+extension String {
+  /// The folders around a file, from its own one up to the root.
+  fileprivate var parentFolders: [String] {
+    var folders: [String] = []
+    var url = URL(filePath: self).absoluteURL
+    repeat {
+      url = url.deletingLastPathComponent()
+      folders.append(url.path)
+    } while url.path != "/" && folders.count < 128
+    return folders
   }
 }

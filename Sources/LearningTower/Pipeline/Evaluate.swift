@@ -3,6 +3,7 @@ import Evaluation
 import Foundation
 import Interchange
 import Network
+import Platform
 
 /// What to measure on a data set: the stage `evaluate` and `val`.
 public struct EvaluateRequest: Sendable, Hashable, Codable {
@@ -97,6 +98,23 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
   }
 }
 
+extension EvaluateRequest {
+  /// The files that are written.
+  fileprivate var outputs: [String] {
+    guard outputDirectory != nil else { return [] }
+    let plots = ["confusion_matrix.svg", "labels.svg"] + CurvePlot.Kind.allCases.map(\.fileName)
+    return ((isPlotting ? plots : []) + (savesJSON ? ["predictions.json"] : [])).map(output)
+  }
+
+  fileprivate func output(_ name: String) -> String {
+    URL(filePath: outputDirectory ?? ".").appending(path: name).relativePath
+  }
+}
+
+extension CurvePlot.Kind {
+  fileprivate var fileName: String { "\(rawValue)_curve.svg" }
+}
+
 /// Validates a model as YOLOv5's `val.py` does.
 /// - Parameter onProgress: called after each batch with the images done so far and their total.
 public func evaluate(
@@ -117,6 +135,8 @@ public func evaluate(
     throw PipelineError("batch size: \(request.batchSize) is not in 1 … 4096")
   }
   try requireImageSize(request.imageSize, stride: stride)
+  try refuseOverwriting(
+    request.outputs, ofInputs: [request.model] + [request.annotations].compactMap { $0 } + description.files())
 
   var options = ValidationLoader.Options(
     imageSize: request.imageSize, batchSize: request.batchSize, isRectangular: request.isRectangular)
@@ -150,13 +170,14 @@ public func evaluate(
   if !remarks.isEmpty { report.remarks = remarks }
   if request.measuresCOCO { report.coco = coco?.summary() }
   if let output = request.outputDirectory {
+    try makeFolder(output)
     var files: [(name: String, text: String)] = []
     if request.isPlotting { files += plots(result, loader.images, classNames: description.classNames) }
     if request.savesJSON, let coco {
       files.append(("predictions.json", try coco.json()))
     }
     report.files = try files.map { name, text in
-      let path = URL(filePath: output).appending(path: name).relativePath
+      let path = request.output(name)
       try writeText(text, to: path)
       return path
     }
@@ -173,12 +194,6 @@ private func plots(
     ("labels.svg", labels.svg(classNames: classNames)),
   ]
     + CurvePlot.Kind.allCases.map { kind in
-      ("\(kind.rawValue)_curve.svg", CurvePlot(kind, result.curves, classNames: classNames).svg)
+      (kind.fileName, CurvePlot(kind, result.curves, classNames: classNames).svg)
     }
-}
-
-func requireImageSize(_ size: Int, stride: Int) throws(PipelineError) {
-  guard (stride...8192).contains(size), size % stride == 0 else {
-    throw PipelineError("image size: \(size) is not a multiple of \(stride) pixels between \(stride) and 8192")
-  }
 }

@@ -1,5 +1,6 @@
 import Interchange
 import Network
+import Platform
 
 /// Writes a model for other runtimes: `export`.
 public struct ExportRequest: Sendable, Hashable {
@@ -43,6 +44,7 @@ public struct ExportReport: Sendable, Hashable, Codable {
 
 /// - Throws: the error of the module at fault, `PipelineError` for an image size that is no multiple of the stride.
 public func export(_ request: ExportRequest) throws -> ExportReport {
+  try refuseOverwriting([request.output] + [request.sample].compactMap { $0 }, ofInputs: [request.model])
   let model = try Model.read(request.model)
   for size in [request.options.imageHeight, request.options.imageWidth] {
     try requireImageSize(size, stride: model.network.detect.strides.max() ?? 32)

@@ -1,6 +1,7 @@
 import Dataset
 import Interchange
 import Network
+import Platform
 
 /// Writes a model file from weights that say less: `import`.
 public struct ImportRequest: Sendable, Hashable {
@@ -28,6 +29,7 @@ public struct ImportRequest: Sendable, Hashable {
 
 /// - Throws: the error of the module at fault, `PipelineError` for class names that are not the network's.
 public func importModel(_ request: ImportRequest) throws -> ModelInfo {
+  try refuseOverwriting([request.output], ofInputs: [request.model] + [request.dataset].compactMap { $0 })
   var model = try Model.named(request.model, classCount: request.classCount)
   if let dataset = request.dataset { try model.takeClassNames(from: dataset, model: request.model) }
   try model.write(to: request.output, as: request.isHalfPrecision ? .float16 : .float32)

@@ -73,5 +73,7 @@ public func modelInfo(_ architecture: Architecture, classCount: Int? = nil, imag
 
 /// - Parameter model: a model file's path or a name of the zoo.
 public func modelInfo(_ model: String, classCount: Int = 80, imageSize: Int = 640) throws -> ModelInfo {
-  try ModelInfo(Model.named(model, classCount: classCount).network, imageSize: imageSize)
+  let network = try Model.named(model, classCount: classCount).network
+  try requireImageSize(imageSize, stride: network.detect.strides.max() ?? 32)
+  return try ModelInfo(network, imageSize: imageSize)
 }

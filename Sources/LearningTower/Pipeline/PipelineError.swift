@@ -1,8 +1,21 @@
+import Network
+
 /// Why a stage or a command could not do its work.
 public struct PipelineError: Error, Sendable, Hashable, CustomStringConvertible {
   public var message: String
+  /// Whether what was asked for makes no sense, so that it fails wherever it is tried.
+  public var isWrongRequest: Bool
 
-  public init(_ message: String) { self.message = message }
+  public init(_ message: String, isWrongRequest: Bool = false) {
+    self.message = message
+    self.isWrongRequest = isWrongRequest
+  }
 
   public var description: String { message }
+}
+
+/// - Throws: `PipelineError` that names the nearest sizes, unless the side is a multiple of the network's stride, both
+///   in pixels.
+func requireImageSize(_ size: Int, stride: Int) throws(PipelineError) {
+  if let problem = imageSizeProblem(size, stride: stride) { throw PipelineError(problem, isWrongRequest: true) }
 }

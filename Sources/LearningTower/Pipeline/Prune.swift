@@ -3,7 +3,9 @@ import Evaluation
 import Foundation
 import Interchange
 import Network
+import Platform
 import Pruning
+import Wording
 
 /// What to cut out of a model: the stage `prune` and the command.
 public struct PruneRequest: Sendable, Hashable, Codable {
@@ -140,6 +142,7 @@ private let latencyMeasurementLimit = 12
 
 /// Applies a plan and writes the smaller model.
 public func prune(_ model: String, by plan: PruningPlan, to output: String) throws -> PruneReport {
+  try refuseOverwriting([output], ofInputs: [model])
   let model = try Model.read(model)
   let pruned = try plan.apply(to: model.network, model.parameters)
   try ModelFile(network: pruned.network, parameters: pruned.parameters, classNames: model.classNames).write(to: output)
@@ -148,7 +151,10 @@ public func prune(_ model: String, by plan: PruningPlan, to output: String) thro
 
 /// Reads a plan that `writePlan` has written, or any program in its form.
 public func readPlan(_ path: String) throws -> PruningPlan {
-  guard let data = FileManager.default.contents(atPath: path) else { throw PipelineError("\(path): cannot be read") }
+  let data: Data
+  do { data = try Data(contentsOf: URL(filePath: path)) } catch {
+    throw PipelineError("\(path): cannot be read (\(reason(of: error)))")
+  }
   return try PruningPlan(decoding: data, file: path)
 }
 

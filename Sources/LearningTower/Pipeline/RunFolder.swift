@@ -17,19 +17,31 @@ public struct RunFolder {
     URL(filePath: folder).appending(path: "checkpoint.safetensors").path
   }
 
+  public static func results(in folder: String) -> String {
+    URL(filePath: folder).appending(path: "results.csv").path
+  }
+
   public static func model(in folder: String) -> String {
     URL(filePath: folder).appending(path: "model.safetensors").path
   }
 
+  /// All files that a run makes but the log for TensorBoard, whose name no other program uses.
+  public static func files(in folder: String) -> [String] {
+    [
+      "checkpoint.safetensors", "model.safetensors", "results.csv", "results.svg", "labels.svg", "opt.yaml", "hyp.yaml",
+    ].map { URL(filePath: folder).appending(path: $0).path }
+  }
+
   var checkpoint: String { Self.checkpoint(in: url.path) }
   var model: String { Self.model(in: url.path) }
-  var results: String { url.appending(path: "results.csv").path }
+  var results: String { Self.results(in: url.path) }
   private var resultsPlot: String { url.appending(path: "results.svg").path }
 
   /// Begins the records of a run, or goes on with those of an interrupted one.
   /// - Parameter history: the epochs the run has completed.
   init(_ request: TrainRequest, _ data: TrainingData, history: [EpochSummary], wallTimeSeconds: Double) throws {
     url = URL(filePath: request.outputDirectory)
+    try makeFolder(request.outputDirectory)
     events = try EventLog(folder: url, history: history, wallTimeSeconds: wallTimeSeconds)
     try writeText(ResultsCSV.text(history), to: results)
     let labels = LabelStatistics(data.training, classCount: data.classNames.count)

@@ -2,7 +2,9 @@ import Dataset
 import Foundation
 import Interchange
 import Network
+import Platform
 import Training
+import Wording
 import Zoo
 
 /// Runs the epochs of `train`, `sparsify` or `finetune`. The folder (`RunFolder`) then holds `model.safetensors` (the
@@ -18,6 +20,7 @@ public func train(
   wallTimeSeconds: () -> Double = { Date().timeIntervalSince1970 }
 ) throws -> TrainResult {
   let description = try DatasetDescription.load(request.dataset)
+  try requireImageSize(request.configuration.imageSize, stride: 32)
   let data = try TrainingData(description, workers: request.loaderWorkers)
   let runtime = try request.machine.runtime()
 
@@ -32,6 +35,8 @@ public func train(
       starting: start.network, start.parameters, data: data, configuration: request.configuration, runtime: runtime)
   }
 
+  try refuseOverwriting(
+    RunFolder.files(in: request.outputDirectory), ofInputs: request.start.files + description.files())
   let folder = try RunFolder(request, data, history: trainer.history, wallTimeSeconds: wallTimeSeconds())
   let epochs = request.configuration.epochs
   for remark in data.remarks { try onEvent(.remark(remark)) }
@@ -66,11 +71,27 @@ extension TrainRequest {
 
   /// - Throws: `PipelineError` if the checkpoint is of another run.
   func resumable(_ checkpoint: Checkpoint) throws -> Checkpoint {
-    guard checkpoint.configuration == configuration else {
+    let file = self.checkpoint ?? "the checkpoint"
+    let settings = zip(
+      Mirror(reflecting: checkpoint.configuration).children, Mirror(reflecting: configuration).children)
+    let others = settings.filter { "\($0.value)" != "\($1.value)" }.compactMap(\.0.label)
+    guard others.isEmpty, checkpoint.configuration == configuration else {
       throw PipelineError(
-        "\(self.checkpoint ?? "the checkpoint"): of a run with other settings; start anew or give the same settings")
+        "\(file): of a run with other settings (\(others.joined(separator: ", "))); give the same, or start anew")
+    }
+    // The model that the run began with may be gone by now.
+    if let nodes = try startingNodes(classCount: checkpoint.classNames.count), nodes != checkpoint.network.nodes {
+      throw PipelineError(
+        "\(file): of a run of another network, \(checkpoint.network.name); give the same, or start anew")
     }
     return checkpoint
+  }
+
+  private func startingNodes(classCount: Int) throws -> [Node]? {
+    switch start {
+    case .new(let architecture, _): try architecture.network(classCount: classCount).nodes
+    case .model(let path): (try? Model.read(path))?.network.nodes
+    }
   }
 
   func startingModel(
@@ -112,6 +133,15 @@ func writeText(_ text: String, to path: String) throws {
   do {
     try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
   } catch {
-    throw PipelineError("\(path): cannot be written (\(error.localizedDescription))")
+    throw PipelineError("\(path): cannot be written (\(reason(of: error)))")
+  }
+}
+
+/// Makes a folder for results, with those around it.
+func makeFolder(_ path: String) throws {
+  do {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  } catch {
+    throw PipelineError("\(path): the folder cannot be made (\(reason(of: error)))")
   }
 }

@@ -9,6 +9,16 @@ public struct TrainRequest: Sendable, Hashable, Codable {
     case new(Architecture, weights: String?)
     /// A model file, with its own network. Its classes have to be those of the data set.
     case model(String)
+
+    /// The files that are read.
+    var files: [String] {
+      switch self {
+      case .model(let path): return [path]
+      case .new(let architecture, let weights):
+        guard case .modelFile(let path) = architecture.source else { return [weights].compactMap { $0 } }
+        return [weights, path].compactMap { $0 }
+      }
+    }
   }
 
   public var start: Start
@@ -17,7 +27,7 @@ public struct TrainRequest: Sendable, Hashable, Codable {
   /// A YOLOv5 `data.yaml`.
   public var dataset: String
   public var configuration: TrainingConfiguration
-  /// An existing folder of the run's own.
+  /// A folder of the run's own; made where it is missing.
   public var outputDirectory: String
   public var machine: Machine
   /// Epochs between checkpoints; the last epoch has none. 0: no checkpoints.

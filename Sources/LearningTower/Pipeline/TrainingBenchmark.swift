@@ -56,6 +56,7 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
     }
     let start = try Model.named(model, classCount: classCount)
     let network = start.network
+    try requireImageSize(imageSize, stride: network.detect.strides.max() ?? 32)
     let runtime = try machine.runtime()
     let memory = try ParameterMemory(network, start.parameters, runtime: runtime)
     let plan = try TrainingPlan(memory, batchSize: batchSize, imageHeight: imageSize, imageWidth: imageSize)

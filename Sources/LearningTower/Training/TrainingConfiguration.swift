@@ -1,3 +1,5 @@
+import Network
+
 /// Everything but data, weights and machine that determines a training run.
 public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var epochs: Int
@@ -57,10 +59,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     guard (1...65_536).contains(nominalBatchSize) else {
       throw TrainingError("nominal batch size: \(nominalBatchSize) is not in 1 … 65536")
     }
-    guard (largestStride...8192).contains(imageSize), imageSize % largestStride == 0 else {
-      throw TrainingError(
-        "image size: \(imageSize) is not a multiple of \(largestStride) pixels between \(largestStride) and 8192")
-    }
+    if let problem = imageSizeProblem(imageSize, stride: largestStride) { throw TrainingError(problem) }
     guard patience ?? 1 > 0 else {
       throw TrainingError("patience: \(patience!) is not positive; leave it out for none")
     }

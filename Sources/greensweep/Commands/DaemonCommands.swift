@@ -2,8 +2,10 @@ import Compute
 import Coordinator
 import Foundation
 import Pipeline
+import Platform
 import Sweep
 import Transport
+import Wording
 import Worker
 
 extension Command {
@@ -24,9 +26,9 @@ extension Command {
     var options = CoordinatorOptions(folder: arguments.string("--data") ?? "greensweep-data")
     options.endpoint = try Endpoint(arguments.string("--listen") ?? OperatorConnection.defaultAddress)
     options.httpEndpoint = try arguments.string("--http").map { try Endpoint($0) }
-    options.log = printError
+    options.log = { printError($0.oneLine) }
     if arguments.has("--attached") { leaveWhenStandardInputCloses() }
-    try await Coordinator.run(options) { address in printAtOnce("greensweep coordinator: listening on \(address)") }
+    try await Coordinator.run(options) { address in printLine("greensweep coordinator: listening on \(address)") }
   }
 
   static let worker = Command(
@@ -51,14 +53,14 @@ extension Command {
       coordinator: try Endpoint(address), token: try token(arguments, of: "worker"),
       folder: arguments.string("--cache") ?? "greensweep-cache")
     options.slots = try arguments.int("--slots", in: 1...1024) ?? 1
-    options.threads = try arguments.int("--threads", in: 1...256) ?? max(1, processorCount / options.slots)
+    options.threads = try arguments.int("--threads", in: 1...256) ?? max(1, Processors.available / options.slots)
     options.stageLimits.memoryMB = try arguments.int("--memory-limit-mb", in: StageLimits.memoryMBRange)
     options.stageLimits.timeMinutes = try arguments.double(
       "--time-limit-minutes", in: StageLimits.timeMinutesRange)
     options.backend = try arguments.machine().backend?.rawValue
     options.name = arguments.string("--name") ?? options.name
     options.labels = try labels(arguments.strings("--label"))
-    options.log = printError
+    options.log = { printError($0.oneLine) }
     if arguments.has("--attached") { leaveWhenStandardInputCloses() }
     try await Worker.run(options)
   }

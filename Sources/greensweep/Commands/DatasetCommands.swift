@@ -1,4 +1,5 @@
 import Dataset
+import Wording
 
 extension Command {
   static let datasetInfo = Command(
@@ -11,11 +12,13 @@ extension Command {
     let rows = info.splits.map { split in
       [split.split, "\(split.images)", "\(split.backgrounds)", "\(split.boxes)"] + split.boxesPerClass.map(String.init)
     }
-    print(textTable([header] + rows, rightAligned: Set(1..<header.count)))
+    printLine(textTable([header] + rows, rightAligned: Set(1..<header.count)))
     for split in info.splits {
-      if split.duplicateRows > 0 { print("\(split.split): \(split.duplicateRows) repeated label rows are left out") }
-      if !split.problems.isEmpty { print("\(split.split): \(split.problems.count) images are left out:") }
-      for problem in split.problems { print("\(split.split): \(problem)") }
+      if split.duplicateRows > 0 {
+        printLine("\(split.split): \(split.duplicateRows) repeated label rows are left out")
+      }
+      if !split.problems.isEmpty { printLine("\(split.split): \(split.problems.count) images are left out:") }
+      for problem in split.problems { printLine("\(split.split): \(problem)".oneLine) }
     }
   }
 
@@ -36,7 +39,7 @@ extension Command {
     sample.classCount = try arguments.int("--nc", in: 1...SampleDataset.maximumClassCount) ?? sample.classCount
     sample.seed = UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0)
     let description = try sample.write(to: arguments.positionals[0])
-    print(
+    printLine(
       "\(description): \(sample.trainCount) + \(sample.valCount) images of \(sample.classNames.joined(separator: ", "))"
     )
   }

@@ -1,5 +1,6 @@
 import Foundation
 import Pipeline
+import Wording
 
 extension Command {
   static let detect = Command(
@@ -10,15 +11,20 @@ extension Command {
       Option("--output", "DIR", aliases: ["-o"], help: "where everything goes (default: runs/detect)"),
       Option("--no-images", help: "do not draw"),
       Option("--save-txt", help: "YOLO label files in DIR/labels"),
-      Option("--save-conf", help: "with the confidence as a sixth number"),
+      Option("--save-conf", needs: ["--save-txt"], help: "with the confidence as a sixth number"),
       Option("--save-json", help: "all detections in DIR/detections.json"), .imageSize,
       Option("--conf", "C", help: "least confidence (default: 0.25)"),
       Option("--iou", "I", help: "overlap from which the weaker box goes (default: 0.45)"), .threads, .backend, .json,
     ],
-    discussion:
-      "IMAGE is a JPEG or PNG file (whatever its name), a folder of pictures, or a pattern such as 'shots/**/*.jpg'."
+    discussion: """
+      IMAGE is a JPEG or PNG file (whatever its name), a folder of pictures, or a pattern such as 'shots/**/*.jpg'. A
+      name that exists is taken literally, folder by folder; a backslash takes the meaning from the letter after it.
+      DIR may not be where the images or their labels lie.
+      """
   ) { arguments in
-    if arguments.has("--save-conf"), !arguments.has("--save-txt") { throw UsageError("--save-conf needs --save-txt") }
+    if arguments.has("--no-images"), !arguments.has("--save-txt"), !arguments.has("--save-json") {
+      try arguments.refuse(["--output"], because: "nothing is written; give --save-txt or --save-json, too")
+    }
     var request = DetectRequest(
       model: arguments.positionals[0], sources: Array(arguments.positionals.dropFirst()),
       dataset: arguments.string("--data"), outputDirectory: arguments.string("--output") ?? "runs/detect",
@@ -36,7 +42,7 @@ extension Command {
       let counts = Dictionary(grouping: image.detections, by: \.class).sorted { $0.key < $1.key }
       let words = counts.map { "\($0.value.count) \($0.key)" }
       let summary = words.isEmpty ? "nothing" : words.joined(separator: ", ")
-      print("\(image.image): \(summary)\(image.output.map { " → \($0)" } ?? "")")
+      printLine("\(image.image): \(summary)\(image.output.map { " → \($0)" } ?? "")".oneLine)
     } onDamage: { problem in
       damaged += 1
       printError("\(problem)")

@@ -1,4 +1,5 @@
 import Pipeline
+import Wording
 
 extension Command {
   static let importModel = Command(
@@ -14,12 +15,15 @@ extension Command {
       network's name, which gives the weights that training begins with.
       """
   ) { arguments in
+    if arguments.positionals[0].isWeightsFile {
+      try arguments.refuse(["--nc"], because: "MODEL is a file with weights")
+    }
     let output = arguments.string("--output") ?? "model.safetensors"
     let info = try Pipeline.importModel(
       ImportRequest(
         model: arguments.positionals[0], classCount: try arguments.classCount(), dataset: arguments.string("--data"),
         output: output, isHalfPrecision: arguments.has("--half")))
     if arguments.has("--json") { return printJSON(info) }
-    print("\(output): \(info.model), \(info.classes) classes, \(info.parameters) parameters")
+    printLine("\(output): \(info.model), \(info.classes) classes, \(info.parameters) parameters".oneLine)
   }
 }

@@ -1,4 +1,5 @@
 import Pipeline
+import Wording
 import Zoo
 
 extension Command {
@@ -16,11 +17,11 @@ extension Command {
       let outputs = layer.outputs.map { $0.map(String.init).joined(separator: "×") }.joined(separator: " ")
       return [layer.path, layer.type, "\(layer.parameters)", outputs]
     }
-    print(textTable([["layer", "type", "parameters", "output"]] + rows, rightAligned: [2]))
-    print(
+    printLine(textTable([["layer", "type", "parameters", "output"]] + rows, rightAligned: [2]))
+    printLine(
       """
 
-      \(info.model), \(info.classes) classes: \(info.parameters) parameters (\(info.parametersFused) fused), \
+      \(info.model.oneLine), \(info.classes) classes: \(info.parameters) parameters (\(info.parametersFused) fused), \
       \(info.gflops.shown(2)) GFLOPs at \(info.imageSize) (\(info.gflopsFused.shown(2)) fused), \
       \(info.layers) layers (\(info.layersFused) fused), \(info.sizeMegabytes.shown(2)) MB in half precision
       """)
@@ -37,9 +38,7 @@ extension Command {
         arguments.architecture(model ?? ""), classCount: arguments.has("--nc") ? arguments.classCount() : nil,
         imageSize: imageSize)
     }
-    if let option = ["--width", "--depth"].first(where: arguments.has) {
-      throw UsageError("model info: \(option) goes with a network's name or a model YAML, not with \(model)")
-    }
-    return try Pipeline.modelInfo(model, classCount: arguments.classCount(), imageSize: imageSize)
+    try arguments.refuse(["--width", "--depth", "--nc"], because: "\(model) is a file with weights")
+    return try Pipeline.modelInfo(model, imageSize: imageSize)
   }
 }

@@ -3,6 +3,7 @@ import Fleet
 import Foundation
 import Interchange
 import Pipeline
+import Platform
 import Sweep
 import Wording
 
@@ -28,11 +29,11 @@ extension Command {
     }
     printError(isNew ? "submitted \(sweep)" : "\(sweep) was submitted before")
     guard arguments.has("--wait") else {
-      return arguments.has("--json") ? printJSON(["sweep": sweep]) : print(sweep)
+      return arguments.has("--json") ? printJSON(["sweep": sweep]) : printLine(sweep.name)
     }
     try await SweepProgress(connection, sweep: sweep.name).followToTheEnd()
     let table = try await connection.results(sweep.name)
-    print(arguments.has("--json") ? table.json : table.terminalText)
+    if arguments.has("--json") { printJSON(text: table.json) } else { printLine(table.terminalText) }
     try requireSuccess(await connection.status(sweep.name))
   }
 
@@ -42,41 +43,43 @@ extension Command {
   ) { arguments in
     let connection = try OperatorConnection(arguments)
     guard let sweep = arguments.positionals.first else {
+      try arguments.refuse(["--watch"], because: "name the SWEEP to watch")
       let sweeps = try await connection.sweeps()
-      return arguments.has("--json") ? printJSON(sweeps) : print(StatusText.overview(sweeps))
+      return arguments.has("--json") ? printJSON(sweeps) : printLine(StatusText.overview(sweeps))
     }
     if arguments.has("--watch") { try await SweepProgress(connection, sweep: sweep).followToTheEnd() }
     let status = try await connection.status(sweep)
-    if arguments.has("--json") { printJSON(status) } else { print(StatusText.jobs(status)) }
+    if arguments.has("--json") { printJSON(status) } else { printLine(StatusText.jobs(status)) }
   }
 
   static let pareto = Command(
     name: "pareto", summary: "the results of a sweep, the front marked", positionals: ["SWEEP"],
     options: Option.connection + [
-      Option("--x", "METRIC", help: "judge by this metric and --y instead of the sweep's objectives"),
-      Option("--y", "METRIC", help: "\(Objective.Metric.allCases.map(\.rawValue).joined(separator: ", "))"),
+      Option("--x", "METRIC", needs: ["--y"], help: "judge by this metric and --y instead of the sweep's objectives"),
+      Option(
+        "--y", "METRIC", needs: ["--x"], help: "\(Objective.Metric.allCases.map(\.rawValue).joined(separator: ", "))"),
       Option("--all", help: "all trials, not only those measured so far"),
-      Option("--format", "FORMAT", help: "table, json, csv, markdown or svg (default: table)"), .json,
+      Option("--format", "FORMAT", help: "table, json, csv, markdown or svg (default: table)"),
+      .json.excluding(["--format"]),
     ]
   ) { arguments in
     let formats = ResultTable.Format.allCases.map(\.rawValue)
     let name = try arguments.choice("--format", among: formats) ?? (arguments.has("--json") ? "json" : "table")
     let axes = try ["--x", "--y"].map { try objective(arguments.choice($0, among: metricNames)) }
-    if (axes[0] == nil) != (axes[1] == nil) { throw UsageError("pareto: --x and --y go together") }
+    if let x = axes[0], x == axes[1] { throw UsageError("pareto: --x and --y are the same metric; give two") }
     let chosen = axes.compactMap { $0 }
     let connection = try OperatorConnection(arguments)
     let table = try await connection.results(arguments.positionals[0], objectives: chosen.isEmpty ? nil : chosen)
-    print(
-      arguments.has("--all")
-        ? table.text(ResultTable.Format(rawValue: name)!) : table.measured.text(.init(rawValue: name)!))
+    let shown = arguments.has("--all") ? table : table.measured
+    if name == "json" { printJSON(text: shown.json) } else { printLine(shown.text(.init(rawValue: name)!)) }
   }
 
   static let workers = Command(
-    name: "workers", summary: "who works", options: Option.connection + [.json]
+    name: "workers", summary: "list the workers, their slots and jobs", options: Option.connection + [.json]
   ) { arguments in
     let workers = try await OperatorConnection(arguments).workers()
     if arguments.has("--json") { return printJSON(workers) }
-    print(StatusText.workers(workers))
+    printLine(StatusText.workers(workers))
   }
 
   static let drain = Command(
@@ -84,21 +87,21 @@ extension Command {
     options: Option.connection + [Option("--undo", help: "give it work again")]
   ) { arguments in
     let request = OperatorRequest.drain(worker: arguments.positionals[0], isDraining: !arguments.has("--undo"))
-    print(try await OperatorConnection(arguments).order(request))
+    printLine(try await OperatorConnection(arguments).order(request))
   }
 
   static let cancel = Command(
     name: "cancel", summary: "end a sweep and kill what runs of it; what is done stays", positionals: ["SWEEP"],
     options: Option.connection
   ) { arguments in
-    print(try await OperatorConnection(arguments).order(.cancel(sweep: arguments.positionals[0])))
+    printLine(try await OperatorConnection(arguments).order(.cancel(sweep: arguments.positionals[0])))
   }
 
   static let retry = Command(
     name: "retry", summary: "run again what failed of a sweep, or one job", positionals: ["SWEEP|JOB"],
     options: Option.connection
   ) { arguments in
-    print(try await OperatorConnection(arguments).order(.retry(target: arguments.positionals[0])))
+    printLine(try await OperatorConnection(arguments).order(.retry(target: arguments.positionals[0])))
   }
 
   static let logs = Command(
@@ -110,12 +113,12 @@ extension Command {
     let history = try await connection.logs(arguments.positionals[0])
     if arguments.has("--json") { return printJSON(history) }
     for entry in history.entries {
-      print("attempt \(entry.attempt) on \(entry.worker): \(entry.outcome)".printable)
+      printLine("attempt \(entry.attempt) on \(entry.worker): \(entry.outcome)".oneLine)
       guard let log = entry.log else { continue }
       let file = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString).log")
       defer { try? FileManager.default.removeItem(at: file) }
       try await connection.client.pull(log, to: file.path)
-      print(String(decoding: try Data(contentsOf: file), as: UTF8.self).printable)
+      printLine(String(decoding: try Data(contentsOf: file), as: UTF8.self))
     }
   }
 
@@ -131,14 +134,17 @@ extension Command {
     let output = arguments.string("--output") ?? "\(trial).safetensors"
     let size = try arguments.imageSize()
     let isONNX = output.hasSuffix(".onnx")
+    if !isONNX { try arguments.refuse(["--image-size"], because: "\(output) is no ONNX file") }
+    try refuseOverwriting([output], ofInputs: [arguments.tokenFile].compactMap { $0 })
+    let connection = try OperatorConnection(arguments)
     let model = isONNX ? "\(output).\(UUID().uuidString).safetensors" : output
-    try await OperatorConnection(arguments).pull(trial, to: model)
+    try await connection.pull(trial, to: model)
     if isONNX {
       defer { try? FileManager.default.removeItem(atPath: model) }
       _ = try Pipeline.export(
         ExportRequest(model: model, output: output, options: .init(imageHeight: size, imageWidth: size)))
     }
-    print(output)
+    printLine(output)
   }
 }
 

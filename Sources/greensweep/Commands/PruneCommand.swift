@@ -1,53 +1,62 @@
 import Pipeline
+import Platform
 import Pruning
+import Wording
 
 extension Command {
+  /// What a written plan has decided already.
+  private static let choices = [
+    "--ratio", "--target-parameters", "--target-gflops", "--target-ms", "--policy", "--importance", "--min-channels",
+    "--round-to", "--plan-only",
+  ]
+
   static let prune = Command(
     name: "prune", summary: "cut the weakest channels out of a model", positionals: ["MODEL"],
     options: [
       Option("--ratio", "R", help: "share of the prunable channels to cut, in [0, 1) (default: 0.3)"),
-      Option("--target-parameters", "N", help: "cut just enough for at most so many parameters"),
-      Option("--target-gflops", "G", help: "cut just enough for at most so many GFLOPs at 640 pixels"),
-      Option("--target-ms", "T", help: "cut just enough for a pass of at most T milliseconds, measured here"),
+      Option(
+        "--target-parameters", "N", excludes: ["--ratio"],
+        help: "cut just enough for at most so many parameters"),
+      Option(
+        "--target-gflops", "G", excludes: ["--ratio", "--target-parameters"],
+        help: "cut just enough for at most so many GFLOPs at 640 pixels"),
+      Option(
+        "--target-ms", "T", excludes: ["--ratio", "--target-parameters", "--target-gflops"],
+        help: "cut just enough for a pass of at most T milliseconds, measured here"),
       Option("--policy", "NAME", help: "study or grouped (default: the study's where it applies)"),
       Option("--importance", "NAME", help: "gamma, weight_l1, weight_l2 or random (default: gamma)"),
-      Option("--seed", "N", help: "of the random importance (default: 0)"),
-      Option("--min-channels", "N", help: "what every layer keeps (default: refuse a cut that would empty one)"),
+      Option("--seed", "N", needs: ["--importance"], help: "of the random importance (default: 0)"),
+      Option(
+        "--min-channels", "N", help: "what every layer keeps (default: refuse a cut that would empty one)"),
       Option("--round-to", "N", help: "layers keep multiples of it, such as 8 or 16 (default: 1)"),
       Option("--plan-only", help: "cut nothing; write the plan to -o, if given"),
-      Option("--plan", "FILE", help: "cut what a written plan says"),
+      Option("--plan", "FILE", excludes: choices, help: "cut what a written plan says"),
       Option("--output", "FILE", aliases: ["-o"], help: "the pruned model (default: pruned.safetensors), or the plan"),
-      .imageSize, .threads, .backend, .json,
+      .imageSize.needing(["--target-ms"]), .threads.needing(["--target-ms"]), .backend.needing(["--target-ms"]), .json,
     ],
     discussion: "MODEL is a model file, or bare YOLOv5 weights of a known network. --image-size is that of --target-ms."
   ) { arguments in
     let model = arguments.positionals[0]
+    let output = arguments.string("--output") ?? (arguments.has("--plan-only") ? nil : "pruned.safetensors")
+    try refuseOverwriting(
+      [output].compactMap { $0 }, ofInputs: [model] + [arguments.string("--plan")].compactMap { $0 })
     let plan = try plan(of: model, arguments)
-    let output = arguments.string("--output")
-    if arguments.has("--plan-only") {
+    guard !arguments.has("--plan-only"), let output else {
       if let output { try writePlan(plan, to: output) }
-      return arguments.has("--json") ? printJSON(PruneReport(plan, model: model)) : print(table(of: plan))
+      return arguments.has("--json") ? printJSON(PruneReport(plan, model: model)) : printLine(table(of: plan))
     }
-    let report = try Pipeline.prune(model, by: plan, to: output ?? "pruned.safetensors")
+    let report = try Pipeline.prune(model, by: plan, to: output)
     if arguments.has("--json") { return printJSON(report) }
-    print(table(of: plan))
-    print(
+    printLine(table(of: plan))
+    printLine(
       "\(report.model): fine-tune it with 'greensweep train DATA.yaml --model \(report.model) --hyp finetune_prune'")
   }
 
   private static func plan(of model: String, _ arguments: Arguments) throws -> PruningPlan {
-    let choosing = [
-      "--ratio", "--target-parameters", "--target-gflops", "--target-ms", "--policy", "--importance", "--seed",
-      "--min-channels", "--round-to",
-    ]
-    if let path = arguments.string("--plan") {
-      if let option = (choosing + ["--plan-only"]).first(where: arguments.has) {
-        throw UsageError("prune: --plan says what goes; \(option) has no say beside it")
-      }
-      return try readPlan(path)
+    if let path = arguments.string("--plan") { return try readPlan(path) }
+    if arguments.string("--importance") != Importance.random.rawValue {
+      try arguments.refuse(["--seed"], because: "only the random importance draws numbers")
     }
-    let amounts = choosing.prefix(4).filter(arguments.has)
-    if amounts.count > 1 { throw UsageError("prune: give one of \(amounts.joined(separator: " and ")), not both") }
     let request = PruneRequest(
       model: model, amount: try amount(arguments),
       policy: try arguments.choice("--policy", among: PruningPolicy.allCases.map(\.rawValue))

@@ -5,7 +5,9 @@ import Fleet
 import Foundation
 import JSON
 import Pipeline
+import Platform
 import Sweep
+import Wording
 
 extension Command {
   static let run = Command(
@@ -26,11 +28,13 @@ extension Command {
     keepFilesPrivate()
     let preparation = try SweepPreparation(arguments.positionals[0])
     let folder = URL(filePath: arguments.string("--data") ?? ".greensweep/\(preparation.spec.name)")
-    let workers = try arguments.int("--workers", in: 1...256) ?? min(2, processorCount)
+    let pack = folder.appending(path: "dataset.tar").path
+    try refuseOverwriting(SweepResults.files(in: folder) + [pack], ofInputs: preparation.files())
+    let workers = try arguments.int("--workers", in: 1...256) ?? min(2, Processors.available)
     let fleet = try LocalFleet(
       LocalFleet.Settings(
         folder: folder, workers: workers,
-        threads: arguments.int("--threads", in: 1...256) ?? max(1, processorCount / workers),
+        threads: arguments.int("--threads", in: 1...256) ?? max(1, Processors.available / workers),
         backend: arguments.machine().backend?.rawValue, httpAddress: arguments.string("--http")))
     if let address = arguments.string("--http") {
       printError("dashboard on http://\(address)/; the password is the token in \(fleet.tokenFile)")
@@ -39,7 +43,6 @@ extension Command {
     defer { fleet.stop() }
 
     let connection = try OperatorConnection(fleet.address, tokenFile: fleet.tokenFile)
-    let pack = folder.appending(path: "dataset.tar").path
     let (submission, files) = try preparation.submission(packedAt: pack, by: connection.client)
     let (sweep, isNew) = try await connection.client.submit(submission, files: files)
     try? FileManager.default.removeItem(atPath: pack)
@@ -48,7 +51,11 @@ extension Command {
 
     let table = try await connection.results(sweep.name)
     let results = try await SweepResults(table, in: folder, from: connection)
-    print(arguments.has("--json") ? table.json : table.terminalText + "\n" + results.summary)
+    if arguments.has("--json") {
+      printJSON(text: table.json)
+    } else {
+      printLine(table.terminalText + "\n" + results.summary)
+    }
     try requireSuccess(await connection.status(sweep.name))
   }
 
@@ -71,6 +78,11 @@ extension Command {
 /// The files a finished sweep leaves for people.
 struct SweepResults {
   let summary: String
+
+  /// The files that are written anew.
+  static func files(in folder: URL) -> [String] {
+    ["results.csv", "results.md", "results.json", "front.svg"].map { folder.appending(path: $0).path }
+  }
 
   /// Writes the table and the plot, and pulls the models of the front that are not there yet.
   init(_ table: ResultTable, in folder: URL, from connection: OperatorConnection) async throws {

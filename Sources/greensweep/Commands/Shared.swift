@@ -1,9 +1,11 @@
 import Compute
 import Pipeline
+import Platform
 import Zoo
 
 extension Option {
-  static let threads = Option("--threads", "T", help: "threads to compute with (default: all processors)")
+  static let threads = Option(
+    "--threads", "T", help: "threads to compute with (default: all processors this process may use)")
   static let backend = Option(
     "--backend", "NAME", help: "onednn or openblas (default: the faster one this machine has)")
   static let imageSize = Option("--image-size", "S", help: "side of the square images in pixels (default: 640)")
@@ -18,7 +20,7 @@ extension Arguments {
   func machine() throws -> Machine {
     let names = Runtime.Backend.allCases.map(\.rawValue)
     return Machine(
-      threads: try int("--threads", in: 1...256) ?? processorCount,
+      threads: try int("--threads", in: 1...256) ?? Processors.available,
       backend: try choice("--backend", among: names).flatMap(Runtime.Backend.init(rawValue:)))
   }
 

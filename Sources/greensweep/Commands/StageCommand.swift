@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Sweep
+import Wording
 
 extension Command {
   /// What a worker starts for each job. Reads `DIR/request.json`, prints one event in JSON per line, ends when its
@@ -18,7 +19,7 @@ extension Command {
     do {
       try PipelineStageRunner().run(request, report: report)
     } catch {
-      try report(.failed(message: "\(error)", isFinal: error is StageRefusal))
+      try report(.failed(message: error.words, isFinal: error is StageRefusal))
       throw error
     }
   }
@@ -28,7 +29,7 @@ extension Command {
     do {
       return try JSON.decode(StageRequest.self, from: Data(contentsOf: path), .fleet)
     } catch {
-      throw UsageError("stage: \(path.path) is not a stage request: \(error)")
+      throw UsageError("stage: \(path.path) is not a stage request: \(error.words)")
     }
   }
 

@@ -1,5 +1,6 @@
 import Fleet
 import Sweep
+import Wording
 
 /// What becomes of a sweep that has been submitted.
 extension Command {
@@ -10,7 +11,7 @@ extension Command {
 
   private static func steering(_ name: String, to mode: SweepMode, summary: String) -> Command {
     Command(name: name, summary: summary, positionals: ["SWEEP"], options: Option.connection) { arguments in
-      print(try await OperatorConnection(arguments).order(.steer(sweep: arguments.positionals[0], mode: mode)))
+      printLine(try await OperatorConnection(arguments).order(.steer(sweep: arguments.positionals[0], mode: mode)))
     }
   }
 
@@ -28,6 +29,6 @@ extension Command {
       throw UsageError("priority: N is a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     let request = OperatorRequest.prioritize(sweep: arguments.positionals[0], priority: priority)
-    print(try await OperatorConnection(arguments).order(request))
+    printLine(try await OperatorConnection(arguments).order(request))
   }
 }

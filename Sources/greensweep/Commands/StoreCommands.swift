@@ -3,11 +3,13 @@ import Coordinator
 import Fleet
 import Foundation
 import Sweep
+import Wording
 
 /// The bytes a coordinator keeps.
 extension Command {
   private static let data = Option(
-    "--data", "DIR", help: "the folder of a coordinator that does not run, instead of one that does")
+    "--data", "DIR", excludes: ["--coordinator", "--token-file"],
+    help: "the folder of a coordinator that does not run, instead of one that does")
 
   static let storeVerify = Command(
     name: "store verify", summary: "read everything a coordinator keeps, and repair what is damaged",
@@ -26,7 +28,7 @@ extension Command {
     } else {
       report = try await followVerification(OperatorConnection(arguments))
     }
-    if arguments.has("--json") { printJSON(report) } else { print(report.text) }
+    if arguments.has("--json") { printJSON(report) } else { printLine(report.text) }
     if let failure = report.failure { throw WorkError("the store could not be read to its end: \(failure)") }
     let lost = report.findings.count { $0.state == .lost || $0.state == .asked }
     if lost > 0 { throw WorkError("\(lost) artifacts are lost") }
@@ -50,7 +52,7 @@ extension Command {
       report = try await OperatorConnection(arguments).clean(isDryRun: isDryRun)
     }
     if arguments.has("--json") { return printJSON(report) }
-    print(
+    printLine(
       """
       \(report.artifactsRemoved) artifacts \(isDryRun ? "would be" : "were") removed, \
       \(report.bytesFreed.shownAsBytes) freed; \(report.artifactsKept) stay, \(report.bytesKept.shownAsBytes)

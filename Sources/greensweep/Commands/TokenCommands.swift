@@ -1,5 +1,6 @@
 import Foundation
 import Transport
+import Wording
 
 extension Command {
   private static let data = Option("--data", "DIR", help: "the coordinator's folder (default: greensweep-data)")
@@ -20,15 +21,15 @@ extension Command {
     else { throw UsageError("token create: --role worker or --role operator is missing") }
     let lifetimeSeconds = try arguments.string("--expires").map(seconds)
     let entry = try folder(arguments).create(role, lifetimeSeconds: lifetimeSeconds)
-    if arguments.has("--json") { printJSON(TokenReport(entry)) } else { print(entry.path) }
+    if arguments.has("--json") { printJSON(TokenReport(entry)) } else { printLine(entry.path) }
   }
 
   static let tokenList = Command(
-    name: "token list", summary: "who may connect", options: [data, .json]
+    name: "token list", summary: "list the tokens that let workers and operators in", options: [data, .json]
   ) { arguments in
     let reports = try folder(arguments).entries().map(TokenReport.init)
     if arguments.has("--json") { return printJSON(reports) }
-    print(
+    printLine(
       textTable(
         [["token", "role", "expires", "file"]] + reports.map { [$0.id, $0.role, $0.expires ?? "never", $0.file] }))
   }
@@ -41,7 +42,7 @@ extension Command {
     guard try folder(arguments).revoke(id) else {
       throw UsageError("token revoke: there is no token \(id): 'greensweep token list' shows them")
     }
-    print("\(id) is revoked")
+    printLine("\(id) is revoked")
   }
 
   private static func folder(_ arguments: Arguments) throws -> TokenFolder {

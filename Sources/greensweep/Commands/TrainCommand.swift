@@ -1,14 +1,16 @@
 import Detection
 import Foundation
 import Pipeline
+import Platform
 import Training
+import Wording
 
 extension Command {
   static let train = Command(
     name: "train", summary: "train, sparsify or fine-tune one detector on this machine", positionals: ["DATA.yaml"],
     options: [
       Option("--model", "M", help: "a network's name, or a model file to go on from (default: yolov5s)"),
-      .modelYAML, .width, .depth,
+      .modelYAML.excluding(["--model"]), .width, .depth,
       Option("--weights", "FILE", help: "start a new network from these weights where names and shapes fit"),
       Option("--epochs", "N", help: "(default: 100)"), Option("--batch", "B", help: "images a batch (default: 16)"),
       Option("--nominal-batch", "B", help: "images an optimizer step; gradients are accumulated (default: 64)"),
@@ -20,7 +22,7 @@ extension Command {
       Option("--sparsity-rate", "R", help: "pull batch-norm scales towards 0, to prune afterwards"),
       Option("--label-smoothing", "E", help: "takes the place of the hyp file's label_smoothing (default: 0)"),
       Option("--freeze", "N|LIST", help: "keep the parameters of the first N layers, or of layers such as 0,1,5"),
-      Option("--image-weights", help: "draw images by how badly their classes are found"),
+      Option("--image-weights", excludes: ["--rect"], help: "draw images by how badly their classes are found"),
       Option("--multi-scale", help: "vary the size from batch to batch by up to a half"),
       Option("--rect", help: "batches of like shapes instead of squares; no mosaics"),
       Option("--no-autoanchor", help: "keep the anchors even if they do not fit the data"),
@@ -40,12 +42,12 @@ extension Command {
     let result = try Pipeline.train(request, onEvent: { progress.show($0) })
     try? FileManager.default.removeItem(atPath: RunFolder.checkpoint(in: request.outputDirectory))
     if arguments.has("--json") { return printJSON(result) }
-    print(
+    printLine(
       """
       best epoch \(result.bestEpoch ?? 0) of \(result.completedEpochs): \
       P \((result.precision ?? 0).shown(3))  R \((result.recall ?? 0).shown(3))  \
       mAP50 \((result.map50 ?? 0).shown(4))  mAP50-95 \((result.map50_95 ?? 0).shown(4))
-      model: \(result.model ?? "none")
+      model: \(result.model?.oneLine ?? "none")
       """)
   }
 
@@ -53,23 +55,29 @@ extension Command {
     let output = arguments.string("--output") ?? "runs/train"
     let checkpoint = RunFolder.checkpoint(in: output)
     func isThere(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
-    if arguments.has("--resume") {
-      guard isThere(checkpoint) else {
-        throw WorkError("\(checkpoint): no checkpoint to resume from; leave --resume out to begin")
-      }
-    } else if isThere(checkpoint) {
+    switch (isThere(checkpoint), arguments.has("--resume")) {
+    case (true, true): break
+    case (true, false):
       throw WorkError("\(output): holds an unfinished run; go on with --resume or choose another --output")
-    } else if isThere(RunFolder.model(in: output)) {
-      throw WorkError("\(output): holds a finished run; choose another --output")
+    case (false, _) where isThere(RunFolder.model(in: output)):
+      throw WorkError(
+        """
+        \(output): holds a finished run; for further epochs give --model \(RunFolder.model(in: output)) and another \
+        --output
+        """)
+    case (false, true): throw WorkError("\(checkpoint): no checkpoint to resume from; leave --resume out to begin")
+    case (false, false):
+      // A run that has ended before its first epoch leaves the head of the table alone.
+      let results = (try? String(contentsOfFile: RunFolder.results(in: output), encoding: .utf8)) ?? ""
+      guard results.split(whereSeparator: \.isNewline).count < 2 else {
+        throw WorkError("\(output): holds the results.csv of another run; remove it or choose another --output")
+      }
     }
-    try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+    if let hyp = arguments.string("--hyp") { try refuseOverwriting(RunFolder.files(in: output), ofInputs: [hyp]) }
 
     let model = arguments.string("--model") ?? "yolov5s"
     let isFile = model.isWeightsFile
-    if arguments.has("--cfg"), arguments.has("--model") { throw UsageError("train: give --model or --cfg, not both") }
-    if isFile, let option = ["--weights", "--width", "--depth"].first(where: arguments.has) {
-      throw UsageError("\(option) goes with a new network, not with the model file \(model)")
-    }
+    if isFile { try arguments.refuse(["--weights", "--width", "--depth"], because: "\(model) is a file with weights") }
     let patience = try arguments.int("--patience", in: 0...1_000_000) ?? 100
     let configuration = TrainingConfiguration(
       epochs: try arguments.int("--epochs", in: 1...1_000_000) ?? 100, batchSize: try arguments.batchSize(default: 16),
@@ -95,7 +103,7 @@ private func frozenLayers(_ text: String?) throws -> [Int] {
   guard let text else { return [] }
   let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
   guard !numbers.contains(where: { $0 == nil || !(0...1000).contains($0!) }) else {
-    throw UsageError("--freeze takes a number of layers or a list such as 0,1,5, not '\(text)'")
+    throw UsageError("--freeze takes a number of layers or a list such as 0,1,5, not ‘\(text.shortened())’")
   }
   return numbers.count == 1 ? Array(0..<numbers[0]!) : numbers.map { $0! }
 }
@@ -114,7 +122,7 @@ func hyperparameters(_ text: String?) throws -> Hyperparameters {
   guard let text else { return .scratchLow }
   if let preset = Hyperparameters.presets.first(where: { $0.name == text }) { return preset.values }
   guard text.contains("/") || text.hasSuffix(".yaml") || text.hasSuffix(".yml") else {
-    throw UsageError("no hyper-parameters '\(text)': give \(presetNames), or a .yaml file")
+    throw UsageError("no hyper-parameters ‘\(text.shortened())’: give \(presetNames), or a .yaml file")
   }
   return try Hyperparameters(hypYAMLPath: text)
 }
@@ -122,7 +130,7 @@ func hyperparameters(_ text: String?) throws -> Hyperparameters {
 func optimizer(_ name: String) throws -> OptimizerKind {
   let names = OptimizerKind.allCases.map(\.rawValue)
   guard let kind = OptimizerKind.allCases.first(where: { $0.rawValue.lowercased() == name.lowercased() }) else {
-    throw UsageError("no optimizer '\(name)': there are \(names.joined(separator: ", "))")
+    throw UsageError("no optimizer ‘\(name.shortened())’: there are \(names.joined(separator: ", "))")
   }
   return kind
 }

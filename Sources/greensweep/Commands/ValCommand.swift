@@ -1,6 +1,7 @@
 import Evaluation
 import Foundation
 import Pipeline
+import Wording
 
 extension Command {
   static let val = Command(
@@ -10,10 +11,12 @@ extension Command {
       Option("--batch", "B", help: "images a batch (default: 32)"),
       Option("--square", help: "square images instead of batches of like shapes"),
       Option("--coco-metrics", help: "COCO's twelve figures too, as pycocotools computes them"),
-      Option("--annotations", "FILE", help: "take objects, areas and crowds for them from COCO's instances_….json"),
+      Option(
+        "--annotations", "FILE", needs: ["--coco-metrics"],
+        help: "take objects, areas and crowds for them from COCO's instances_….json"),
       Option(
         "--output", "DIR", aliases: ["-o"], help: "where confusion matrix, curves and label statistics go, in SVG"),
-      Option("--no-plots", help: "none of these"),
+      Option("--no-plots", needs: ["--output", "--save-json"], help: "do not draw these"),
       Option("--save-json", help: "DIR/predictions.json in COCO's results format (DIR by default: runs/val)"), .threads,
       .backend, .json,
     ],
@@ -23,11 +26,10 @@ extension Command {
       number if it is one. With --annotations both are those of that file.
       """
   ) { arguments in
-    if arguments.has("--annotations"), !arguments.has("--coco-metrics") {
-      throw UsageError("--annotations goes with --coco-metrics")
+    if arguments.has("--no-plots"), !arguments.has("--save-json") {
+      try arguments.refuse(["--output"], because: "nothing is written; give --save-json, too, or leave out --no-plots")
     }
     let output = arguments.string("--output") ?? (arguments.has("--save-json") ? "runs/val" : nil)
-    if let output { try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true) }
     var request = EvaluateRequest(
       model: arguments.positionals[0], dataset: arguments.positionals[1],
       split: try arguments.choice("--split", among: ["train", "val", "test"]) ?? "val",
@@ -40,11 +42,11 @@ extension Command {
     let line = LiveLine()
     let report = try Pipeline.evaluate(request) { done, total in line.show("val: \(done) of \(total) images") }
     line.clear()
-    for remark in report.remarks ?? [] { printError(remark) }
+    for remark in report.remarks ?? [] { printError(remark.oneLine) }
     if arguments.has("--json") { return printJSON(report) }
-    print(table(report))
-    if let coco = report.coco { print("\n" + table(coco)) }
-    for file in report.files ?? [] { print(file) }
+    printLine(table(report))
+    if let coco = report.coco { printLine("\n" + table(coco)) }
+    for file in report.files ?? [] { printLine(file.oneLine) }
   }
 
   private static func table(_ report: EvaluationReport) -> String {

@@ -6,10 +6,10 @@ import Testing
   @Test func wrongCallsAreRefusedWithTheNearestWord() throws {
     let unknown = try greensweep(["statsu"])
     #expect(unknown.status == 2)
-    #expect(unknown.errors.contains("did you mean 'status'?"))
+    #expect(unknown.errors.contains("did you mean ‘status’?"))
     let option = try greensweep(["train", "data.yaml", "--epoch", "3"])
     #expect(option.status == 2)
-    #expect(option.errors.contains("did you mean '--epochs'?"))
+    #expect(option.errors.contains("did you mean ‘--epochs’?"))
     #expect(try greensweep(["bench", "train", "--help"]).output.contains("--image-size"))
   }
 
@@ -52,6 +52,11 @@ import Testing
     #expect(interrupted.finish().status != 0)
     let again = try greensweep(train + [folder.path("a")])
     #expect(again.status == 1 && again.errors.contains("holds an unfinished run; go on with --resume"))
+    for (setting, other, word) in [("12", "13", "(epochs)"), ("yolov5n", "mobilenetv2", "another network, yolov5n")] {
+      let changed = train.map { $0 == setting ? other : $0 } + [folder.path("a"), "--resume"]
+      let refused = try greensweep(changed)
+      #expect(refused.status == 1 && refused.errors.contains(word), "\(refused.errors)")
+    }
     #expect(try greensweep(train + [folder.path("a"), "--resume"]).status == 0)
     #expect(try greensweep(train + [folder.path("b")]).status == 0)
     for file in ["model.safetensors", "results.csv"] {
@@ -181,60 +186,6 @@ import Testing
     try String(contentsOf: folder.url("\(name)/results.csv"), encoding: .utf8)
   }
 }
-
-/// A folder that goes with the test.
-private final class TemporaryFolder {
-  private let root: URL
-
-  init() throws {
-    root = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(at: root) }
-
-  func url(_ name: String) -> URL { root.appending(path: name) }
-  func path(_ name: String) -> String { url(name).path }
-}
-
-private struct CallResult {
-  var status: Int32
-  var output: String
-  var errors: String
-}
-
-/// A running call whose output goes to files, so that no full pipe can stall it.
-private final class Call {
-  private let process = Process()
-  private let output: URL
-  private let errors: URL
-
-  init(_ arguments: [String]) throws {
-    let name = FileManager.default.temporaryDirectory.appending(path: "greensweep-call-\(UUID().uuidString)").path
-    output = URL(filePath: name + ".out")
-    errors = URL(filePath: name + ".err")
-    for file in [output, errors] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
-    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-    process.executableURL = URL(filePath: tests).deletingLastPathComponent().appending(path: "greensweep")
-    process.arguments = arguments
-    process.standardOutput = try FileHandle(forWritingTo: output)
-    process.standardError = try FileHandle(forWritingTo: errors)
-    try process.run()
-  }
-
-  func interrupt() { process.interrupt() }
-
-  func finish() -> CallResult {
-    process.waitUntilExit()
-    defer { for file in [output, errors] { try? FileManager.default.removeItem(at: file) } }
-    return CallResult(
-      status: process.terminationStatus, output: (try? String(contentsOf: output, encoding: .utf8)) ?? "",
-      errors: (try? String(contentsOf: errors, encoding: .utf8)) ?? "")
-  }
-}
-
-private func start(_ arguments: [String]) throws -> Call { try Call(arguments) }
-private func greensweep(_ arguments: [String]) throws -> CallResult { try Call(arguments).finish() }
 
 private func waitUntil(_ what: String, _ condition: () -> Bool) {
   for _ in 0..<600 {

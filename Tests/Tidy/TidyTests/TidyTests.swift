@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test func unsafeCodeStaysInTheWrappers() throws {
-    let allowed: Set = ["Compute", "Artifacts", "YAML", "Dataset", "Store", "Transport"]
+    let allowed: Set = ["Compute", "Artifacts", "YAML", "Dataset", "Store", "Transport", "Wording", "Platform"]
     let pointer = try Regex(#"\bunsafe\b|Unsafe(Mutable)?(Raw)?(Buffer)?Pointer|OpaquePointer"#)
     for file in try files(under: "Sources", suffix: ".swift") {
       let module = moduleName(of: file)
@@ -43,6 +43,17 @@ import Testing
       for (number, line) in try lines(of: file) where !line.trimmed.hasPrefix("//") {
         #expect(
           line.firstMatch(of: pointer) == nil, "\(relative(file)):\(number): unsafe code outside \(allowed.sorted())")
+      }
+    }
+  }
+
+  /// Whatever is printed goes through `Wording`, which notices a full disk and steers no terminal.
+  @Test func onlyWordingWritesToStandardStreams() throws {
+    let around = try Regex(
+      #"(^|[^A-Za-z.`])(print|debugPrint|dump|fputs|puts|printf|perror)\(|standardError\.|stdout\b"#)
+    for file in try files(under: "Sources", suffix: ".swift") {
+      for (number, line) in try lines(of: file) where !line.trimmed.hasPrefix("//") {
+        #expect(line.firstMatch(of: around) == nil, "\(relative(file)):\(number): prints past Wording")
       }
     }
   }

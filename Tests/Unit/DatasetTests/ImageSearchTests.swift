@@ -34,6 +34,21 @@ import Testing
     #expect(throws: DatasetError.self) { try ImageSearch.images(folder.path + pattern) }
   }
 
+  @Test(
+    "What exists is taken literally, folder by folder, and a backslash takes a letter's meaning",
+    arguments: [
+      ("/[2024] x/train/*.jpg", ["[2024] x/train/a.jpg"]),
+      ("/**/train/a.jpg", ["2 x/train/a.jpg", "[2024] x/train/a.jpg"]),
+      ("/*/[a]/b*.jpg", ["[2024] x/[a]/b.jpg"]), ("/\\[2024\\] x/train/a.jpg", ["[2024] x/train/a.jpg"]),
+      ("/[[]2024] ?/train/*", ["[2024] x/train/a.jpg"]), ("/2 x/train/?.jpg", ["2 x/train/a.jpg"]),
+      ("/w\\*.jpg", ["w*.jpg"]), ("/w*.jpg", ["w*.jpg"]), ("/w?.jpg", ["w*.jpg", "w1.jpg"]),
+    ] as [(String, [String])])
+  func literalNames(pattern: String, expected: [String]) throws {
+    let folder = try folder(["[2024] x/train/a.jpg", "[2024] x/[a]/b.jpg", "2 x/train/a.jpg", "w*.jpg", "w1.jpg"])
+    let found = try ImageSearch.images(folder.path + pattern)
+    #expect(found == expected.map { folder.path + "/" + $0 })
+  }
+
   @Test("A link to its own folder does not go round for ever") func links() throws {
     let folder = try folder(["a/x.jpg"])
     try FileManager.default.createSymbolicLink(atPath: folder.path + "/a/again", withDestinationPath: "../a")

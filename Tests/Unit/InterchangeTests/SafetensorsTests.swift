@@ -128,7 +128,7 @@ import Testing
 
   @Test func missingFileIsNamed() {
     let error = #expect(throws: InterchangeError.self) { try Safetensors.read("/nowhere/model.safetensors") }
-    #expect(error?.description == "/nowhere/model.safetensors: cannot be read (no such file)")
+    #expect(error?.description == "/nowhere/model.safetensors: cannot be read (no such file or folder)")
     let folder = #expect(throws: InterchangeError.self) { try Safetensors.read("/tmp") }
     #expect(folder?.description == "/tmp: cannot be read (it is a folder)")
     let target = #expect(throws: InterchangeError.self) { try Safetensors.write(SafetensorsFile(), to: "/tmp") }

@@ -4,6 +4,7 @@ import Foundation
 import Interchange
 import Network
 import Pipeline
+import Platform
 import Testing
 import Zoo
 
@@ -175,7 +176,7 @@ import Zoo
     let request = DetectRequest(
       model: scene.model, sources: [file], outputDirectory: scene.path("data/images/val"), imageSize: 64,
       machine: Machine(threads: 1))
-    #expect(throws: PipelineError.self) { try detect(request) }
+    #expect(throws: OverwritingError.self) { try detect(request) }
     #expect(try Data(contentsOf: URL(filePath: file)) == before)
   }
 
