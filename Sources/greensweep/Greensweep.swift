@@ -92,7 +92,7 @@ enum Greensweep {
 
 extension Error {
   /// Whether the call makes no sense, whatever the machine and its files are like.
-  fileprivate var isWrongCall: Bool {
+  var isWrongCall: Bool {
     switch self as any Error {
     case is UsageError: true
     case let error as PipelineError: error.isWrongRequest

@@ -21,7 +21,7 @@ struct OperatorConnection: Sendable {
   init(_ arguments: Arguments) throws {
     let environment = ProcessInfo.processInfo.environment
     let address = arguments.string("--coordinator") ?? environment["GREENSWEEP_COORDINATOR"] ?? Self.defaultAddress
-    client = try OperatorClient(Endpoint(address), token(arguments, of: "operator"))
+    client = try OperatorClient(Endpoint(address), token(arguments, of: .operator))
   }
 
   init(_ address: String, tokenFile: String) throws {
@@ -98,14 +98,17 @@ extension Arguments {
 }
 
 /// The token in `--token-file` or the environment.
-func token(_ arguments: Arguments, of role: String) throws -> Token {
+/// - Throws: `UsageError` if there is none, or it is for the other role.
+func token(_ arguments: Arguments, of role: Token.Role) throws -> Token {
   guard let path = arguments.tokenFile else {
     throw UsageError(
       """
       no token: give --token-file FILE or set GREENSWEEP_TOKEN_FILE \
-      (the coordinator keeps \(role).token in its data folder)
+      (the coordinator keeps \(role.rawValue).token in its data folder)
       """
     )
   }
-  return try Token(file: path)
+  let token = try Token(file: path)
+  guard token.role == role else { throw UsageError("\(path): \(token.role.mismatch)") }
+  return token
 }

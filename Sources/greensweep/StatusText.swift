@@ -32,10 +32,11 @@ enum StatusText {
     let rows = workers.map { worker in
       let state = worker.isConnected ? (worker.isDraining ? "draining" : "connected") : "away"
       return [
-        worker.name, state, "\(worker.jobs.count) of \(worker.slots)", worker.jobs.map(\.short).joined(separator: " "),
+        worker.name, worker.worker.name, state, "\(worker.jobs.count) of \(worker.slots)",
+        worker.jobs.map(\.short).joined(separator: " "),
       ]
     }
-    return textTable([["worker", "state", "slots in use", "jobs"]] + rows)
+    return textTable([["worker", "id", "state", "slots in use", "jobs"]] + rows)
   }
 
   /// One line for the whole and one per running job.

@@ -52,11 +52,11 @@ public actor OperatorClient {
   public func submit(
     _ submission: SweepSubmission, files: [ArtifactDigest: String],
     onUpload: @Sendable (ArtifactReference) -> Void = { _ in }
-  ) async throws -> (sweep: SweepID, isNew: Bool) {
+  ) async throws -> (sweep: SweepID, isNew: Bool, notice: String?) {
     // Asked again after uploading; more than a few rounds mean that the store loses what it confirms.
     for _ in 0..<4 {
       switch try await request(.submit(submission)) {
-      case .submitted(let sweep, let isNew): return (sweep, isNew)
+      case .submitted(let sweep, let isNew, let notice): return (sweep, isNew, notice)
       case .artifactsMissing(let missing):
         for reference in submission.artifacts where missing.contains(reference.digest) {
           guard let path = files[reference.digest] else {

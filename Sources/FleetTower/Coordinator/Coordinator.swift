@@ -56,6 +56,8 @@ public actor Coordinator {
   nonisolated let isStopping = Atomic(false)
 
   var peers: [ConnectionID: Connection] = [:]
+  /// Connections that move artifacts.
+  private var transfers: [ConnectionID: Connection] = [:]
   private var lastConnection: UInt64 = 0
 
   private(set) var outbox = Outbox<Action>(limit: 0)
@@ -189,8 +191,14 @@ extension Coordinator {
         handle(.requested(request, from: id, missing: missing(request.artifacts)))
       case (.bulkRequest(let request), _):
         peers[id] = nil
+        transfers[id] = connection
         let stream = FrameStream(connection)
-        Task { await serve(stream, first: request) }
+        Task {
+          await serve(stream, first: request)
+          transfers[id] = nil
+        }
+      case (.worker, .operator): turnAway(id, as: .worker, role.mismatch)
+      case (.request, .worker): turnAway(id, as: .operator, role.mismatch)
       case (let other, _): throw WireError.unexpected(kind: other.kind)
       }
     } catch {
@@ -203,6 +211,20 @@ extension Coordinator {
       }
       connection.close(error.words)
     }
+  }
+
+  /// Closes a connection whose token is known, after telling its holder why.
+  /// - Parameter role: that in which the peer speaks, whatever its token says.
+  private func turnAway(_ id: ConnectionID, as role: Token.Role, _ reason: String) {
+    guard let connection = peers.removeValue(forKey: id) else { return }
+    options.log("closing \(connection.peer) (\(connection.token!)): \(reason)")
+    connection.onEvent = nil
+    handle(.disconnected(id))
+    switch role {
+    case .worker: connection.send(WireMessage.coordinator(.refused(reason: reason)).frame)
+    case .operator: connection.send(WireMessage.response(.refused(reason: reason)).frame)
+    }
+    connection.closeAfterFlush()
   }
 
   /// From its first bulk request on, a connection moves artifacts and nothing else.
@@ -243,8 +265,12 @@ extension Coordinator {
           listener?.keyring = try Keyring(accepted)
           http?.tokens = accepted
           options.log("\(accepted.count) tokens are accepted now")
-          for connection in peers.values.filter({ $0.token.map(accepted.contains) == false }) {
-            connection.close("its token is not accepted any more")
+          let reason = "its token was revoked or has expired"
+          for (id, connection) in peers {
+            if let token = connection.token, !accepted.contains(token) { turnAway(id, as: token.role, reason) }
+          }
+          for connection in transfers.values where connection.token.map(accepted.contains) == false {
+            connection.close(reason)
           }
           known = accepted
         }

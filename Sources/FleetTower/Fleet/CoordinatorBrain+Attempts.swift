@@ -52,7 +52,7 @@ extension CoordinatorBrain {
       handBack(number)
     } else {
       // A log that got lost must not keep a failure from being heard.
-      fail(number, missing.isEmpty ? failure : StageFailure(message: failure.message, isFinal: failure.isFinal))
+      fail(number, missing.isEmpty ? failure : StageFailure(message: failure.message, cause: failure.cause))
     }
     tell(worker, .attemptAcknowledged(attempt: number, accepted: true))
   }

@@ -56,10 +56,12 @@ extension CoordinatorBrain {
       if let priority = submission.spec.priority { setPriority(of: known, priority) }
       let limits = submission.spec.limits ?? [:]
       if sweeps[known].limits != limits { decide(.sweepLimited(sweep: id, limits: limits)) }
-      return .submitted(sweep: id, isNew: false)
+      return .submitted(sweep: id, isNew: false, notice: measuringProblem(of: known))
     }
     decide(.sweepSubmitted(sweep: id, submission: submission))
-    return .submitted(sweep: id, isNew: true)
+    let sweep = sweepIndex[id]!
+    refreshHold(of: sweep)
+    return .submitted(sweep: id, isNew: true, notice: measuringProblem(of: sweep))
   }
 
   private mutating func drain(_ name: String, _ isDraining: Bool) throws(Refusal) -> OperatorResponse {
@@ -149,8 +151,12 @@ extension CoordinatorBrain {
 
   func findWorker(_ name: String) throws(Refusal) -> WorkerID {
     if workers[WorkerID(name)] != nil || drainedWorkers.contains(WorkerID(name)) { return WorkerID(name) }
-    return try only(
-      workers.values.filter { $0.name == name || $0.id.name.hasPrefix(name) }.map(\.id), "worker", name)
+    let namesakes = workers.values.filter { $0.name == name }.map(\.id).sorted()
+    if namesakes.count > 1 {
+      throw Refusal("\(namesakes.count) workers are called \(name): use an id that 'greensweep workers' shows")
+    }
+    if let namesake = namesakes.first { return namesake }
+    return try only(workers.keys.filter { $0.name.hasPrefix(name) }, "worker", name)
   }
 
   /// The name of a trial, or `SWEEP/TRIAL` where several sweeps have it.

@@ -18,6 +18,7 @@ extension CoordinatorBrain {
       guard let job = jobIndex[key] else { return }
       supersede(job)
       jobs[job].checkpoint = checkpoint
+      jobs[job].fruitlessAttempts = 0
       forgiveLosses(of: job)
     case .attemptEnded(let number, let key, let outcome): end(number, at: key, outcome)
     case .attemptSurvived(let number, let key):
@@ -130,13 +131,14 @@ extension CoordinatorBrain {
 
   private mutating func end(_ number: AttemptNumber, at key: JobKey, _ outcome: AttemptOutcome) {
     guard let job = jobIndex[key] else { return }
+    jobs[job].fruitlessAttempts += 1
     switch outcome {
     case .failed(let failure):
       close(number, at: job, outcome: "failed: " + failure.message, log: failure.log)
       jobs[job].failures += 1
       failedAttemptCount += 1
       release(job)
-      delay(job)
+      delay(job, doublings: jobs[job].failures - 1)
     case .lost:
       let worker = attempts[number]?.worker
       close(number, at: job, outcome: "lost with its worker")
@@ -144,9 +146,11 @@ extension CoordinatorBrain {
       lostAttemptCount += 1
       lostAttempts[number] = LostAttempt(job: job, worker: worker)
       release(job)
+      backOff(job)
     case .returned:
       close(number, at: job, outcome: "handed back")
       release(job)
+      backOff(job)
     }
   }
 
@@ -232,10 +236,15 @@ extension CoordinatorBrain {
     release(job)
   }
 
-  /// Keeps a failed job from the queue for a while, longer after each failure. After a restart it may go at once.
-  private mutating func delay(_ job: Int) {
-    let doublings = min(jobs[job].failures - 1, 20)
-    let pause = min(policy.retryMilliseconds << doublings, policy.retryLimitMilliseconds)
+  /// Slows down a job that starts and ends again and again through no fault of its own.
+  private mutating func backOff(_ job: Int) {
+    let excess = jobs[job].fruitlessAttempts - policy.failureLimit
+    if excess >= 0 { delay(job, doublings: excess) }
+  }
+
+  /// Keeps the job from the queue for a while. After a restart it may go at once.
+  private mutating func delay(_ job: Int, doublings: Int) {
+    let pause = doubling(policy.retryMilliseconds, doublings, policy.retryLimitMilliseconds)
     dequeue(job)
     deadlines.set(.retry(job: job), now.advanced(byMilliseconds: pause))
   }
@@ -269,6 +278,7 @@ extension CoordinatorBrain {
   private mutating func forgive(_ job: Int) {
     forgiveLosses(of: job)
     jobs[job].failures = 0
+    jobs[job].fruitlessAttempts = 0
   }
 
   private mutating func block(below job: Int) {

@@ -21,11 +21,11 @@ extension CoordinatorBrain {
   }
 
   /// Ends the orphaned attempt of a job that is to start anew.
-  /// - Returns: false if that was one loss too many, and the job is set aside.
+  /// - Returns: false if that was one loss too many, so that the job is set aside or has to pause.
   private mutating func releaseForAnotherAttempt(_ job: Int) -> Bool {
     guard case .leased(let number) = jobs[job].state else { return true }
     lose(number)
-    return jobs[job].state == .ready
+    return jobs[job].state == .ready && !deadlines.contains(.retry(job: job))
   }
 
   private mutating func start(_ job: Int, on worker: WorkerID) {
@@ -68,7 +68,7 @@ extension CoordinatorBrain {
   private mutating func startBenchmarks() {
     for sweep in queue.benchmarkedSweeps.sorted(by: { (turn(of: $0), $0) < (turn(of: $1), $1) }) {
       guard !isOutranked(sweep) else { return }
-      guard let box = benchmarkBox(of: sweep), let worker = benchmarkWorker(on: box) else { continue }
+      guard let box = benchmarkBox(of: sweep), let worker = benchmarkWorker(on: box, of: sweep) else { continue }
       if boxes[box]!.attemptCount > 0 {
         let isDue = !deadlines.contains(.benchmark(sweep: sweep))
         if isDue || highestReadyPriority < sweeps[sweep].priority { setReserved(box, true) }
@@ -79,14 +79,15 @@ extension CoordinatorBrain {
     }
   }
 
-  /// The sweep's box, chosen now if it has none, or if its box has been gone for too long and there is another.
+  /// The sweep's box, chosen now if it has none, or if its box has been gone for too long, or cannot measure any more,
+  /// and there is another.
   private mutating func benchmarkBox(of sweep: Int) -> BoxID? {
     let chosen = sweeps[sweep].benchmarkBox
     if let chosen {
-      if benchmarkWorker(on: chosen) != nil { return chosen }
-      guard hasBeenAbsentTooLong(chosen) else { return nil }
+      if benchmarkWorker(on: chosen, of: sweep) != nil { return chosen }
+      guard willingWorker(on: chosen) != nil || hasBeenAbsentTooLong(chosen) else { return nil }
     }
-    let candidates = boxes.keys.filter { benchmarkWorker(on: $0) != nil }
+    let candidates = boxes.keys.filter { benchmarkWorker(on: $0, of: sweep) != nil }
     let idlest = candidates.min { (boxes[$0]!.attemptCount, $0) < (boxes[$1]!.attemptCount, $1) }
     guard let idlest else { return nil }
     for job in sweeps[sweep].jobs where jobs[job].stage == .benchmark {
@@ -106,7 +107,11 @@ extension CoordinatorBrain {
     return now >= since.advanced(byMilliseconds: policy.boxPatienceMilliseconds)
   }
 
-  private func benchmarkWorker(on box: BoxID) -> WorkerID? { boxes[box]?.workers.first { isWilling($0) } }
+  private func willingWorker(on box: BoxID) -> WorkerID? { boxes[box]?.workers.first { isWilling($0) } }
+
+  private func benchmarkWorker(on box: BoxID, of sweep: Int) -> WorkerID? {
+    boxes[box]?.workers.first { isWilling($0) && canMeasure($0, sweep) }
+  }
 
   mutating func setReserved(_ id: BoxID, _ isReserved: Bool) {
     guard reservedBoxes.contains(id) != isReserved else { return }
@@ -151,7 +156,7 @@ extension CoordinatorBrain {
   }
 
   private mutating func refreshAbsence(of id: BoxID) {
-    let isAbsent = benchmarkWorker(on: id) == nil
+    let isAbsent = willingWorker(on: id) == nil
     guard isAbsent != (boxes[id]!.absentSince != nil) else { return }
     boxes[id]!.absentSince = isAbsent ? now : nil
     if isAbsent {

@@ -57,12 +57,18 @@ extension CoordinatorBrain {
     let wait = wait(of: index, slots)
     var worker: String?
     if case .leased(let number) = job.state {
-      worker = attempts[number].map { workers[$0.worker]?.name ?? $0.worker.name }
+      worker = attempts[number].map { shownName(of: $0.worker) }
     }
     return JobStatus(
       job: job.key, stage: job.stage, title: title(of: node, in: sweeps[sweep].tree), state: job.state.word,
       reason: reason(of: index) ?? wait?.text, waitsFor: wait?.cause, retryInSeconds: wait?.seconds, worker: worker,
       attempts: job.attemptCount, epochs: job.epochs, trials: trials)
+  }
+
+  /// The worker's name, with its identity where another worker has the same name.
+  private func shownName(of id: WorkerID) -> String {
+    guard let name = workers[id]?.name else { return id.name }
+    return workers.values.contains { $0.name == name && $0.id != id } ? "\(name) (\(id))" : name
   }
 
   /// The axes that the stage depends on.

@@ -75,6 +75,7 @@ extension CoordinatorBrain {
 
   private func waitForSweep(_ job: Int) -> Wait? {
     guard !isWantedNow(job), let sweep = jobs[job].sweeps.first else { return nil }
+    if let problem = measuringProblem(of: sweep) { return Wait(cause: .worker, text: problem) }
     return Wait(cause: .sweep, text: "\(sweeps[sweep].id) is \(sweeps[sweep].mode.rawValue)")
   }
 
@@ -113,6 +114,10 @@ extension CoordinatorBrain {
 
   private func waitForBox(_ job: Job) -> Wait {
     if isOutranked(job.sweep) { return Wait(cause: .slot, text: "sweeps of higher priority go first") }
+    if !workers.keys.contains(where: { isWilling($0) && canMeasure($0, job.sweep) }) {
+      let names = sweeps[job.sweep].hostMetrics.map(\.rawValue).joined(separator: " and ")
+      return Wait(cause: .worker, text: "no worker that is connected can measure \(names)")
+    }
     guard let box = sweeps[job.sweep].benchmarkBox else {
       return Wait(cause: .box, text: "waits for a box to measure on")
     }

@@ -40,9 +40,15 @@ extension CoordinatorBrain {
     guard workerOfConnection[connection] ?? hello.worker == hello.worker else {
       return emit(.close(connection))  // One connection cannot speak for two workers.
     }
-    if let former = workers[hello.worker]?.connection, former != connection {
-      disconnected(former)
-      emit(.close(former))
+    if let former = workers[hello.worker], let formerConnection = former.connection, formerConnection != connection {
+      if former.incarnation != hello.incarnation, isAlive(former) {
+        return refuse(
+          connection,
+          "another process with the identity \(hello.worker) is connected: if the --cache folder was copied, remove "
+            + "the file worker-id from the copy")
+      }
+      disconnected(formerConnection)
+      emit(.close(formerConnection))
     }
     let hasCrashed = workers[hello.worker].map { $0.incarnation != hello.incarnation } ?? false
     enroll(hello, on: connection)
@@ -61,12 +67,13 @@ extension CoordinatorBrain {
   }
 
   private mutating func enroll(_ hello: Hello, on connection: ConnectionID) {
-    if let former = workers[hello.worker], former.box != hello.box { leave(former) }
+    let known = workers[hello.worker]
+    if let known, known.box != hello.box { leave(known) }
     workers[hello.worker] = WorkerState(
       id: hello.worker, incarnation: hello.incarnation, name: hello.name, box: hello.box,
       slots: min(max(0, hello.slots), MessageBounds.slots),
       labels: hello.labels, protocolVersion: hello.protocolVersion, connection: connection,
-      isLeaving: hello.isDraining)
+      isLeaving: hello.isDraining, metrics: hello.metrics.map(Set.init), heardAt: now)
     workerOfConnection[connection] = hello.worker
     if boxes[hello.box]?.workers.contains(hello.worker) != true {
       boxes[hello.box, default: Box()].workers.append(hello.worker)
@@ -75,6 +82,7 @@ extension CoordinatorBrain {
     deadlines.remove(.forget(hello.worker))
     absentWorkers.remove(hello.worker)
     heard(from: hello.worker)
+    if known.map({ $0.metrics != workers[hello.worker]!.metrics }) ?? true { refreshHolds() }
   }
 
   /// What we believe the worker runs and it does not: it crashed since, or the assignment never arrived. Only a crash
@@ -148,6 +156,7 @@ extension CoordinatorBrain {
     workers[id] = nil
     deadlines.remove(.forget(id))
     leave(worker)
+    refreshHolds()
   }
 
   private mutating func leave(_ worker: WorkerState) {
@@ -156,7 +165,13 @@ extension CoordinatorBrain {
     if boxes[worker.box]!.workers.isEmpty, !isNeeded { boxes[worker.box] = nil }
   }
 
+  /// Whether a connected worker has been heard of late. A process that a new one replaces has fallen silent.
+  private func isAlive(_ worker: WorkerState) -> Bool {
+    now < worker.heardAt.advanced(byMilliseconds: 2 * policy.heartbeatMilliseconds)
+  }
+
   private mutating func heard(from worker: WorkerID) {
+    workers[worker]!.heardAt = now
     deadlines.set(.silence(worker), now.advanced(byMilliseconds: policy.leaseMilliseconds))
   }
 }

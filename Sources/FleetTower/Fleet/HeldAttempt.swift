@@ -23,7 +23,7 @@ struct HeldAttempt: Sendable {
 
   enum StageEnd: Sendable {
     case finished(StageOutput)
-    case failed(message: String, isFinal: Bool)
+    case failed(message: String, cause: FailureCause)
   }
 
   struct Settling: Sendable {

@@ -35,6 +35,8 @@ struct Job: Sendable {
   var remainingCost: Int
   var state: State = .waiting
   var failures = 0
+  /// Attempts that ended without a result since the last checkpoint, for whatever reason.
+  var fruitlessAttempts = 0
   /// Attempts lost with their worker since the last checkpoint.
   var losses: [AttemptNumber] = []
   var attemptCount = 0
@@ -85,8 +87,15 @@ struct SweepState: Sendable {
   var benchmarkBox: BoxID?
   /// Attempts at its jobs that may still bring a result.
   var running = 0
+  /// No worker can measure one of its objectives, so that nothing of it starts. (Volatile.)
+  var isUnmeasurable = false
 
-  var isActive: Bool { !isCancelled && mode == .active }
+  var isActive: Bool { !isCancelled && mode == .active && !isUnmeasurable }
+
+  /// The metrics among its objectives that depend on the host which measures them.
+  var hostMetrics: [Objective.Metric] {
+    tree.submission.spec.objectives.map(\.metric).filter { $0.stage == .benchmark }
+  }
 }
 
 /// A worker as the coordinator knows it.
@@ -101,6 +110,12 @@ struct WorkerState: Sendable {
   var connection: ConnectionID?
   /// The worker says that it is on its way out.
   var isLeaving: Bool
+  /// What its host can measure; nil where it has not said so, which counts as everything.
+  var metrics: Set<String>?
+  /// When it last said something.
+  var heardAt: Instant
+
+  func canMeasure(_ metric: Objective.Metric) -> Bool { metrics?.contains(metric.rawValue) ?? true }
 }
 
 /// A machine and what runs on it.

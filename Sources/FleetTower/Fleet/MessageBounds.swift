@@ -51,6 +51,7 @@ extension Hello {
     guard MessageBounds.areNames(labels.keys), MessageBounds.areNames(labels.values) else {
       return "too many labels, or too long ones"
     }
+    guard MessageBounds.areNames(metrics ?? []) else { return "too many metrics, or too long names" }
     return attempts.count > MessageBounds.attempts ? "too many attempts" : nil
   }
 }

@@ -28,8 +28,8 @@ public enum OperatorRequest: Hashable, Sendable, Codable {
 }
 
 public enum OperatorResponse: Hashable, Sendable, Codable {
-  /// `isNew` is false when the same submission was made before.
-  case submitted(sweep: SweepID, isNew: Bool)
+  /// `isNew` is false when the same submission was made before; `notice` says why nothing of it starts for now.
+  case submitted(sweep: SweepID, isNew: Bool, notice: String? = nil)
   case artifactsMissing([ArtifactDigest])
   case sweeps([SweepSummary])
   case sweep(SweepStatus)

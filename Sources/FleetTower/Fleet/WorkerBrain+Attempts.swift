@@ -31,10 +31,10 @@ extension WorkerBrain {
     }
   }
 
-  mutating func inputUnavailable(_ digest: ArtifactDigest, _ reason: String) {
+  mutating func inputUnavailable(_ digest: ArtifactDigest, _ reason: String, _ cause: FailureCause) {
     for number in heldAttempts {
       guard case .fetching(let missing) = attempts[number]!.phase, missing.contains(digest) else { continue }
-      fail(number, StageFailure(message: "cannot fetch \(digest): \(reason)"))
+      fail(number, StageFailure(message: "cannot fetch \(digest): \(reason)", cause: cause))
     }
   }
 
@@ -60,15 +60,15 @@ extension WorkerBrain {
       say(.epochMetrics(attempt: number, metrics: metrics))
     case .checkpoint(let epoch, let file): deliver(HeldAttempt.Delivery(epoch: epoch, file: file), of: number)
     case .finished(let output): attempts[number]!.phase = .running(end: end ?? .finished(output))
-    case .failed(let message, let isFinal):
-      attempts[number]!.phase = .running(end: .failed(message: message, isFinal: isFinal))
+    case .failed(let message, let cause):
+      attempts[number]!.phase = .running(end: .failed(message: message, cause: cause))
     }
   }
 
-  mutating func stageExited(_ number: AttemptNumber, _ message: String) {
+  mutating func stageExited(_ number: AttemptNumber, _ message: String, _ cause: FailureCause) {
     guard let phase = attempts[number]?.phase else { return }  // Forgotten when the daemon began to leave.
     switch phase {
-    case .running(let end): settle(number, end ?? .failed(message: message, isFinal: false))
+    case .running(let end): settle(number, end ?? .failed(message: message, cause: cause))
     case .dying(isHandedBack: true):
       attempts[number]!.phase = .returning
       returnIfDelivered(number)
@@ -106,12 +106,12 @@ extension WorkerBrain {
     reportIfSettled(number)
   }
 
-  mutating func fileNotKept(_ number: AttemptNumber, _ file: String, _ reason: String) {
+  mutating func fileNotKept(_ number: AttemptNumber, _ file: String, _ reason: String, _ cause: FailureCause) {
     guard case .settling(var settling) = attempts[number]?.phase else { return checkpointNotKept(number, file) }
     settling.unkept = settling.unkept.filter { $0.value != file }
     attempts[number]!.phase = .settling(settling)
     if file == WorkerBrain.logFile { return reportIfSettled(number) }  // A result without its log is still one.
-    fail(number, StageFailure(message: "cannot keep \(file): \(reason)"))
+    fail(number, StageFailure(message: "cannot keep \(file): \(reason)", cause: cause))
   }
 
   mutating func resultStored(_ digest: ArtifactDigest) {
@@ -139,10 +139,10 @@ extension WorkerBrain {
       var result = StageResult(metrics: output.metrics, artifacts: [:])
       result.artifacts = settling.artifacts
       owe(.attemptFinished(attempt: number, result: result), number)
-    case .failed(let message, let isFinal):
+    case .failed(let message, let cause):
       let failure = StageFailure(
         message: String(message.suffix(WorkerBrain.messageLimit)), log: settling.artifacts[OutputRole.log.rawValue],
-        isFinal: isFinal)
+        cause: cause)
       fail(number, failure)
     }
   }
@@ -150,19 +150,14 @@ extension WorkerBrain {
   /// Characters of a failure's last words that travel; the whole is in the log.
   static let messageLimit = 2_000
 
-  /// That a box's disk is full is no fault of the job: it is handed back, after a pause in which the box may get room,
-  /// lest it come back at once.
+  /// Reports the failure. A full disk is not the job's fault: the job is handed back, after a pause in which the host
+  /// may get room, lest it come back at once.
   private mutating func fail(_ number: AttemptNumber, _ failure: StageFailure) {
-    guard Self.tellsOfAFullDisk(failure.message), !isLeaving else {
+    guard failure.cause == .diskFull, !isLeaving else {
       return owe(.attemptFailed(attempt: number, failure: failure), number)
     }
     attempts[number]!.phase = .resting
     deadlines.set(.rest(number), now.advanced(byMilliseconds: policy.fullDiskMilliseconds))
-  }
-
-  /// The C library's words, and Foundation's.
-  private static func tellsOfAFullDisk(_ message: String) -> Bool {
-    message.contains("No space left on device") || message.contains("There isn’t enough space")
   }
 
   private mutating func owe(_ message: WorkerMessage, _ number: AttemptNumber) {

@@ -24,7 +24,8 @@ extension WorkerBrain {
     let hello = Hello(
       worker: identity.worker, incarnation: identity.seed, name: identity.name, box: identity.box,
       slots: identity.slots, labels: identity.labels,
-      attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }, isDraining: isLeaving || isDraining)
+      attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }, isDraining: isLeaving || isDraining,
+      metrics: identity.metrics)
     emit(.send(.hello(hello)))
   }
 
@@ -40,7 +41,10 @@ extension WorkerBrain {
 
   /// Doubling, with up to half of it taken off, so that a thousand workers do not come back at the same moment.
   private mutating func reconnectPause() -> Int64 {
-    let pause = doubling(policy.reconnectMilliseconds, max(tries - 1, 0), policy.reconnectLimitMilliseconds)
+    let pause =
+      refusals > 0
+      ? doubling(policy.reconnectLimitMilliseconds, refusals - 1, policy.refusalLimitMilliseconds)
+      : doubling(policy.reconnectMilliseconds, max(tries - 1, 0), policy.reconnectLimitMilliseconds)
     return pause - Int64(jitter.next() % UInt64(pause / 2 + 1))
   }
 
@@ -54,8 +58,8 @@ extension WorkerBrain {
     switch message {
     case .welcome(let welcome): welcomed(welcome)
     case .refused:
-      // The shell tells people why. Trying again, slowly, lets an update of the coordinator heal it.
-      tries = max(tries, 16)
+      // The shell logs why. Trying again, slowly, lets an update of the coordinator heal it.
+      refusals += 1
       emit(.disconnect)
       loseLink()
     case .assign(let assignment): take(assignment)
@@ -76,6 +80,7 @@ extension WorkerBrain {
     let welcome = said.tamed
     link = .welcomed(welcome)
     tries = 0
+    refusals = 0
     deadlines.set(.silence, now.advanced(byMilliseconds: welcome.leaseMilliseconds))
     deadlines.set(.heartbeat, now.advanced(byMilliseconds: welcome.heartbeatMilliseconds))
     for number in welcome.abandon { drop(number) }

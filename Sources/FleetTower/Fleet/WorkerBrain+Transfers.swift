@@ -104,7 +104,7 @@ extension WorkerBrain {
   }
 
   /// Failures while the coordinator is away say nothing of the artifact and do not count.
-  mutating func fetchFailed(_ digest: ArtifactDigest, _ reason: String) {
+  mutating func fetchFailed(_ digest: ArtifactDigest, _ reason: String, _ cause: FailureCause) {
     guard fetches[digest] != nil else { return }
     if case .welcomed = link { fetches[digest]!.failures += 1 }
     let isWanted = attempts.values.contains { attempt in
@@ -112,7 +112,7 @@ extension WorkerBrain {
     }
     guard isWanted, fetches[digest]!.failures < policy.fetchLimit else {
       fetches[digest] = nil
-      return inputUnavailable(digest, reason)
+      return inputUnavailable(digest, reason, cause)
     }
     deadlines.set(.fetch(digest), transferRetry(after: fetches[digest]!.failures))
   }

@@ -13,17 +13,21 @@ public struct WorkerBrain: Sendable {
     public var box: BoxID
     public var slots: Int
     public var labels: [String: String]
+    /// The metrics that this host can measure; nil leaves that open.
+    public var metrics: [String]?
     /// Drawn anew by each process: names this incarnation and steers the jitter of reconnecting.
     public var seed: UInt64
 
     public init(
-      worker: WorkerID, name: String, box: BoxID, slots: Int, labels: [String: String] = [:], seed: UInt64
+      worker: WorkerID, name: String, box: BoxID, slots: Int, labels: [String: String] = [:],
+      metrics: [String]? = nil, seed: UInt64
     ) {
       self.worker = worker
       self.name = name
       self.box = box
       self.slots = slots
       self.labels = labels
+      self.metrics = metrics
       self.seed = seed
     }
   }
@@ -43,6 +47,8 @@ public struct WorkerBrain: Sendable {
   var link = Link.down
   /// Tries at the link since the last welcome.
   var tries = 0
+  /// Refusals since the last welcome.
+  var refusals = 0
   var jitter: SplitMix64
   /// Told by the coordinator to finish and leave.
   var isDraining = false
@@ -77,13 +83,13 @@ public struct WorkerBrain: Sendable {
     case .disconnected: loseLink()
     case .received(let message): receive(message)
     case .fetched(let digest): fetched(digest)
-    case .fetchFailed(let digest, let reason): fetchFailed(digest, reason)
+    case .fetchFailed(let digest, let reason, let cause): fetchFailed(digest, reason, cause)
     case .uploaded(let digest): uploaded(digest)
     case .uploadFailed(let digest, let reason, let isGone): uploadFailed(digest, reason, isGone)
     case .fileKept(let number, let file, let artifact): fileKept(number, file, artifact)
-    case .fileNotKept(let number, let file, let reason): fileNotKept(number, file, reason)
+    case .fileNotKept(let number, let file, let reason, let cause): fileNotKept(number, file, reason, cause)
     case .stageReported(let number, let event): stageReported(number, event)
-    case .stageExited(let number, let message): stageExited(number, message)
+    case .stageExited(let number, let message, let cause): stageExited(number, message, cause)
     case .leaveRequested: leave()
     case .deadlinePassed: break
     }
@@ -140,6 +146,8 @@ public struct WorkerPolicy: Hashable, Sendable {
   public var reconnectMilliseconds: Int64 = 200
   /// Well below the lease, so that a coordinator that comes back finds its workers in time.
   public var reconnectLimitMilliseconds: Int64 = 5_000
+  /// A worker that is refused tries again ever more slowly, up to this pause.
+  public var refusalLimitMilliseconds: Int64 = 60_000
   /// How long connecting and greeting may take.
   public var greetingMilliseconds: Int64 = 10_000
   public var transferRetryMilliseconds: Int64 = 500

@@ -10,18 +10,20 @@ public enum WorkerEvent: Hashable, Sendable {
   case received(CoordinatorMessage)
   /// The artifact is in the local cache (it may have been there before).
   case fetched(ArtifactDigest)
-  case fetchFailed(ArtifactDigest, reason: String)
+  case fetchFailed(ArtifactDigest, reason: String, cause: FailureCause = .other)
   /// The coordinator's store has confirmed that it holds the artifact durably.
   case uploaded(ArtifactDigest)
   /// - Parameter isGone: the local cache does not have it any more, so that trying again is of no use.
   case uploadFailed(ArtifactDigest, reason: String, isGone: Bool = false)
   /// A file of an attempt's folder is now an artifact in the local cache.
   case fileKept(AttemptNumber, file: String, artifact: ArtifactReference)
-  case fileNotKept(AttemptNumber, file: String, reason: String)
+  case fileNotKept(AttemptNumber, file: String, reason: String, cause: FailureCause = .other)
   case stageReported(AttemptNumber, StageEvent)
   /// The stage's process is gone and all it reported has been delivered.
-  /// - Parameter message: how it ended and its last words, for people.
-  case stageExited(AttemptNumber, message: String)
+  /// - Parameters:
+  ///   - message: how it ended and its last words, for people.
+  ///   - cause: why it ended, if it has not said so itself.
+  case stageExited(AttemptNumber, message: String, cause: FailureCause = .other)
   /// The daemon was asked to leave (SIGTERM).
   case leaveRequested
   case deadlinePassed

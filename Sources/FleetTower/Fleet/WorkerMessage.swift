@@ -50,10 +50,14 @@ public struct Hello: Hashable, Sendable, Codable {
   public var attempts: [AttemptNumber]
   /// The worker is on its way out and takes nothing new.
   public var isDraining: Bool
+  /// The metrics that objectives may name and this worker's host can measure. nil, as in the messages of older workers,
+  /// leaves that open.
+  public var metrics: [String]?
 
   public init(
     protocolVersion: Int = FleetProtocol.version, worker: WorkerID, incarnation: UInt64, name: String,
-    box: BoxID, slots: Int, labels: [String: String] = [:], attempts: [AttemptNumber] = [], isDraining: Bool = false
+    box: BoxID, slots: Int, labels: [String: String] = [:], attempts: [AttemptNumber] = [], isDraining: Bool = false,
+    metrics: [String]? = nil
   ) {
     self.protocolVersion = protocolVersion
     self.worker = worker
@@ -64,6 +68,7 @@ public struct Hello: Hashable, Sendable, Codable {
     self.labels = labels
     self.attempts = attempts
     self.isDraining = isDraining
+    self.metrics = metrics
   }
 }
 
@@ -95,20 +100,34 @@ public struct StageFailure: Hashable, Sendable, Codable {
   /// The last words of the stage's process, bounded.
   public var message: String
   public var log: ArtifactReference?
-  /// Every further attempt would fail in the same way, so there is none.
-  public var isFinal: Bool
+  public var cause: FailureCause
 
-  public init(message: String, log: ArtifactReference? = nil, isFinal: Bool = false) {
+  public init(message: String, log: ArtifactReference? = nil, cause: FailureCause = .other) {
     self.message = message
     self.log = log
-    self.isFinal = isFinal
+    self.cause = cause
   }
 
-  /// What older workers and journals say has no word of it: then it is not.
+  /// Every further attempt would fail in the same way, so there is none.
+  public var isFinal: Bool { cause == .refused }
+
+  private enum CodingKeys: CodingKey { case message, log, isFinal, cause }
+
+  /// Older workers and journals have `isFinal` alone, and the oldest neither.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     message = try container.decode(String.self, forKey: .message)
     log = try container.decodeIfPresent(ArtifactReference.self, forKey: .log)
-    isFinal = try container.decodeIfPresent(Bool.self, forKey: .isFinal) ?? false
+    let isFinal = try container.decodeIfPresent(Bool.self, forKey: .isFinal) ?? false
+    cause = try container.decodeIfPresent(FailureCause.self, forKey: .cause) ?? (isFinal ? .refused : .other)
+  }
+
+  /// Older programs understand `isFinal` and overlook `cause`.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(message, forKey: .message)
+    try container.encodeIfPresent(log, forKey: .log)
+    try container.encode(isFinal, forKey: .isFinal)
+    if cause != .other { try container.encode(cause, forKey: .cause) }
   }
 }

@@ -47,7 +47,7 @@ struct NothingAcknowledgedIsLost: Checker {
     case .said(.metricsAcknowledged(let attempt, let epoch), _): acknowledged.insert(.epoch(attempt, epoch))
     case .said(.checkpointAcknowledged(let attempt, let epoch), _): acknowledged.insert(.checkpoint(attempt, epoch))
     case .said(.attemptAcknowledged(let attempt, accepted: true), _): acknowledged.insert(.end(attempt))
-    case .answered(.submitted(let sweep, _)): acknowledged.insert(.sweep(sweep))
+    case .answered(.submitted(let sweep, _, _)): acknowledged.insert(.sweep(sweep))
     case .crashed, .ended:
       for fact in acknowledged.subtracting(durable) where !isOutdated(fact) { return "\(fact) is not in the journal" }
       acknowledged = []

@@ -18,6 +18,12 @@ enum Observation: Sendable {
   case enrolled(WorkerID, box: BoxID, slots: Int)
   /// A worker's true protocol.
   case speaks(WorkerID, version: Int)
+  /// A worker's true metrics, as it says hello; nil where it does not say.
+  case announces(WorkerID, metrics: [String]?)
+  /// A process is welcomed.
+  /// - Parameter otherSilence: milliseconds for which another process with this identity had said nothing on a
+  ///   connection that stood; nil where there was none.
+  case welcomed(WorkerID, otherSilence: Int64?)
   /// How much a brain keeps; for the coordinator, with what waits for its disk.
   case keeps(CoordinatorBacklog, waiting: Int)
   case holds(WorkerID, WorkerBacklog)

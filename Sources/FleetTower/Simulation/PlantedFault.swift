@@ -54,6 +54,10 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case resumeFromOlderCheckpoint
   /// The late result of a stale attempt passes for the live one's.
   case acceptStaleResults
+  /// Of two processes with one identity, the newer one throws the other out, which is alive.
+  case admitTwins
+  /// Workers claim to measure what their hosts cannot.
+  case claimAllMetrics
   /// A worker keeps all it could not say.
   case unboundedBuffer
   /// The coordinator hears and decides on although its disk does not keep up.

@@ -25,8 +25,9 @@ struct ObservedJobs: Sendable {
   private var running: Set<JobKey> = []
   private var done: Set<JobKey> = []
   private var givenUp: Set<JobKey> = []
-  /// They may be pausing after a failure, which the journal does not tell.
+  /// They may be pausing after a failure or too many fruitless attempts, which the journal does not tell.
   private var failedBefore: Set<JobKey> = []
+  private var fruitless: [JobKey: Int] = [:]
   /// What they need was lost since they last began, and may not be there yet, which the journal does not tell.
   private var heldUp: Set<JobKey> = []
   /// Attempts that were decided before what they need was lost, though written after it.
@@ -67,7 +68,9 @@ struct ObservedJobs: Sendable {
       if decidedBefore.remove(attempt) == nil { heldUp.remove(job) }
     case .attemptEnded(let attempt, let job, let outcome):
       end(attempt)
+      fruitless[job, default: 0] += 1
       if case .failed = outcome { failedBefore.insert(job) }
+      if fruitless[job]! >= FleetPolicy().failureLimit { failedBefore.insert(job) }
     case .jobSucceeded(let attempt, let job, _, let result):
       end(attempt)
       done.insert(job)
@@ -117,12 +120,17 @@ struct ObservedJobs: Sendable {
 
   func runningCount(of sweep: SweepID) -> Int { jobsOfSweep[sweep]!.count(where: running.contains) }
 
-  /// Jobs that any free slot could take at this moment. (Not all: those that may be pausing are left out.)
+  /// No worker may be there that can measure the sweep's objectives.
+  private func mayBeHeld(_ sweep: SweepID) -> Bool {
+    submitted[sweep]!.objectives.contains { $0.metric == .energyJ }
+  }
+
+  /// Jobs that any free slot could take at this moment. (Not all: those that may be pausing or held are left out.)
   var ready: [JobKey] {
     nodes.keys.filter { job in
       !running.contains(job) && !done.contains(job) && !givenUp.contains(job) && !failedBefore.contains(job)
         && !heldUp.contains(job) && !nodes[job]!.isBenchmark && nodes[job]!.parent.map(done.contains) ?? true
-        && !activeSweeps(of: job).isEmpty
+        && !activeSweeps(of: job).isEmpty && !activeSweeps(of: job).contains(where: mayBeHeld)
     }
   }
 }
@@ -218,6 +226,57 @@ struct PoisonIsSetAside: Checker {
       }
     }
     return nil
+  }
+}
+
+/// Of two processes with one identity, the newer one waits until the other has fallen silent.
+struct TwinsDoNotFight: Checker {
+  let promise = "a process is not thrown out by another one with its identity while it is heard"
+  private let patience: Int64
+
+  init(patience: Int64) { self.patience = patience }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    guard case .welcomed(let worker, let silence?) = observation, silence < patience else { return nil }
+    return "\(worker) was welcomed from another process, \(silence) ms after it was last heard"
+  }
+}
+
+/// Nothing starts that only sweeps want whose objectives nobody can measure.
+struct UnmeasurableSweepsStartNothing: Checker {
+  let promise = "a sweep starts nothing while no worker can measure its objectives"
+  private var jobs: ObservedJobs
+  private let needs: [SweepID: [String]]
+  private var metrics: [WorkerID: [String]?] = [:]
+
+  init(trees: [StageTree]) {
+    jobs = ObservedJobs(trees)
+    needs = Dictionary(
+      uniqueKeysWithValues: trees.map { tree in
+        (tree.sweep, tree.submission.spec.objectives.map(\.metric.rawValue))
+      })
+  }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    switch observation {
+    case .announces(let worker, let metrics): self.metrics[worker] = .some(metrics)
+    case .crashed: metrics = [:]
+    case .durable(let records):
+      for record in records {
+        if case .attemptStarted(let attempt, let job, _, _) = record, !metrics.isEmpty,
+          jobs.activeSweeps(of: job).allSatisfy({ !isMeasurable($0) })
+        {
+          return "\(attempt) started at \(job.short), which nobody can measure"
+        }
+        jobs.observe(record)
+      }
+    default: break
+    }
+    return nil
+  }
+
+  private func isMeasurable(_ sweep: SweepID) -> Bool {
+    needs[sweep]!.allSatisfy { need in metrics.values.contains { $0?.contains(need) ?? true } }
   }
 }
 

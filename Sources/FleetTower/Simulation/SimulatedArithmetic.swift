@@ -26,7 +26,7 @@ enum SimulatedArithmetic {
     func fraction(_ salt: UInt64) -> Double { Double(SplitMix64.mixed(model ^ salt) >> 40) / Double(1 << 24) }
     switch stage {
     case .evaluate: return ["map50": fraction(1), "size_mb": 1 + 20 * fraction(2)]
-    case .benchmark: return ["latency_ms": 5 + 50 * fraction(3)]
+    case .benchmark: return ["latency_ms": 5 + 50 * fraction(3), "energy_j": 1 + fraction(4)]
     case .train, .sparsify, .prune, .finetune: return [:]
     }
   }

@@ -20,6 +20,8 @@ struct SimulatedCoordinator: Sendable {
   var ring: Instant?
   /// Processes measure time from their own start.
   var clockOffset: Int64 = 0
+  /// When the brain last handled something, by its clock.
+  var latest = Instant(milliseconds: 0)
   var finishedSweeps: Set<SweepID> = []
 
   static let outboxLimit = 20
@@ -42,6 +44,7 @@ extension SimulatedCluster {
     guard coordinator.brain == nil else { return }
     coordinator.generation += 1
     coordinator.clockOffset = random.milliseconds(0...1_000_000)
+    coordinator.latest = coordinatorNow
     try compactJournal()
     var brain = coordinator.journal.replay()
     brain.start(at: coordinatorNow)
@@ -50,6 +53,9 @@ extension SimulatedCluster {
     tellFate("the coordinator starts with \(coordinator.journal.records.count) records")
     setCoordinatorRing()
   }
+
+  /// What the brain takes the time to be: its clock, which never goes back.
+  var coordinatorTime: Instant { max(coordinator.latest, coordinatorNow) }
 
   private var coordinatorNow: Instant {
     Instant(milliseconds: (fault == .leaseNeverExpires ? 0 : now) + coordinator.clockOffset)
@@ -85,6 +91,7 @@ extension SimulatedCluster {
   mutating func inform(_ event: CoordinatorEvent) throws(BrokenPromise) {
     let moment = coordinatorNow
     guard let effects = coordinator.brain?.handle(event, at: moment) else { return }
+    coordinator.latest = max(coordinator.latest, moment)
     for effect in effects {
       if case .journal(let records) = effect {
         coordinator.journal.append(records)
@@ -179,6 +186,10 @@ extension SimulatedCluster {
       guard !spoil(&message) else { return }
       tell("\(workers[connection.worker].id) is told: \(message.words)")
       try observe(.said(message, to: workers[connection.worker].id))
+      if case .welcome = message {
+        connections[id]!.isWelcomed = true
+        try observe(.welcomed(workers[connection.worker].id, otherSilence: connection.otherSilence))
+      }
       send(message, over: id)
     case .respond(let response, _):
       try observe(.answered(response))

@@ -101,11 +101,14 @@ extension SimulatedCluster {
     case (.forgetSharedBox, .hello(var hello)):
       hello.box = BoxID("\(hello.worker)")
       return (.hello(hello), id)
+    case (.claimAllMetrics, .hello(var hello)):
+      hello.metrics = nil
+      return (.hello(hello), id)
     case (.ignoreVersions, .hello(var hello)):
       hello.protocolVersion = FleetProtocol.version
       return (.hello(hello), id)
     case (.forgetFinality, .attemptFailed(let attempt, var failure)):
-      failure.isFinal = false
+      failure.cause = .other
       return (.attemptFailed(attempt: attempt, failure: failure), id)
     case (.noFencing, .attemptFinished(let number, let result)),
       (.acceptStaleResults, .attemptFinished(let number, let result)):

@@ -9,6 +9,11 @@ struct SimulatedConnection: Sendable {
   var isGoneAtWorker = false
   var lastToCoordinator: Int64 = 0
   var lastToWorker: Int64 = 0
+  /// By the coordinator's clock, when the worker was last heard.
+  var heardAt: Instant?
+  var isWelcomed = false
+  /// See `Observation.welcomed`.
+  var otherSilence: Int64?
 }
 
 extension SimulatedCluster {
@@ -76,10 +81,27 @@ extension SimulatedCluster {
     if isPartitioned(connection.worker) {
       return at(workers[connection.worker].partitionedUntil, .toCoordinator(id, message))
     }
+    connections[id]!.heardAt = coordinatorTime
+    if case .hello(let hello) = message { try greet(hello, id) }
     let (message, source) = spoiled(message, from: id)
     tell("\(workers[connection.worker].id) says: \(message.words)")
     let missing = message.artifacts.map(\.digest).filter { !coordinator.store.contains($0) }
     try inform(.received(message, from: source, missing: missing))
+  }
+
+  /// Notes what is true when a worker says hello.
+  private mutating func greet(_ hello: Hello, _ id: ConnectionID) throws(BrokenPromise) {
+    try observe(.announces(hello.worker, metrics: hello.metrics))
+    let index = connections[id]!.worker
+    let twins = connections.filter { other, connection in
+      other != id && connection.worker != index && workers[connection.worker].id == hello.worker
+        && connection.isWelcomed && !connection.isGoneAtCoordinator
+    }
+    let heardAt = twins.values.compactMap(\.heardAt).max()
+    connections[id]!.otherSilence = heardAt.map { coordinatorTime.milliseconds - $0.milliseconds }
+    if fault == .admitTwins {
+      for twin in twins.keys.sorted() { try inform(.disconnected(twin)) }
+    }
   }
 
   mutating func arriveAtWorker(_ id: ConnectionID, _ message: CoordinatorMessage) {

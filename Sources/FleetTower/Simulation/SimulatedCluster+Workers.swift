@@ -9,6 +9,8 @@ struct SimulatedWorker: Sendable {
   let box: BoxID
   let slots: Int
   let protocolVersion: Int
+  /// What its host can measure; nil for an older worker, which does not say so and can.
+  var metrics: [String]?
   var brain: WorkerBrain?
   /// Counts restarts.
   var incarnation: UInt64 = 0
@@ -25,8 +27,6 @@ struct SimulatedWorker: Sendable {
   /// There is no room on its disk until then.
   var fullUntil: Int64 = 0
   var clockOffset: Int64
-  /// What the C library says of a disk without room.
-  static let fullDisk = "No space left on device"
   /// Its box burnt down: it never comes back, and nobody is told.
   var isGone = false
 }
@@ -57,6 +57,7 @@ extension SimulatedCluster {
     workers[index].brain = WorkerBrain(
       identity: WorkerBrain.Identity(
         worker: workers[index].id, name: workers[index].id.name, box: workers[index].box, slots: workers[index].slots,
+        metrics: workers[index].metrics,
         seed: SplitMix64.mixed(seed &+ UInt64(index) << 32 &+ workers[index].incarnation)), policy: policy)
     tellFate("\(workers[index].id) starts")
     deliver(index, workers[index].incarnation, .started)
@@ -152,7 +153,7 @@ extension SimulatedCluster {
     guard workers[index].incarnation == incarnation else { return }
     if workers[index].cache.contains(digest) { return deliver(index, incarnation, .fetched(digest)) }
     guard now >= workers[index].fullUntil else {
-      return deliver(index, incarnation, .fetchFailed(digest, reason: SimulatedWorker.fullDisk))
+      return deliver(index, incarnation, .fetchFailed(digest, reason: "a full disk", cause: .diskFull))
     }
     guard canTransfer(index) else {
       return deliver(index, incarnation, .fetchFailed(digest, reason: "no connection"))
@@ -185,8 +186,11 @@ extension SimulatedCluster {
     let incarnation = workers[index].incarnation
     let content = workers[index].stages[number]?.files[file]
     guard let content, now >= workers[index].fullUntil else {
-      let reason = content == nil ? "no such file" : SimulatedWorker.fullDisk
-      return after(0...5, .worker(index, incarnation: incarnation, .fileNotKept(number, file: file, reason: reason)))
+      let event =
+        content == nil
+        ? WorkerEvent.fileNotKept(number, file: file, reason: "no such file")
+        : .fileNotKept(number, file: file, reason: "a full disk", cause: .diskFull)
+      return after(0...5, .worker(index, incarnation: incarnation, event))
     }
     let artifact = contents.reference(to: content)
     workers[index].cache.insert(artifact.digest)
@@ -223,7 +227,7 @@ extension SimulatedCluster {
       stage.isEnding = true
       workers[index].stages[number] = stage
       if refuses(stage.assignment.job) {
-        deliver(index, incarnation, .stageReported(number, .failed(message: RefusalsAreFinal.words, isFinal: true)))
+        deliver(index, incarnation, .stageReported(number, .failed(message: RefusalsAreFinal.words, cause: .refused)))
       }
       return deliver(index, incarnation, .stageExited(number, message: "exit status 1"))
     }
@@ -245,8 +249,11 @@ extension SimulatedCluster {
     workers[index].stages[number]!.isEnding = true
     let isModel = stage.assignment.stage.makesModel
     if isModel { workers[index].stages[number]!.files["model"] = .model(stage.value) }
+    let measurable = workers[index].metrics
     let output = StageOutput(
-      metrics: SimulatedArithmetic.metrics(of: stage.assignment.stage, model: stage.value),
+      metrics: SimulatedArithmetic.metrics(of: stage.assignment.stage, model: stage.value).filter {
+        measurable?.contains($0.key) ?? true
+      },
       files: isModel ? [.model: "model"] : [:])
     deliver(index, incarnation, .stageReported(number, .finished(output)))
     deliver(index, incarnation, .stageExited(number, message: "exit status 0"))

@@ -101,8 +101,10 @@ public struct SimulatedCluster {
     var random = SplitMix64(seed: SplitMix64.mixed(seed &+ 0xC0FFEE))
     var contents = ContentTable()
     let dataset = contents.reference(to: .dataset)
+    // What came later draws from a generator of its own, so that the rest of a run stays as it was.
+    var laterRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0x7717))
     submissions = (0...random.below(2)).map { index in
-      SimulatedCluster.submission(index, dataset, &random)
+      SimulatedCluster.submission(index, dataset, &random, &laterRandom)
     }
     trees = submissions.map(StageTree.init)
     var policy = FleetPolicy()
@@ -121,6 +123,15 @@ public struct SimulatedCluster {
           ? FleetProtocol.accepted.lowerBound + random.below(FleetProtocol.accepted.count - 1) : FleetProtocol.version,
         clockOffset: Int64(index) * 12_345)
     }
+    // At most one worker is gone for good, so that one of the first two can always measure everything.
+    for index in workers.indices where index >= 2 && laterRandom.once(in: 2) || laterRandom.once(in: 4) {
+      workers[index].metrics = Objective.Metric.allCases.map(\.rawValue).filter { index < 2 || $0 != "energy_j" }
+    }
+    if laterRandom.once(in: 5) {
+      var twin = workers[laterRandom.below(workers.count)]
+      twin.clockOffset += 777
+      workers.append(twin)
+    }
     checkers = [
       NothingAcknowledgedIsLost(),
       OneResultPerJob(trees: trees),
@@ -132,6 +143,8 @@ public struct SimulatedCluster {
       SlotsGoWhereTheyShould(trees: trees),
       PoisonIsSetAside(trees: trees, limit: policy.lossLimit),
       OldWorkersAreSpared(),
+      TwinsDoNotFight(patience: 2 * policy.heartbeatMilliseconds),
+      UnmeasurableSweepsStartNothing(trees: trees),
       QueuesStayBounded(trees: trees, lossLimit: policy.lossLimit),
       ReadyJobsRun(trees: trees),
       FrontIsRight(),
@@ -141,7 +154,7 @@ public struct SimulatedCluster {
   }
 
   private static func submission(
-    _ index: Int, _ dataset: ArtifactReference, _ random: inout SplitMix64
+    _ index: Int, _ dataset: ArtifactReference, _ random: inout SplitMix64, _ laterRandom: inout SplitMix64
   ) -> SweepSubmission {
     var spec = SweepSpec(name: "sweep\(index)", dataset: "data.yaml")
     spec.grid.backbone = Array(["yolov5n", "mobilenetv2", "ghostnet"].prefix(1 + random.below(3)))
@@ -152,6 +165,7 @@ public struct SimulatedCluster {
     spec.finetune.epochs = 1 + random.below(3)
     if random.once(in: 2) { spec.objectives.append(Objective(.minimize, .latencyMS)) }
     if random.once(in: 3) { spec.priority = random.below(3) - 1 }
+    if laterRandom.once(in: 3) { spec.objectives.append(Objective(.minimize, .energyJ)) }
     return SweepSubmission(spec: spec, dataset: dataset)
   }
 }
@@ -264,6 +278,19 @@ extension SimulatedCluster {
   }
 }
 
+extension ResultTable {
+  /// Without what only some hosts measure and nobody asked for.
+  fileprivate var withoutExtras: ResultTable {
+    if objectives.contains(where: { $0.metric == .energyJ }) { return self }
+    let rows = rows.map { row in
+      var row = row
+      row.metrics["energy_j"] = nil
+      return row
+    }
+    return ResultTable(sweep: sweep, objectives: objectives, rows: rows, remarks: remarks)
+  }
+}
+
 // MARK: - The end
 
 extension SimulatedCluster {
@@ -315,7 +342,7 @@ extension SimulatedCluster {
         at: Instant(milliseconds: 0))
       let expected = SimulatedArithmetic.reference(tree, failing: isHopeless)
       guard case .respond(.results(let table), _) = effects.last else { preconditionFailure("no answer to a question") }
-      try observe(.results(table, expected: expected))
+      try observe(.results(table.withoutExtras, expected: expected.withoutExtras))
     }
   }
 }

@@ -56,8 +56,7 @@ public enum StageEvent: Hashable, Sendable, Codable {
   /// named it here; the next checkpoint is a new file, or a rename over the old name.
   case checkpoint(epoch: Int, file: String)
   case finished(StageOutput)
-  /// - Parameter isFinal: it follows from the request, so that every further attempt would fail in the same way.
-  case failed(message: String, isFinal: Bool = false)
+  case failed(message: String, cause: FailureCause = .other)
 }
 
 /// Thrown by a runner when what is asked cannot be done, on whatever box and however often.

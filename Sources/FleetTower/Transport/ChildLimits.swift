@@ -34,7 +34,6 @@ extension Double {
 /// Looks at what a child uses, on its loop's thread.
 final class ChildWatch {
   private(set) var excess: ChildLimits.Excess?
-  private(set) var peakResidentByteCount: Int?
 
   private let process: pid_t
   private let limits: ChildLimits
@@ -77,7 +76,6 @@ final class ChildWatch {
     let count = residentByteCount(of: process) ?? 0
     if count > limit && isSuspect { return exceed(.memory(residentByteCount: count)) }
     isSuspect = count > limit
-    if !isSuspect { peakResidentByteCount = max(peakResidentByteCount ?? 0, count) }
     memoryTimer = Timer(on: loop, after: Self.pause) { [weak self] in
       self?.memoryTimer = nil
       self?.look()

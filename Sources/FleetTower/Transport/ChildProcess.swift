@@ -42,8 +42,8 @@ import Glibc
   private var ending: Ending?
   private var watch: ChildWatch?
 
-  /// The most memory it was seen to use; nil if nobody looked.
-  public var peakResidentByteCount: Int? { watch?.peakResidentByteCount }
+  /// The most memory it has used at once, as the kernel says. Set when it has ended.
+  public private(set) var peakResidentByteCount = 0
 
   /// Starts the program.
   /// - Parameters:
@@ -132,7 +132,9 @@ import Glibc
   private func exited() {
     Glibc.kill(-processID, SIGKILL)
     var status: CInt = 0
-    while unsafe waitpid(processID, &status, 0) < 0 && errno == EINTR {}
+    var usage = rusage()
+    while unsafe wait4(processID, &status, 0, &usage) < 0 && errno == EINTR {}
+    peakResidentByteCount = usage.ru_maxrss << 10
     let signal = status & 0x7f
     watch?.end()
     if signal != 0, let excess = watch?.excess {

@@ -315,7 +315,11 @@ extension Connection {
     unsafe event_add(reading, &limit)
   }
 
-  private var refusal: String { "the handshake failed: the other side does not know this token" }
+  /// Which of these it is, a stranger is not told.
+  private var refusal: String {
+    "the handshake failed: the other side does not know this token, or not any more: it may be another coordinator's, "
+      + "revoked or expired"
+  }
   private var stillness: String { "nothing moved for \(limits.idleSeconds) s" }
 
   /// Closes from within a call of the owner's, who is told later.

@@ -13,6 +13,14 @@ public struct Token: Hashable, Sendable {
     case worker
     /// May submit, read and steer sweeps, and move artifacts.
     case `operator`
+
+    /// What to tell somebody who holds a token of this role where the other one is needed.
+    public var mismatch: String {
+      switch self {
+      case .worker: "this is a worker's token; commands that submit, read and steer sweeps need an operator's"
+      case .operator: "this is an operator's token; a worker needs a worker's"
+      }
+    }
   }
 
   public let role: Role
@@ -45,14 +53,17 @@ public struct Token: Hashable, Sendable {
   }
 
   /// Reads the token in the file at `path`.
-  /// - Throws: also when others than the owner can read the file.
+  /// - Throws: `TransportError.invalidToken`, also when others than the owner can read the file, or when the token has
+  ///   expired.
   public init(file path: String) throws {
-    let first = try Token.privateBytes(path).split(separator: 10).first ?? []
-    do {
-      self = try Token(text: String(decoding: first, as: UTF8.self))
-    } catch {
-      throw TransportError.invalidToken(reason: "\(path) does not hold a Greensweep token")
+    let entry = try TokenFolder.Entry(Token.privateBytes(path), file: path)
+    guard !entry.isExpired(at: time(nil)) else {
+      throw TransportError.invalidToken(
+        reason:
+          "the token in \(path) has expired: 'greensweep token create --role \(entry.token.role.rawValue)' on the "
+          + "coordinator's host makes another one")
     }
+    self = entry.token
   }
 
   /// What is in a file that only its owner can read.

@@ -67,10 +67,10 @@ public struct TokenFolder: Sendable {
 extension TokenFolder.Entry {
   /// Reads what stands in a token's file.
   init(_ bytes: [UInt8], file: String) throws {
-    let text = bytes.count > Token.fileByteCount ? "" : String(decoding: bytes, as: UTF8.self)
-    let lines = text.split(separator: "\n")
+    let lines = try Self.lines(of: bytes, file: file)
     guard let first = lines.first, let token = try? Token(text: String(first)), lines.count <= 2 else {
-      throw TransportError.invalidToken(reason: "\(file) does not hold a Greensweep token")
+      throw TransportError.invalidToken(
+        reason: "\(file) does not hold a Greensweep token, which begins with ‘greensweep.’ and has one line")
     }
     guard lines.count == 2 else {
       self.init(token: token, path: file, expiresAt: nil)
@@ -82,5 +82,19 @@ extension TokenFolder.Entry {
         reason: "\(file): \"\(lines[1].shortened())\" does not say when the token ends")
     }
     self.init(token: token, path: file, expiresAt: expiresAt)
+  }
+
+  /// The lines that are not empty, without what editors and mail programs put around text: blanks, carriage returns and
+  /// a byte order mark.
+  private static func lines(of bytes: [UInt8], file: String) throws -> [String] {
+    if bytes.isEmpty { throw TransportError.invalidToken(reason: "\(file) is empty: it should hold a token") }
+    if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
+      throw TransportError.invalidToken(reason: "\(file) is text in UTF-16: save the token as UTF-8")
+    }
+    let text = String(
+      decoding: bytes.starts(with: [0xef, 0xbb, 0xbf]) ? bytes.dropFirst(3) : bytes[...], as: UTF8.self)
+    return text.split(whereSeparator: \.isNewline).map { line in
+      String(line.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+    }.filter { !$0.isEmpty }
   }
 }

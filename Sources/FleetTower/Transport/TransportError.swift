@@ -2,7 +2,7 @@ import Glibc
 import Wording
 
 /// What can go wrong between processes; every message says with whom and what to do.
-public enum TransportError: Error, Equatable, CustomStringConvertible {
+public enum TransportError: SystemFailure, Equatable, CustomStringConvertible {
   /// A system or library call failed.
   case system(call: String, subject: String, errno: CInt)
   case library(call: String)
@@ -30,6 +30,15 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
     case .invalidToken(let reason): reason
     case .closed(let peer, let reason): "connection with \(peer) closed: \(reason)"
     case .notStarted(let program, let code): "cannot start \(program): \(systemReason(code))"
+    }
+  }
+}
+
+extension TransportError {
+  public var errorNumber: Int32? {
+    switch self {
+    case .system(_, _, let code), .notStarted(_, let code): code
+    default: nil
     }
   }
 }

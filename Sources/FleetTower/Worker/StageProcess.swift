@@ -1,5 +1,6 @@
 import Artifacts
 import Fleet
+import Glibc
 import JSON
 import Sweep
 import Transport
@@ -17,11 +18,14 @@ final class StageProcess {
   /// Writes `request.json` into the existing folder and starts the process.
   init(
     _ request: StageRequest, limits: StageLimits, program: String, arguments: [String], environment: [String],
-    on loop: EventLoop, onReport: @escaping (StageEvent) -> Void, onExit: @escaping (_ message: String) -> Void
+    on loop: EventLoop, onReport: @escaping (StageEvent) -> Void,
+    onExit: @escaping (_ message: String, FailureCause) -> Void
   ) throws {
     folder = request.directory
     self.limits = limits
     try Files.writeDurably(JSON.encode(request), to: folder + "/request.json")
+    let memoryKills = MemoryKills()
+    let killsBefore = memoryKills.count ?? 0
     child = try ChildProcess(
       program, arguments: arguments + [folder], environment: environment, folder: folder, on: loop,
       limits: ChildLimits(
@@ -36,30 +40,52 @@ final class StageProcess {
         }
       case .errorOutput(let bytes): log.append(bytes)
       case .exited(let ending):
-        log.append(Array("\(words(for: ending))\n".utf8))
+        let end = StageEnd(
+          ending, limits: limits, peakByteCount: child?.peakResidentByteCount ?? 0,
+          isKilledForMemory: memoryKills.count ?? 0 > killsBefore)
+        log.append(Array("\(end.words)\n".utf8))
         child = nil
         try? Files.writeDurably(log.bytes, to: "\(folder)/\(Self.logFile)")
-        onExit(log.lastLines(20))
+        onExit(log.lastLines(20), end.cause)
       }
     }
   }
 
   func kill() { child?.kill() }
+}
 
-  /// How it ended; if a limit was the cause, which one and what can be done.
-  private func words(for ending: ChildProcess.Ending) -> String {
+/// How a stage's process ended; if memory or a limit was the cause, with what can be done.
+struct StageEnd {
+  let words: String
+  let cause: FailureCause
+
+  /// - Parameter isKilledForMemory: whether the kernel has killed somebody for memory while the stage ran.
+  init(_ ending: ChildProcess.Ending, limits: StageLimits, peakByteCount: Int, isKilledForMemory: Bool) {
+    let smaller = "make batch_size or image_size smaller, or give the worker fewer --slots"
     switch ending {
     case .overran(.memory):
-      return
+      words =
         "\(ending) of \(limits.memoryMB ?? 0) MB: raise the stage's memory_limit_mb in the sweep file, or the worker's "
         + "--memory-limit-mb, or make batch_size or image_size smaller"
+      cause = .outOfMemory
     case .overran(.time):
-      return "\(ending): raise the stage's time_limit_minutes in the sweep file, or the worker's --time-limit-minutes; "
+      words =
+        "\(ending): raise the stage's time_limit_minutes in the sweep file, or the worker's --time-limit-minutes; "
         + "the next attempt goes on from the newest checkpoint"
-    case .signal:
-      guard let limit = limits.memoryMB, let peak = child?.peakResidentByteCount else { return "\(ending)" }
-      return "\(ending); of the \(limit) MB of memory it may use, \(peak >> 20) MB were seen in use"
-    case .status: return "\(ending)"
+      cause = .other
+    case .signal(let signal):
+      let limit = limits.memoryMB.map { " of the \($0) MB it may use" } ?? ""
+      let used = "\(ending); it has used up to \(peakByteCount >> 20) MB of memory\(limit)"
+      switch (signal == Int(SIGKILL), isKilledForMemory) {
+      case (true, true): words = "\(used), and the kernel killed it because the host's memory ran out: \(smaller)"
+      case (true, false):
+        words = "\(used). If nobody has killed it, the host's memory ran out ('dmesg' tells): \(smaller)"
+      case (false, _): words = used
+      }
+      cause = signal == Int(SIGKILL) && isKilledForMemory ? .outOfMemory : .other
+    case .status:
+      words = "\(ending)"
+      cause = .other
     }
   }
 }

@@ -43,6 +43,11 @@ public actor Worker {
     var files: [String: ContentHash] = [:]
   }
 
+  /// What goes wrong for now, by the artifact it concerns, or nil for the coordinator: logged once, however often it is
+  /// tried again.
+  private var troubles: [ArtifactDigest?: Set<String>] = [:]
+  /// The coordinator has welcomed this worker on the present connection.
+  private var isWelcome = false
   private var hasEnded = false
   private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
@@ -58,6 +63,7 @@ public actor Worker {
     brain = WorkerBrain(
       identity: WorkerBrain.Identity(
         worker: folder.worker, name: options.name, box: folder.box, slots: options.slots, labels: options.labels,
+        metrics: options.metrics.map(\.rawValue),
         seed: UInt64.random(in: 0 ... .max)),
       policy: policy)
     self.folder = folder
@@ -76,6 +82,7 @@ public actor Worker {
 
   /// Runs a worker until it is drained or gets SIGTERM or SIGINT.
   public static func run(_ options: WorkerOptions) async throws {
+    raiseDescriptorLimit()
     let worker = try Worker(options)
     try await worker.leaveOnSignals()
     await worker.begin()
@@ -168,14 +175,21 @@ extension Worker {
         self.connection = connection
         connection.onEvent = { [self] event in happened(event) }
       } catch {
-        options.log("cannot connect to \(options.coordinator): \(error.words)")
+        complain(nil, "cannot connect to \(options.coordinator): \(error.words); trying again until it answers")
         if thisTry == connectionTry { feed(.disconnected) }
       }
     }
   }
 
+  /// Logs what goes wrong, unless it was logged since it last went well.
+  private func complain(_ subject: ArtifactDigest?, _ text: String) {
+    if troubles.count > 1_000 { troubles = [:] }
+    if troubles[subject, default: []].insert(text).inserted { options.log(text) }
+  }
+
   private func disconnect() {
     connectionTry += 1
+    isWelcome = false
     connection?.onEvent = nil
     connection?.close()
     connection = nil
@@ -183,13 +197,12 @@ extension Worker {
 
   private func happened(_ event: Connection.Event) {
     switch event {
-    case .opened:
-      options.log("connected to \(options.coordinator)")
-      feed(.connected)
+    case .opened: feed(.connected)
     case .drained: break
     case .closed(let reason):
-      options.log("connection with \(options.coordinator) closed: \(reason)")
+      complain(nil, "connection with \(options.coordinator) closed: \(reason); trying again until it answers")
       connection = nil
+      isWelcome = false
       feed(.disconnected)
     case .frame(let frame):
       do {
@@ -205,7 +218,12 @@ extension Worker {
 
   private func hear(_ message: CoordinatorMessage) {
     switch message {
-    case .refused(let reason): options.log("the coordinator refuses this worker: \(reason)")
+    case .welcome:
+      if !isWelcome { options.log("connected to \(options.coordinator)") }
+      isWelcome = true
+      troubles[nil] = nil
+    case .refused(let reason):
+      complain(nil, "the coordinator refuses this worker: \(reason); trying again, more and more slowly")
     case .assign(let assignment):
       options.log("attempt \(assignment.attempt): \(assignment.stage.rawValue) of job \(assignment.job.short)")
       // Said twice, it changes nothing; refused, it is discarded.
@@ -228,10 +246,11 @@ extension Worker {
         try await cache.trim(keeping: allPinned)
         try await bulk.download(reference, to: ArtifactSink(reference, into: cache.artifacts))
       }
+      troubles[reference.digest] = nil
       feed(.fetched(reference.digest))
     } catch {
-      options.log("cannot fetch artifact \(reference.digest): \(error.words)")
-      feed(.fetchFailed(reference.digest, reason: error.words))
+      complain(reference.digest, "cannot fetch artifact \(reference.digest): \(error.words)")
+      feed(.fetchFailed(reference.digest, reason: error.words, cause: FailureCause(of: error)))
     }
   }
 
@@ -241,9 +260,10 @@ extension Worker {
     }
     do {
       try await bulk.upload(cache.artifacts.location(of: ContentHash(reference.digest)), as: reference)
+      troubles[reference.digest] = nil
       feed(.uploaded(reference.digest))
     } catch {
-      options.log("cannot upload artifact \(reference.digest): \(error.words)")
+      complain(reference.digest, "cannot upload artifact \(reference.digest): \(error.words); trying again")
       feed(.uploadFailed(reference.digest, reason: error.words))
     }
   }
@@ -260,7 +280,7 @@ extension Worker {
       try? await cache.trim(keeping: allPinned)
       feed(.fileKept(number, file: file, artifact: reference))
     } catch {
-      feed(.fileNotKept(number, file: file, reason: error.words))
+      feed(.fileNotKept(number, file: file, reason: error.words, cause: FailureCause(of: error)))
     }
   }
 
@@ -297,12 +317,12 @@ extension Worker {
         program: options.stageProgram, arguments: options.stageArguments, environment: stageEnvironment,
         on: loop,
         onReport: { [self] event in feed(.stageReported(number, event)) },
-        onExit: { [self] message in
+        onExit: { [self] message, cause in
           stages[number] = nil
-          feed(.stageExited(number, message: message))
+          feed(.stageExited(number, message: message, cause: cause))
         })
     } catch {
-      feed(.stageExited(number, message: "cannot start the stage: \(error.words)"))
+      feed(.stageExited(number, message: "cannot start the stage: \(error.words)", cause: FailureCause(of: error)))
     }
   }
 

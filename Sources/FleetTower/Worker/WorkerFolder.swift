@@ -6,6 +6,7 @@ import Foundation
 ///
 ///     lock            held as long as the worker runs
 ///     worker-id       the name it drew once
+///     worker-place    where it drew it: a copy of the folder draws another one
 ///     artifacts/      inputs and outputs, by their hash; a cache
 ///     unpacked/       data sets as stages have unpacked them, by the pack's hash; a cache
 ///     attempts/       one folder per attempt in hand
@@ -23,8 +24,9 @@ struct WorkerFolder: ~Copyable, Sendable {
     // What a former process left running has died with it; what it left behind is of no use.
     try? FileManager.default.removeItem(atPath: path + "/attempts")
     for folder in ["attempts", "unpacked"] { try Files.createFolder("\(path)/\(folder)") }
-    let worker = WorkerID(try Self.drawnName(path + "/worker-id"))
     let box = BoxID(try Self.boxName())
+    let worker = WorkerID(
+      try Self.drawnName(in: path, place: "\(box) \(try FileDescriptor(path, .read).status().st_ino)"))
     self.path = path
     self.worker = worker
     self.box = box
@@ -34,14 +36,22 @@ struct WorkerFolder: ~Copyable, Sendable {
   func attempt(_ number: AttemptNumber) -> String { "\(path)/attempts/\(number.value)" }
   func unpacked(_ hash: ContentHash) -> String { "\(path)/unpacked/\(hash)" }
 
-  private static func drawnName(_ path: String) throws -> String {
-    if Files.exists(path) {
-      let name = String(decoding: try Files.read(path, maximumByteCount: 64), as: UTF8.self)
-      if name.hasPrefix("w-"), name.utf8.count == 18 { return name }
+  /// The name that was drawn in this folder, or a new one.
+  /// - Parameter place: tells the folder from its copies, on this host and on others.
+  private static func drawnName(in folder: String, place: String) throws -> String {
+    let (nameFile, placeFile) = (folder + "/worker-id", folder + "/worker-place")
+    func text(_ file: String) throws -> String? {
+      Files.exists(file) ? String(decoding: try Files.read(file, maximumByteCount: 256), as: UTF8.self) : nil
+    }
+    let knownPlace = try text(placeFile)
+    if knownPlace != place { try Files.writeDurably(Array(place.utf8), to: placeFile) }
+    // Older workers left no place.
+    if let name = try text(nameFile), name.hasPrefix("w-"), name.utf8.count == 18, knownPlace ?? place == place {
+      return name
     }
     let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
     let name = "w-" + String(repeating: "0", count: 16 - digits.count) + digits
-    try Files.writeDurably(Array(name.utf8), to: path)
+    try Files.writeDurably(Array(name.utf8), to: nameFile)
     return name
   }
 

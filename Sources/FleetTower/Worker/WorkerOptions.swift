@@ -17,6 +17,8 @@ public struct WorkerOptions: Sendable {
   /// What people call the worker.
   public var name = ProcessInfo.processInfo.hostName
   public var labels: [String: String] = [:]
+  /// The metrics that this host can measure.
+  public var metrics = Objective.Metric.allCases
   /// The program that runs a stage, and its arguments before the stage's folder.
   public var stageProgram = "/proc/self/exe"
   public var stageArguments = ["stage"]

@@ -2,7 +2,7 @@ import Glibc
 import Wording
 
 /// What the ground floor can fail at; every message names the file or the bytes concerned and what to do.
-public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
+public enum ArtifactsError: SystemFailure, Equatable, CustomStringConvertible {
   /// A system call failed on `path` with `errno`.
   case system(call: String, path: String, errno: CInt)
   /// The bytes of `subject` do not have the hash by which they were asked for.
@@ -34,6 +34,8 @@ public enum ArtifactsError: Error, Equatable, CustomStringConvertible {
     case .notAHash, .compression, .library: false
     }
   }
+
+  public var errorNumber: Int32? { if case .system(_, _, let code) = self { code } else { nil } }
 
   static func lastSystemError(_ call: String, _ path: String) -> ArtifactsError {
     .system(call: call, path: path, errno: errno)

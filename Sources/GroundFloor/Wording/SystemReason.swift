@@ -32,6 +32,18 @@ extension Error {
   }
 }
 
+/// An error that a failed system call may have caused.
+public protocol SystemFailure: Error {
+  /// The call's `errno`; nil if no system call has failed.
+  var errorNumber: Int32? { get }
+}
+
+/// Returns the `errno` that caused the error, whether it is one of ours or Foundation's; nil if none is known.
+public func errorNumber(of error: any Error) -> Int32? {
+  if let failure = error as? any SystemFailure { return failure.errorNumber }
+  return systemCode(of: error)
+}
+
 private func isFoundations(_ error: any Error) -> Bool {
   error is CocoaError || error is POSIXError || type(of: error) is AnyClass
 }

@@ -1,9 +1,15 @@
+import Wording
+
 /// Why a data set, one of its files or an image cannot be used. The message names the file (and line, where there is
 /// one) and says what to do.
-public struct DatasetError: Error, Sendable, Hashable, CustomStringConvertible {
+public struct DatasetError: SystemFailure, Sendable, Hashable, CustomStringConvertible {
   public var message: String
+  public var errorNumber: Int32?
 
-  public init(_ message: String) { self.message = message }
+  public init(_ message: String, errorNumber: Int32? = nil) {
+    self.message = message
+    self.errorNumber = errorNumber
+  }
 
   public var description: String { message }
 }

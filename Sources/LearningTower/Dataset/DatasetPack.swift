@@ -126,7 +126,8 @@ public enum DatasetPack {
   /// In one step; a file of that name is replaced.
   private static func rename(_ path: String, to other: String) throws(DatasetError) {
     guard unsafe Foundation.rename(path, other) != 0 else { return }
-    throw DatasetError("\(other): cannot be written: \(systemReason(errno))")
+    let code = errno
+    throw DatasetError("\(other): cannot be written: \(systemReason(code))", errorNumber: code)
   }
 }
 
@@ -175,7 +176,7 @@ private struct ArchiveWriter {
       try file.synchronize()
       try file.close()
     } catch {
-      throw DatasetError("\(path): cannot be written: \(reason(of: error))")
+      throw DatasetError("\(path): cannot be written: \(reason(of: error))", errorNumber: errorNumber(of: error))
     }
   }
 
@@ -183,7 +184,7 @@ private struct ArchiveWriter {
     do {
       try file.write(contentsOf: bytes)
     } catch {
-      throw DatasetError("\(path): cannot be written: \(reason(of: error))")
+      throw DatasetError("\(path): cannot be written: \(reason(of: error))", errorNumber: errorNumber(of: error))
     }
   }
 }

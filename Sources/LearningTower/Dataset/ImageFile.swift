@@ -197,7 +197,7 @@ func writeFile(_ bytes: [UInt8], to path: String) throws(DatasetError) {
   do {
     try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
   } catch {
-    throw DatasetError("\(path): cannot be written: \(reason(of: error))")
+    throw DatasetError("\(path): cannot be written: \(reason(of: error))", errorNumber: errorNumber(of: error))
   }
 }
 
@@ -205,6 +205,6 @@ func createFolder(_ path: String) throws(DatasetError) {
   do {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   } catch {
-    throw DatasetError("\(path): the folder cannot be made: \(reason(of: error))")
+    throw DatasetError("\(path): the folder cannot be made: \(reason(of: error))", errorNumber: errorNumber(of: error))
   }
 }

@@ -12,20 +12,37 @@ public struct EnergyMeter: Sendable {
 
   private var counters: [Counter]
 
-  /// - Parameter folder: where Linux shows its power zones.
+  /// Where Linux shows its power zones.
+  public static let systemFolder = "/sys/class/powercap"
+
+  /// - Parameter folder: where the power zones are shown.
   /// - Returns: nil if there is no counter, or none that this user may read (newer kernels show them to root alone).
-  public init?(folder: String = "/sys/class/powercap") {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    // `intel-rapl:0` is a processor package; `intel-rapl:0:0`, a part of it, is counted there already.
-    counters = names.sorted().filter { $0.split(separator: ":").count == 2 && !$0.contains("mmio") }.compactMap {
-      name in
-      let zone = folder + "/" + name
-      guard let zoneName = try? String(contentsOfFile: zone + "/name", encoding: .utf8), zoneName.hasPrefix("package"),
-        let last = number(in: zone + "/energy_uj"), let range = number(in: zone + "/max_energy_range_uj")
+  public init?(folder: String = systemFolder) {
+    counters = Self.zones(in: folder).compactMap { zone in
+      guard let last = number(in: zone + "/energy_uj"), let range = number(in: zone + "/max_energy_range_uj")
       else { return nil }
       return Counter(path: zone + "/energy_uj", range: range, last: last)
     }
     guard !counters.isEmpty else { return nil }
+  }
+
+  /// Why energy cannot be measured here, and what can be done; nil if it can.
+  public static func obstacle(folder: String = systemFolder) -> String? {
+    guard EnergyMeter(folder: folder) == nil else { return nil }
+    guard let zone = zones(in: folder).first else {
+      return "this host shows no energy counter (no ‘package’ under \(folder)), as is usual in virtual machines"
+    }
+    return "the energy counter \(zone)/energy_uj cannot be read: run as root, or allow it with "
+      + "'sudo chmod a+r \(folder)/*/energy_uj' (until the next start of the host)"
+  }
+
+  /// The processor packages. (`intel-rapl:0` is one; `intel-rapl:0:0`, a part of it, is counted there already.)
+  private static func zones(in folder: String) -> [String] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.sorted().filter { $0.split(separator: ":").count == 2 && !$0.contains("mmio") }.map {
+      "\(folder)/\($0)"
+    }
+    .filter { zone in (try? String(contentsOfFile: zone + "/name", encoding: .utf8))?.hasPrefix("package") == true }
   }
 
   /// Joules since the last call, or since the meter was made; nil if a counter cannot be read any more. A counter that

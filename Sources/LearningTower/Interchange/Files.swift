@@ -33,6 +33,7 @@ func writeFile(_ bytes: [UInt8], to path: String) throws(InterchangeError) {
   do {
     try Data(bytes).write(to: URL(filePath: path), options: .atomic)
   } catch {
-    throw InterchangeError(file: path, "cannot be written (\(reason(of: error)))")
+    throw InterchangeError(
+      file: path, "cannot be written (\(reason(of: error)))", errorNumber: errorNumber(of: error))
   }
 }

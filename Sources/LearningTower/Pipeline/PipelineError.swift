@@ -1,14 +1,17 @@
 import Network
+import Wording
 
 /// Why a stage or a command could not do its work.
-public struct PipelineError: Error, Sendable, Hashable, CustomStringConvertible {
+public struct PipelineError: SystemFailure, Sendable, Hashable, CustomStringConvertible {
   public var message: String
   /// Whether what was asked for makes no sense, so that it fails wherever it is tried.
   public var isWrongRequest: Bool
+  public var errorNumber: Int32?
 
-  public init(_ message: String, isWrongRequest: Bool = false) {
+  public init(_ message: String, isWrongRequest: Bool = false, errorNumber: Int32? = nil) {
     self.message = message
     self.isWrongRequest = isWrongRequest
+    self.errorNumber = errorNumber
   }
 
   public var description: String { message }

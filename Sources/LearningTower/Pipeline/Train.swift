@@ -133,7 +133,8 @@ func writeText(_ text: String, to path: String) throws {
   do {
     try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
   } catch {
-    throw PipelineError("\(path): cannot be written (\(reason(of: error)))")
+    throw PipelineError(
+      "\(path): cannot be written (\(reason(of: error)))", errorNumber: errorNumber(of: error))
   }
 }
 
@@ -142,6 +143,7 @@ func makeFolder(_ path: String) throws {
   do {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   } catch {
-    throw PipelineError("\(path): the folder cannot be made (\(reason(of: error)))")
+    throw PipelineError(
+      "\(path): the folder cannot be made (\(reason(of: error)))", errorNumber: errorNumber(of: error))
   }
 }

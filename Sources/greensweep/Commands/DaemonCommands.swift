@@ -50,7 +50,7 @@ extension Command {
     let address = arguments.string("--join") ?? environment["GREENSWEEP_COORDINATOR"]
     guard let address else { throw UsageError("worker: --join ADDR:PORT is missing") }
     var options = WorkerOptions(
-      coordinator: try Endpoint(address), token: try token(arguments, of: "worker"),
+      coordinator: try Endpoint(address), token: try token(arguments, of: .worker),
       folder: arguments.string("--cache") ?? "greensweep-cache")
     options.slots = try arguments.int("--slots", in: 1...1024) ?? 1
     options.threads = try arguments.int("--threads", in: 1...256) ?? max(1, Processors.available / options.slots)
@@ -61,6 +61,12 @@ extension Command {
     options.name = arguments.string("--name") ?? options.name
     options.labels = try labels(arguments.strings("--label"))
     options.log = { printError($0.oneLine) }
+    options.metrics = MeasurableMetrics.here
+    for metric in Objective.Metric.allCases {
+      if let obstacle = MeasurableMetrics.obstacle(to: metric) {
+        printError("\(metric.rawValue) is not measured by this worker: \(obstacle)")
+      }
+    }
     if arguments.has("--attached") { leaveWhenStandardInputCloses() }
     try await Worker.run(options)
   }

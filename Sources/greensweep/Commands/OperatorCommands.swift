@@ -24,10 +24,11 @@ extension Command {
     let pack = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString).tar").path
     defer { try? FileManager.default.removeItem(atPath: pack) }
     let (submission, files) = try preparation.submission(packedAt: pack, by: connection.client)
-    let (sweep, isNew) = try await connection.client.submit(submission, files: files) { reference in
+    let (sweep, isNew, notice) = try await connection.client.submit(submission, files: files) { reference in
       printError("uploading \(reference.byteCount) bytes")
     }
     printError(isNew ? "submitted \(sweep)" : "\(sweep) was submitted before")
+    if let notice { printError("nothing of it starts: \(notice)") }
     guard arguments.has("--wait") else {
       return arguments.has("--json") ? printJSON(["sweep": sweep]) : printLine(sweep.name)
     }
@@ -58,6 +59,7 @@ extension Command {
       Option("--x", "METRIC", needs: ["--y"], help: "judge by this metric and --y instead of the sweep's objectives"),
       Option(
         "--y", "METRIC", needs: ["--x"], help: "\(Objective.Metric.allCases.map(\.rawValue).joined(separator: ", "))"),
+      Option("--without", "METRIC", repeats: true, help: "judge by the other objectives of the sweep; may be repeated"),
       Option("--all", help: "all trials, not only those measured so far"),
       Option("--format", "FORMAT", help: "table, json, csv, markdown or svg (default: table)"),
       .json.excluding(["--format"]),
@@ -68,8 +70,17 @@ extension Command {
     let axes = try ["--x", "--y"].map { try objective(arguments.choice($0, among: metricNames)) }
     if let x = axes[0], x == axes[1] { throw UsageError("pareto: --x and --y are the same metric; give two") }
     let chosen = axes.compactMap { $0 }
+    let leftOut = arguments.strings("--without")
+    for metric in leftOut where !metricNames.contains(metric) {
+      throw UsageError("--without: no metric '\(metric)'" + suggestion(metric, among: metricNames))
+    }
     let connection = try OperatorConnection(arguments)
-    let table = try await connection.results(arguments.positionals[0], objectives: chosen.isEmpty ? nil : chosen)
+    var table = try await connection.results(arguments.positionals[0], objectives: chosen.isEmpty ? nil : chosen)
+    if !leftOut.isEmpty {
+      let others = table.objectives.filter { !leftOut.contains($0.metric.rawValue) }
+      guard !others.isEmpty else { throw UsageError("--without leaves no objective to judge by") }
+      table = table.judged(by: others)
+    }
     let shown = arguments.has("--all") ? table : table.measured
     if name == "json" { printJSON(text: shown.json) } else { printLine(shown.text(.init(rawValue: name)!)) }
   }

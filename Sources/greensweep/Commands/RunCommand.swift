@@ -27,6 +27,7 @@ extension Command {
   ) { arguments in
     keepFilesPrivate()
     let preparation = try SweepPreparation(arguments.positionals[0])
+    try MeasurableMetrics.require(preparation.spec.objectives)
     let folder = URL(filePath: arguments.string("--data") ?? ".greensweep/\(preparation.spec.name)")
     let pack = folder.appending(path: "dataset.tar").path
     try refuseOverwriting(SweepResults.files(in: folder) + [pack], ofInputs: preparation.files())
@@ -44,7 +45,7 @@ extension Command {
 
     let connection = try OperatorConnection(fleet.address, tokenFile: fleet.tokenFile)
     let (submission, files) = try preparation.submission(packedAt: pack, by: connection.client)
-    let (sweep, isNew) = try await connection.client.submit(submission, files: files)
+    let (sweep, isNew, _) = try await connection.client.submit(submission, files: files)
     try? FileManager.default.removeItem(atPath: pack)
     printError("\(isNew ? "running" : "going on with") \(sweep) in \(folder.relativePath)")
     try await SweepProgress(connection, sweep: sweep.name).followToTheEnd()
@@ -103,6 +104,7 @@ struct SweepResults {
     }
     lines.append("table: \(folder.appending(path: "results.csv").relativePath), results.md, results.json")
     lines.append("front: \(folder.appending(path: "front.svg").relativePath)")
+    if table.front.isEmpty { lines[0] = "no model is on the front" }
     summary = lines.joined(separator: "\n")
   }
 }

@@ -19,7 +19,7 @@ extension Command {
     do {
       try PipelineStageRunner().run(request, report: report)
     } catch {
-      try report(.failed(message: error.words, isFinal: error is StageRefusal))
+      try report(.failed(message: error.words, cause: error.isWrongCall ? .refused : FailureCause(of: error)))
       throw error
     }
   }

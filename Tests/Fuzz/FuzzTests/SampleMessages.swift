@@ -25,7 +25,7 @@ enum SampleMessages {
     .epochMetrics(attempt: attempt, metrics: metrics),
     .checkpointStored(attempt: attempt, checkpoint: Checkpoint(epoch: 1, artifact: artifact)),
     .attemptFinished(attempt: attempt, result: result),
-    .attemptFailed(attempt: attempt, failure: StageFailure(message: "no memory", log: artifact, isFinal: true)),
+    .attemptFailed(attempt: attempt, failure: StageFailure(message: "no memory", log: artifact, cause: .refused)),
     .attemptReturned(attempt: attempt), .goodbye,
   ]
 

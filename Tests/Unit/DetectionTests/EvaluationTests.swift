@@ -126,7 +126,19 @@ struct EnergyMeterTests {
     #expect(meter.joulesSinceLastReading() == nil)
   }
 
-  @Test func noCounter() { #expect(EnergyMeter(folder: "/nowhere") == nil) }
+  @Test func noCounter() {
+    #expect(EnergyMeter(folder: "/nowhere") == nil)
+    #expect(EnergyMeter.obstacle(folder: "/nowhere")?.contains("shows no energy counter") == true)
+  }
+
+  @Test func aCounterThatCannotBeReadIsNamed() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "powercap-\(UUID().uuidString)")
+    let zone = folder.appending(path: "intel-rapl:0")
+    try FileManager.default.createDirectory(at: zone, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try "package-0\n".write(to: zone.appending(path: "name"), atomically: true, encoding: .utf8)
+    #expect(EnergyMeter.obstacle(folder: folder.path)?.contains("intel-rapl:0/energy_uj cannot be read") == true)
+  }
 }
 
 @Suite("Drawing detections")

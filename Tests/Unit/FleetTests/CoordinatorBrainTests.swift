@@ -24,11 +24,11 @@ struct Desk {
   @discardableResult
   mutating func hello(
     _ name: String, on connection: UInt64, box: String? = nil, slots: Int = 1, incarnation: UInt64 = 1,
-    attempts: [AttemptNumber] = []
+    attempts: [AttemptNumber] = [], metrics: [String]? = nil
   ) -> [CoordinatorEffect] {
     let hello = Hello(
       worker: WorkerID(name), incarnation: incarnation, name: name, box: BoxID(box ?? name), slots: slots,
-      attempts: attempts)
+      attempts: attempts, metrics: metrics)
     return handle(.received(.hello(hello), from: ConnectionID(connection)))
   }
 
@@ -100,7 +100,7 @@ struct CoordinatorBrainTests {
 
   @Test func submittingTwiceIsOnce() {
     var desk = Desk()
-    guard case .submitted(let first, isNew: true) = desk.ask(.submit(submission())) else {
+    guard case .submitted(let first, isNew: true, _) = desk.ask(.submit(submission())) else {
       Issue.record("not submitted")
       return
     }
@@ -240,7 +240,7 @@ struct CoordinatorBrainTests {
     _ = desk.ask(.submit(submission(ratios: [0, 0.9])))
     let train = try #require(desk.hello("a", on: 1).assignments.first).0
     let prune = try #require(desk.finish(train, on: 1).assignments.first { $0.0.stage == .prune }).0
-    let failure = StageFailure(message: "0.9 leaves no channel in model.2.cv1.bn", isFinal: true)
+    let failure = StageFailure(message: "0.9 leaves no channel in model.2.cv1.bn", cause: .refused)
     let effects = desk.say(.attemptFailed(attempt: prune.attempt, failure: failure), on: 1)
     #expect(effects.says(.attemptAcknowledged(attempt: prune.attempt, accepted: true)))
     // The other trial goes on; what waits for the failed job never starts, nor after a restart.
@@ -316,7 +316,7 @@ struct CoordinatorBrainTests {
 
   @Test func cancellingStopsWhatNobodyElseWants() throws {
     var desk = Desk()
-    guard case .submitted(let sweep, _) = desk.ask(.submit(submission())) else { return }
+    guard case .submitted(let sweep, _, _) = desk.ask(.submit(submission())) else { return }
     let (assignment, _) = try #require(desk.hello("a", on: 1).assignments.first)
     let effects = desk.handle(.requested(.cancel(sweep: sweep.name), from: ConnectionID(99)))
     #expect(effects.says(.cancelAttempt(attempt: assignment.attempt, reason: .cancelled)))

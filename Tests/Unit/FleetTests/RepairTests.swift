@@ -118,6 +118,7 @@ struct RepairTests {
     _ = desk.handle(.artifactsLost([reference(9).digest]))
     _ = desk.say(.cannotBringBack(artifact: reference(9).digest), on: 1)
     _ = desk.wait(desk.brain.policy.repairGraceMilliseconds)
+    _ = desk.handle(.disconnected(ConnectionID(1)))
     let returned = desk.hello("a", on: 2, incarnation: 2)
     let (next, _) = try #require(returned.assignments.first)
     #expect(next.job == assignment.job)

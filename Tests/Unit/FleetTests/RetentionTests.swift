@@ -32,6 +32,7 @@ struct RetentionTests {
     _ = desk.ask(.submit(submission()))
     let (first, _) = try #require(desk.hello("a", on: 1).assignments.first)
     _ = desk.say(.checkpointStored(attempt: first.attempt, checkpoint: checkpoint(1)), on: 1)
+    _ = desk.handle(.disconnected(ConnectionID(1)))
     let (second, _) = try #require(desk.hello("a", on: 2, incarnation: 2).assignments.first)
     #expect(second.input(.resume) == checkpoint(1).artifact)
     _ = desk.say(.checkpointStored(attempt: second.attempt, checkpoint: checkpoint(2)), on: 2)

@@ -10,7 +10,7 @@ struct SharedJobTests {
     _ = desk.ask(.submit(submission(ratios: [0.5])))
     let (train, _) = try #require(desk.hello("a", on: 1).assignments.first)
     _ = desk.say(
-      .attemptFailed(attempt: train.attempt, failure: StageFailure(message: "no", isFinal: true)), on: 1)
+      .attemptFailed(attempt: train.attempt, failure: StageFailure(message: "no", cause: .refused)), on: 1)
     // The second sweep has the training in common with the first, and nothing of what follows.
     let effects = desk.handle(.requested(.submit(submission(ratios: [0.3])), from: ConnectionID(99)))
     let (again, _) = try #require(effects.assignments.first)

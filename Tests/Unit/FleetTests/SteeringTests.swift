@@ -212,7 +212,7 @@ struct SteeringTests {
     desk.hello("a", on: 1)
     let (assignment, _) = try #require(desk.submit(named("s", backbones: ["yolov5n", "yolov5s"])).first)
     _ = desk.say(
-      .attemptFailed(attempt: assignment.attempt, failure: StageFailure(message: "no", isFinal: true)), on: 1)
+      .attemptFailed(attempt: assignment.attempt, failure: StageFailure(message: "no", cause: .refused)), on: 1)
     _ = desk.steer("s", .paused)
     guard case .done(let message) = desk.ask(.retry(target: "s")) else { return }
     #expect(message == "1 jobs start anew once the sweep is resumed, with everything that waits for them")
@@ -229,7 +229,7 @@ struct LimitTests {
     #expect(assignment.limits == StageLimits(memoryMB: 100, timeMinutes: 5))
     _ = desk.say(.attemptFailed(attempt: assignment.attempt, failure: StageFailure(message: "killed")), on: 1)
     first.spec.limits = ["train": StageLimits(memoryMB: 400)]
-    guard case .submitted(_, isNew: false) = desk.ask(.submit(first)) else { return }
+    guard case .submitted(_, isNew: false, _) = desk.ask(.submit(first)) else { return }
     desk.restart()
     desk.hello("a", on: 2)
     let (again, _) = try #require(desk.wait(1_000).assignments.first ?? desk.hello("b", on: 3).assignments.first)
@@ -309,7 +309,7 @@ struct WaitingTests {
     var desk = Desk()
     desk.hello("a", on: 1)
     let (train, _) = try #require(desk.submit(named("s", backbones: ["yolov5n"])).first)
-    _ = desk.say(.attemptFailed(attempt: train.attempt, failure: StageFailure(message: "no", isFinal: true)), on: 1)
+    _ = desk.say(.attemptFailed(attempt: train.attempt, failure: StageFailure(message: "no", cause: .refused)), on: 1)
     let blocked = try #require(try desk.status("s").jobs.first { $0.stage == .evaluate })
     #expect(blocked.reason == "train \(train.job.short) has failed" && blocked.waitsFor == .failedParent)
   }

@@ -73,10 +73,10 @@ struct WorkerBrainTests {
   @Test func aRefusalIsReportedAsFinal() {
     var bench = Bench()
     bench.run(assignment(1))
-    _ = bench.handle(.stageReported(first, .failed(message: "no", isFinal: true)))
+    _ = bench.handle(.stageReported(first, .failed(message: "no", cause: .refused)))
     _ = bench.handle(.stageExited(first, message: "exit status 1"))
     let effects = bench.handle(.fileNotKept(first, file: "stage.log", reason: "none"))
-    let failure = StageFailure(message: "no", isFinal: true)
+    let failure = StageFailure(message: "no", cause: .refused)
     #expect(effects == [.send(.attemptFailed(attempt: first, failure: failure))])
   }
 
@@ -189,13 +189,40 @@ struct WorkerBrainTests {
   @Test func aFullDiskIsNotHeldAgainstTheJob() {
     var bench = Bench()
     bench.run(assignment(1))
-    _ = bench.handle(.stageReported(first, .failed(message: "model: There isn’t enough space.", isFinal: false)))
+    _ = bench.handle(.stageReported(first, .failed(message: "model: no room", cause: .diskFull)))
     _ = bench.handle(.stageExited(first, message: "exit status 1"))
-    #expect(bench.handle(.fileNotKept(first, file: "stage.log", reason: "No space left on device")) == [])
+    #expect(bench.handle(.fileNotKept(first, file: "stage.log", reason: "no room", cause: .diskFull)) == [])
     // It still holds the job, so that the coordinator does not hand it out again to a box without room.
     #expect(bench.wait(5_000).contains(.send(.heartbeat(attempts: [first]))))
     #expect(bench.wait(5_000).contains(.send(.attemptReturned(attempt: first))))
     #expect(bench.handle(.received(.attemptAcknowledged(attempt: first, accepted: true))) == [.discard(first)])
+  }
+
+  @Test func aFullDiskIsKnownByItsCauseNotByItsWords() {
+    var bench = Bench()
+    bench.run(assignment(1))
+    _ = bench.handle(.stageExited(first, message: "No space left on device", cause: .other))
+    let effects = bench.handle(.fileNotKept(first, file: "stage.log", reason: "none"))
+    #expect(
+      effects == [.send(.attemptFailed(attempt: first, failure: StageFailure(message: "No space left on device")))])
+  }
+
+  @Test func aRefusedWorkerTriesEverMoreSlowly() {
+    var bench = Bench()
+    _ = bench.handle(.started)
+    var pauses: [Int64] = []
+    for _ in 0..<8 {
+      _ = bench.handle(.connected)
+      #expect(bench.handle(.received(.refused(reason: "no"))) == [.disconnect])
+      pauses.append(bench.brain.nextDeadline!.milliseconds - bench.now.milliseconds)
+      #expect(bench.wait(pauses.last!) == [.connect])
+    }
+    #expect((2_500...5_000).contains(pauses[0]))
+    #expect(pauses.allSatisfy { $0 <= 60_000 } && pauses.last! >= 30_000)
+    // A welcome makes up for it.
+    _ = bench.join()
+    _ = bench.handle(.disconnected)
+    #expect(bench.brain.nextDeadline!.milliseconds - bench.now.milliseconds <= 200)
   }
 
   @Test func whileTheCoordinatorIsAwayTransfersWait() {

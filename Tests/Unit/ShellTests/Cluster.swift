@@ -62,15 +62,17 @@ struct Cluster {
   }
 
   func worker(
-    _ name: String, _ endpoint: Endpoint, slots: Int = 1, pause: Double = 0.02, limits: StageLimits = StageLimits()
+    _ name: String, _ endpoint: Endpoint, slots: Int = 1, pause: Double = 0.02, limits: StageLimits = StageLimits(),
+    script: String? = nil, token: String = "worker", log: @escaping @Sendable (String) -> Void = { _ in }
   ) async throws -> Worker {
-    let token = try Token(file: folder.path + "/data/worker.token")
+    let token = try Token(file: folder.path + "/data/\(token).token")
     var options = WorkerOptions(coordinator: endpoint, token: token, folder: "\(folder.path)/\(name)")
     options.name = name
     options.slots = slots
     options.stageLimits = limits
     options.stageProgram = "/bin/sh"
-    options.stageArguments = [folder.path + "/stage.sh", trace, "\(pause)"]
+    options.stageArguments = script.map { ["-c", $0] } ?? [folder.path + "/stage.sh", trace, "\(pause)"]
+    options.log = log
     let worker = try Worker(options)
     await worker.begin()
     return worker

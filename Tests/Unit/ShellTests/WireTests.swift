@@ -57,7 +57,7 @@ private let messages: [WireMessage] = [
     let failure = StageFailure(message: "no memory")
     #expect(try WireMessage([1, 1] + old) == .worker(.attemptFailed(attempt: attempt, failure: failure)))
     let final = WireMessage.worker(
-      .attemptFailed(attempt: attempt, failure: StageFailure(message: "no", isFinal: true)))
+      .attemptFailed(attempt: attempt, failure: StageFailure(message: "no", cause: .refused)))
     #expect(try WireMessage(final.frame) == final)
   }
 

@@ -1,0 +1,23 @@
+import Evaluation
+import Sweep
+
+/// What this host can measure of what objectives may name.
+enum MeasurableMetrics {
+  static let here = Objective.Metric.allCases.filter { obstacle(to: $0) == nil }
+
+  /// Why the metric cannot be measured on this host, and what can be done; nil if it can.
+  static func obstacle(to metric: Objective.Metric) -> String? {
+    switch metric {
+    case .energyJ: EnergyMeter.obstacle()
+    case .map50, .map50_95, .sizeMB, .parameters, .gflops, .latencyMS: nil
+    }
+  }
+
+  /// - Throws: `WorkError` if a sweep with these objectives cannot be judged on this host.
+  static func require(_ objectives: [Objective]) throws {
+    for objective in objectives {
+      guard let obstacle = obstacle(to: objective.metric) else { continue }
+      throw WorkError("the objective ‘\(objective)’ cannot be measured: \(obstacle); or leave the objective out")
+    }
+  }
+}

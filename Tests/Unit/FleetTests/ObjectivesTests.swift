@@ -1,0 +1,106 @@
+import Fleet
+import Sweep
+import Testing
+
+/// Objectives that depend on the host: what the fleet cannot measure is told before anything runs.
+struct ObjectivesTests {
+  private let energy = submission(objectives: [Objective(.maximize, .map50), Objective(.minimize, .energyJ)])
+  private let all = Objective.Metric.allCases.map(\.rawValue)
+  private var allButEnergy: [String] { all.filter { $0 != "energy_j" } }
+
+  private func reasons(_ desk: inout Desk) -> [String] {
+    guard case .sweep(let status) = desk.ask(.status(sweep: "test")) else { return [] }
+    return status.jobs.filter { $0.state == "ready" }.compactMap(\.reason)
+  }
+
+  @Test func aSweepThatNobodyCanMeasureIsHeld() throws {
+    var desk = Desk()
+    desk.hello("a", on: 1, metrics: allButEnergy)
+    guard case .submitted(_, _, let notice?) = desk.ask(.submit(energy)) else {
+      Issue.record("the operator is not told")
+      return
+    }
+    #expect(notice.contains("energy_j") && notice.contains("start a worker"))
+    #expect(desk.wait(600_000).assignments.isEmpty)
+    #expect(reasons(&desk) == [notice])
+    #expect(!desk.journal.contains { if case .attemptStarted = $0 { true } else { false } })
+
+    // One that can measure lets it start, on any worker.
+    let effects = desk.hello("b", on: 2, metrics: all)
+    #expect(effects.assignments.map(\.0.stage) == [.train])
+    #expect(desk.ask(.submit(energy)) == .submitted(sweep: energy.sweepID, isNew: false))
+  }
+
+  @Test func theHoldOutlivesARestartOfTheCoordinator() throws {
+    var desk = Desk()
+    _ = desk.ask(.submit(energy))
+    desk.restart()
+    #expect(desk.hello("a", on: 1, metrics: allButEnergy).assignments.isEmpty)
+    // Resuming or retrying does not lift it.
+    _ = desk.ask(.steer(sweep: "test", mode: .stopped))
+    _ = desk.ask(.steer(sweep: "test", mode: .active))
+    #expect(desk.wait(1_000).assignments.isEmpty)
+    #expect(reasons(&desk).first?.contains("energy_j") == true)
+  }
+
+  /// Workers that reboot hold nothing up; those that do not come back do.
+  @Test func aWorkerThatIsAwayCountsUntilItIsForgotten() throws {
+    var desk = Desk()
+    desk.hello("able", on: 1, metrics: all)
+    _ = desk.handle(.disconnected(ConnectionID(1)))
+    desk.hello("unable", on: 2, metrics: allButEnergy)
+    let effects = desk.handle(.requested(.submit(energy), from: ConnectionID(99)))
+    let train = try #require(effects.assignments.first).0
+    for _ in 0..<121 {
+      _ = desk.wait(5_000)
+      _ = desk.say(.heartbeat(attempts: [train.attempt]), on: 2)
+    }
+    #expect(desk.finish(train, on: 2).assignments.isEmpty)
+    #expect(reasons(&desk).first?.contains("no worker can measure the objective energy_j") == true)
+  }
+
+  @Test func olderWorkersThatDoNotSayCountAsAble() {
+    var desk = Desk()
+    desk.hello("old", on: 1, metrics: nil)
+    #expect(desk.handle(.requested(.submit(energy), from: ConnectionID(99))).assignments.count == 1)
+  }
+
+  /// The host of the unable worker is idle and its name comes first.
+  @Test func benchmarksGoToAHostThatCanMeasure() throws {
+    var desk = Desk()
+    desk.hello("a", on: 1, slots: 2, metrics: allButEnergy)
+    desk.hello("b", on: 2, slots: 2, metrics: all)
+    var running = desk.handle(.requested(.submit(energy), from: ConnectionID(99))).assignments
+    var benchmarks: [ConnectionID] = []
+    while let (assignment, connection) = running.first {
+      running.removeFirst()
+      if assignment.stage == .benchmark { benchmarks.append(connection) }
+      running += desk.finish(assignment, on: connection.value).assignments
+    }
+    #expect(benchmarks == [ConnectionID(2)])
+  }
+
+  /// The sweep's host loses the right to read its counters; another one has it.
+  @Test func aBenchmarkMovesFromAHostThatCannotMeasureAnyMore() throws {
+    var desk = Desk()
+    _ = desk.ask(.submit(energy))
+    let train = try #require(desk.hello("a", on: 1, slots: 2, metrics: all).assignments.first).0
+    let started = desk.finish(train, on: 1).assignments
+    #expect(started.map(\.0.stage) == [.evaluate] || started.map(\.0.stage) == [.benchmark])
+    _ = desk.handle(.disconnected(ConnectionID(1)))
+    desk.hello("b", on: 2, slots: 2, metrics: all)
+    var running = desk.hello("a", on: 3, incarnation: 2, metrics: allButEnergy).assignments
+    running += desk.wait(1).assignments
+    #expect(!running.contains { $0.0.stage == .benchmark && $0.1 == ConnectionID(3) })
+  }
+
+  @Test func aSweepWithoutTheObjectiveRunsBesideTheHeldOne() throws {
+    var desk = Desk()
+    desk.hello("a", on: 1, slots: 4, metrics: allButEnergy)
+    _ = desk.ask(.submit(energy))
+    // It shares the training job, which runs for its sake.
+    let effects = desk.handle(
+      .requested(.submit(submission(objectives: [Objective(.maximize, .map50)])), from: ConnectionID(99)))
+    #expect(effects.assignments.map(\.0.stage) == [.train])
+  }
+}
