@@ -31,13 +31,13 @@ enum HTMLPage {
       "<p class=\"facts\">\(badge(summary.state.rawValue)) \(progress(summary.jobs)) <span>\(summary.trials) trials, "
       + "priority \(summary.priority ?? 0)</span> <span>JSON: \(link("/api/sweeps/\(summary.sweep)", "jobs")), "
       + "\(link("/api/sweeps/\(summary.sweep)/results", "results"))</span></p>"
-    let remarks = (status.remarks ?? []).map { "<p class=\"hold\">\(escaped($0))</p>" }.joined()
     let measured = results.measured
+    let notes = measured.notes.map { "<p class=\"hold\">\(escaped($0))</p>" }.joined()
     let front = measured.rows.isEmpty ? "" : "<figure>\(measured.svg)</figure>"
     let jobs = status.jobs.map(row)
     let more = summary.jobs.total - status.jobs.count
     let body =
-      head + remarks + section("Pareto front", count: measured.front.count) + front + trials(measured)
+      head + notes + section("Pareto front", count: measured.front.count) + front + trials(measured)
       + section("Jobs", count: summary.jobs.total)
       + table(
         ["job", "stage", "of", "state", "worker", "#tries", "progress, or why it waits"], jobs, empty: "No jobs.")

@@ -5,6 +5,8 @@ import Plotting
 /// numbered and listed beside the plot.
 public struct FrontPlot: Sendable {
   private let table: ResultTable
+  /// The trials of the front that lie on it in this plane too.
+  private let staircase: Set<TrialID>
   private let x: Objective
   private let y: Objective
   private let points: [Point]
@@ -16,15 +18,16 @@ public struct FrontPlot: Sendable {
     let color: String
   }
 
-  /// The front is that of the two axes; trials that lack a value are left out.
+  /// The front is the table's, which may have more objectives than the plot has axes. Trials that lack a value are left
+  /// out and counted.
   public init(_ table: ResultTable, x: Objective, y: Objective) {
-    let judged = table.judged(by: [x, y])
-    let backbones = Set(judged.rows.compactMap { $0.point["backbone"]?.string }).sorted()
-    self.table = judged
+    let backbones = Set(table.rows.compactMap { $0.point["backbone"]?.string }).sorted()
+    self.table = table
+    staircase = Set(table.judged(by: [x, y]).front.map(\.trial)).intersection(table.front.map(\.trial))
     self.x = x
     self.y = y
-    points = judged.rows.compactMap { row in
-      guard let px = row.value(of: x), let py = row.value(of: y), px.isFinite, py.isFinite else { return nil }
+    points = table.rows.compactMap { row in
+      guard let px = row.value(of: x), let py = row.value(of: y) else { return nil }
       let family = backbones.firstIndex(of: row.point["backbone"]?.string ?? "") ?? 0
       return Point(row: row, x: px, y: py, color: SVG.palette[family % SVG.palette.count])
     }
@@ -45,7 +48,7 @@ public struct FrontPlot: Sendable {
     var svg = SVG(width: FrontPlot.width, height: FrontPlot.height)
     svg.heading(table.sweep.name, frame.left, 26)
     svg.axes(frame, x: xScale, y: yScale, xTitle: title(x, "→", "←"), yTitle: title(y, "→", "←"))
-    addFrontLine(front, xScale, yScale, to: &svg)
+    addFrontLine(front.filter { staircase.contains($0.row.trial) }, xScale, yScale, to: &svg)
     for point in points where !point.row.isOnFront {
       addCircle(point, xScale, yScale, radius: 4, "fill-opacity=\"0.45\"", to: &svg)
     }
@@ -138,7 +141,14 @@ public struct FrontPlot: Sendable {
       let y = top + 28 + Double(FrontPlot.legendLimit) * 23
       svg.text("and \(front.count - FrontPlot.legendLimit) more", left + 38, y, "class=\"dim\"")
     }
-    if front.isEmpty { svg.text("nothing measured yet", left, top + 28, "class=\"dim\"") }
+    let unjudged = table.rows.count(where: table.isUnjudged)
+    if front.isEmpty {
+      let reason = unjudged > 0 ? "no trial has a value of every objective" : "nothing measured yet"
+      svg.text(reason, left, top + 28, "class=\"dim\"")
+    }
+    if unjudged > 0 {
+      svg.text("\(unjudged) finished trials are not judged", left, FrontPlot.height - 14, "class=\"dim\"")
+    }
   }
 
   /// The backbone, and the axes along which the trials differ.

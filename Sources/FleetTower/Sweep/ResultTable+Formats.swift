@@ -25,7 +25,8 @@ extension ResultTable {
   }
 
   private func cells(of row: Row) -> [String] {
-    [row.isOnFront ? "*" : "", row.trial.name] + variedAxes.map { text(of: row.point[$0] ?? .null) }
+    [row.isOnFront ? "*" : isUnjudged(row) ? "?" : "", row.trial.name]
+      + variedAxes.map { text(of: row.point[$0] ?? .null) }
       + metrics.map { metric in row.metrics[metric.rawValue].map { metric.format($0) } ?? "-" }
       + [row.state.rawValue]
   }
@@ -36,10 +37,10 @@ extension ResultTable {
     [false, false] + variedAxes.map { $0 != "backbone" && $0 != "optimizer" } + metrics.map { _ in true } + [false]
   }
 
-  /// Columns aligned with blanks, for a terminal; `*` marks the front. The remarks follow.
+  /// Columns aligned with blanks, for a terminal, and the notes. `*` marks the front, `?` what cannot be judged.
   public var terminalText: String {
     textTable([header] + rows.map(cells), rightAligned: Set(isNumeric.indices.filter { isNumeric[$0] })) + "\n"
-      + (remarks ?? []).map { "\($0.oneLine)\n" }.joined()
+      + notes.map { "\($0.oneLine)\n" }.joined()
   }
 
   public var markdown: String {
@@ -47,10 +48,10 @@ extension ResultTable {
     func escaped(_ cell: String) -> String { cell.oneLine.replacing("|", with: "\\|") }
     let rule = isNumeric.map { $0 ? "--:" : ":--" }
     return line(header) + line(rule) + rows.map { line(cells(of: $0)) }.joined()
-      + (remarks ?? []).map { "\n\($0.oneLine)\n" }.joined()
+      + notes.map { "\n\($0.oneLine)\n" }.joined()
   }
 
-  /// All axes and all metrics at full precision (RFC 4180).
+  /// All axes and all metrics at full precision (RFC 4180). `on_front` is empty for a trial that cannot be judged.
   public var csv: String {
     let names = measuredNames
     var text = (["trial"] + ResultTable.axes + names + ["on_front", "state"]).joined(separator: ",") + "\r\n"
@@ -58,20 +59,21 @@ extension ResultTable {
       var cells = [row.trial.name]
       cells += ResultTable.axes.map { self.text(of: row.point[$0] ?? .null) }
       cells += names.map { name in row.metrics[name].map { "\($0)" } ?? "" }
-      cells += [row.isOnFront ? "true" : "false", row.state.rawValue]
+      cells += [isUnjudged(row) ? "" : "\(row.isOnFront)", row.state.rawValue]
       text += cells.map(quotedCSV).joined(separator: ",") + "\r\n"
     }
     return text
   }
 
-  /// A list of flat objects: `trial`, the axes, the metrics, `on_front`, `state`.
+  /// A list of flat objects: `trial`, the axes, the metrics, `on_front` (null for a trial that cannot be judged),
+  /// `state`.
   public var plainValue: PlainValue {
     .array(
       rows.map { row in
         var members = row.point
         for name in measuredNames { members[name] = row.metrics[name].map { .double($0) } ?? .null }
         members["trial"] = .string(row.trial.name)
-        members["on_front"] = .bool(row.isOnFront)
+        members["on_front"] = isUnjudged(row) ? .null : .bool(row.isOnFront)
         members["state"] = .string(row.state.rawValue)
         return .object(members)
       })
@@ -79,7 +81,7 @@ extension ResultTable {
 
   public var json: String { plainValue.canonicalJSON }
 
-  /// Accuracy over the first thing to minimise.
+  /// Accuracy over the first thing to minimise, with the table's front.
   public var svg: String {
     let y = objectives.first { $0.direction == .maximize } ?? Objective(.maximize, .map50)
     let x = objectives.first { $0.direction == .minimize } ?? Objective(.minimize, .sizeMB)

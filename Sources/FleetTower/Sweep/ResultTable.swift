@@ -18,7 +18,10 @@ public struct ResultTable: Hashable, Sendable, Codable {
       self.state = state
     }
 
-    public func value(of objective: Objective) -> Double? { metrics[objective.metric.rawValue] }
+    /// The measured value; nil where there is none, or none that can be compared.
+    public func value(of objective: Objective) -> Double? {
+      metrics[objective.metric.rawValue].flatMap { $0.isFinite ? $0 : nil }
+    }
   }
 
   public var sweep: SweepID
@@ -44,6 +47,24 @@ public struct ResultTable: Hashable, Sendable, Codable {
   }
 
   public var front: [Row] { rows.filter(\.isOnFront) }
+
+  /// Whether the trial is done and still cannot be judged, because it lacks the value of an objective.
+  func isUnjudged(_ row: Row) -> Bool { row.state == .done && objectives.contains { row.value(of: $0) == nil } }
+
+  /// What a reader must know beside the rows: for each objective that trials lack although they are done, how many, why
+  /// and what can be done; then the remarks.
+  public var notes: [String] {
+    let done = rows.filter { $0.state == .done }
+    return objectives.compactMap { objective in
+      let lacking = done.count(where: { $0.value(of: objective) == nil })
+      let name = objective.metric.rawValue
+      guard lacking > 0 else { return nil }
+      return
+        "? \(lacking) of \(done.count) finished trials have no \(name), which could not be measured on the host where "
+        + "they ran, so that they are not judged: 'greensweep pareto \(sweep) --without \(name)' judges by the other "
+        + "objectives"
+    } + (remarks ?? [])
+  }
 
   private mutating func markFront() {
     let points = rows.map { row in objectives.map { row.value(of: $0) } }

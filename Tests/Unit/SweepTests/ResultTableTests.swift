@@ -63,6 +63,39 @@ struct ResultTableTests {
     #expect(exampleTable().json.hasPrefix("[{\"backbone\":\"yolov5n\",\"map50\":0.884,"))
   }
 
+  /// A finished trial without a value is neither on the front nor beaten, in the table as in the files and the plot.
+  @Test func aMissingValueIsTold() throws {
+    var rows = exampleTable().rows
+    for index in rows.indices where rows[index].trial.name != "bb" { rows[index].metrics["energy_j"] = 2 }
+    rows[0].metrics["map50"] = .nan
+    let objectives = [Objective(.maximize, .map50), Objective(.minimize, .energyJ)]
+    let table = ResultTable(sweep: SweepID("campus"), objectives: objectives, rows: rows)
+    #expect(table.front.map(\.trial.name) == ["cc"])
+    let text = table.terminalText
+    #expect(text.contains("\n?      aa") && text.contains("\n?      bb") && text.contains("\n*      cc"))
+    #expect(text.contains("? 1 of 3 finished trials have no map50"))
+    #expect(text.contains("? 1 of 3 finished trials have no energy_j"))
+    #expect(text.contains("'greensweep pareto campus --without energy_j' judges by the other objectives"))
+    #expect(table.markdown.contains("1 of 3 finished trials have no energy_j"))
+    #expect(table.csv.contains("bb,yolov5n,SGD,0,0.0001,0.5,0.871,,702113.0,1.5,,done"))
+    guard case .array(let members) = table.plainValue else { return }
+    let unjudged = members.filter { if case .object(let row) = $0 { row["on_front"] == .null } else { false } }
+    #expect(unjudged.count == 2)
+    #expect(table.svg.contains("2 finished trials are not judged"))
+    #expect(exampleTable().notes.isEmpty)
+  }
+
+  /// With more objectives than axes the plot marks those that the table marks.
+  @Test func thePlotHasTheTablesFront() {
+    var rows = exampleTable().rows
+    for (index, energy) in [3.0, 2, 1].enumerated() { rows[index].metrics["energy_j"] = energy }
+    let objectives = exampleTable().objectives + [Objective(.minimize, .energyJ)]
+    let table = ResultTable(sweep: SweepID("campus"), objectives: objectives, rows: rows)
+    #expect(table.front.count == 3)
+    // Three points, all of them again in the legend.
+    #expect(table.svg.split(separator: "<circle").count - 1 == 6)
+  }
+
   @Test func otherObjectivesMoveTheFront() {
     let table = exampleTable().judged(by: [Objective(.minimize, .sizeMB)])
     #expect(table.rows.map(\.trial.name) == ["bb", "aa", "cc", "dd"])
