@@ -1,3 +1,4 @@
+import Artifacts
 import Dispatch
 import Foundation
 import Synchronization
@@ -5,7 +6,8 @@ import Transport
 import Wording
 
 /// A coordinator and workers as processes of this program on this machine: the same daemons, over the same TLS, as on a
-/// cluster. A daemon that dies is started again; all of them end when this process does.
+/// cluster. All of them end when this process does. A daemon that dies is started again, after a pause that grows while
+/// it keeps dying early; the fleet fails when one dies again and again and the sweep makes no progress meanwhile.
 final class LocalFleet: Sendable {
   struct Settings: Sendable {
     /// Holds `coordinator/`, `worker-1/` … and a log of each.
@@ -19,13 +21,20 @@ final class LocalFleet: Sendable {
 
   /// What the daemons' hidden option says: leave when standard input closes, as it does when `run` is gone.
   static let attachedOption = Option("--attached", help: "leave when standard input closes")
-  private static let restartLimit = 20
   /// Foundation starts a process only where so many numbers of open files are allowed.
   private static let descriptorCount = 256
+  /// A daemon that dies earlier than this has died early.
+  private static let shortLife = Duration.seconds(30)
+  /// Early deaths in a row, without progress, after which the fleet fails.
+  private static let shortLifeLimit = 7
+  /// How long what an earlier run left behind may take to end. A worker delivers its checkpoints for 20 s.
+  private static let patience = Duration.seconds(40)
 
   private let settings: Settings
   private let program: URL
   private let state: Mutex<State>
+  /// Held as long as this process uses the folder.
+  private let lock: Artifacts.FileDescriptor
   let address: String
   var tokenFile: String { settings.folder.appending(path: "coordinator/operator.token").path }
 
@@ -48,8 +57,10 @@ final class LocalFleet: Sendable {
 
   private struct State {
     var daemons: [String: Daemon] = [:]
-    var restarts = 0
     var isStopping = false
+    var lastProgress = ContinuousClock.now
+    /// Why the fleet cannot go on.
+    var failure: String?
   }
 
   /// Starts all daemons.
@@ -65,6 +76,13 @@ final class LocalFleet: Sendable {
     state = Mutex(State())
     let folder = settings.folder.appending(path: "coordinator")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    lock = try Artifacts.FileDescriptor(settings.folder.appending(path: "run.lock").path, .update)
+    guard try lock.lockExclusively() else {
+      throw WorkError(
+        "another 'greensweep run' is at work in \(settings.folder.relativePath): wait for its end, or give this one a "
+          + "--data folder of its own")
+    }
+    try Self.waitForLeftovers(in: settings)
 
     let output = Pipe()
     let coordinator = Daemon(
@@ -114,24 +132,82 @@ final class LocalFleet: Sendable {
   }
 
   private func start(_ name: String, arguments: [String]) throws {
-    let daemon = Daemon(try Self.process(program, arguments, log: Self.log(name, in: settings.folder)))
-    try daemon.process.run()
-    supervise(name, daemon, arguments: arguments)
+    supervise(name, try launch(name, arguments), arguments: arguments)
   }
 
-  private func supervise(_ name: String, _ daemon: Daemon, arguments: [String]) {
-    state.withLock { $0.daemons[name] = daemon }
+  private func launch(_ name: String, _ arguments: [String]) throws -> Daemon {
+    let daemon = Daemon(try Self.process(program, arguments, log: Self.log(name, in: settings.folder)))
+    try daemon.process.run()
+    return daemon
+  }
+
+  /// Starts the daemon again whenever it ends, on a thread of its own, until the fleet stops or fails.
+  private func supervise(_ name: String, _ first: Daemon, arguments: [String]) {
+    state.withLock { $0.daemons[name] = first }
     Thread.detachNewThread { [self] in
-      daemon.waitUntilEnded()
-      let startsAgain = state.withLock { state in
-        guard !state.isStopping, state.restarts < Self.restartLimit else { return false }
-        state.restarts += 1
-        return true
+      var daemon: Daemon? = first
+      var shortLives = 0
+      var shortLivesBegan = ContinuousClock.now
+      while true {
+        let start = ContinuousClock.now
+        daemon?.waitUntilEnded()
+        let isShort = daemon == nil || ContinuousClock.now - start < Self.shortLife
+        if !isShort || shortLives == 0 { shortLivesBegan = start }
+        shortLives = isShort ? shortLives + 1 : 0
+        let (isStopping, hasProgressed) = state.withLock { ($0.isStopping, $0.lastProgress > shortLivesBegan) }
+        if isStopping { return }
+        if shortLives >= Self.shortLifeLimit, !hasProgressed { return fail(name, shortLives) }
+        let pause = min(0.5 * pow(2, Double(max(shortLives - 1, 0))), 30)
+        printError("\(name) has ended unexpectedly; starting it again in \(pause) s")
+        Thread.sleep(forTimeInterval: pause)
+        do {
+          let next = try launch(name, arguments)
+          daemon = next
+          let isLate = state.withLock { state in
+            state.daemons[name] = next
+            return state.isStopping
+          }
+          // `stop` has not seen it.
+          if isLate { return next.process.terminate() }
+        } catch {
+          printError("\(name): \(error.words)")
+          daemon = nil
+        }
       }
-      guard startsAgain else { return }
-      printError("\(name) has ended unexpectedly; starting it again")
-      Thread.sleep(forTimeInterval: 0.5)
-      do { try start(name, arguments: arguments) } catch { printError("\(name): \(error.words)") }
+    }
+  }
+
+  private func fail(_ name: String, _ count: Int) {
+    let log = Self.log(name, in: settings.folder)
+    let failure =
+      "\(name) has ended \(count) times in a row soon after its start, and the sweep made no progress meanwhile; the "
+      + "same command goes on from here. Its log \(log.relativePath) ends with:\n\(Self.lastLines(of: log))"
+    state.withLock { $0.failure = $0.failure ?? failure }
+  }
+
+  /// To be called whenever the sweep has got further.
+  func noteProgress() { state.withLock { $0.lastProgress = .now } }
+
+  /// - Throws: `WorkError` if the fleet has failed.
+  func check() throws {
+    if let failure = state.withLock({ $0.failure }) { throw WorkError(failure) }
+  }
+
+  /// The daemons of a run that was killed end by themselves, after workers have delivered what they have.
+  private static func waitForLeftovers(in settings: Settings) throws {
+    let end = ContinuousClock.now + patience
+    var hasTold = false
+    for name in ["coordinator"] + (1...settings.workers).map({ "worker-\($0)" }) {
+      let path = settings.folder.appending(path: "\(name)/lock").path
+      while Files.exists(path), try !Artifacts.FileDescriptor(path, .update).lockExclusively() {
+        let processes = Files.lockHolders(of: path).map { "process \($0)" }.joined(separator: ", ")
+        guard ContinuousClock.now < end else {
+          throw WorkError("the \(name) of an earlier run is still there (\(processes)): end it, then try again")
+        }
+        if !hasTold { printError("waiting for the processes of an earlier run to end (\(processes))") }
+        hasTold = true
+        Thread.sleep(forTimeInterval: 0.2)
+      }
     }
   }
 

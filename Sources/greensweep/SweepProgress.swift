@@ -8,22 +8,33 @@ import Wording
 struct SweepProgress {
   private let connection: OperatorConnection
   private let sweep: String
+  private let fleet: LocalFleet?
   private let start = ContinuousClock.now
 
-  init(_ connection: OperatorConnection, sweep: String) {
+  /// - Parameter fleet: that of this process, which hears of progress and may fail.
+  init(_ connection: OperatorConnection, sweep: String, fleet: LocalFleet? = nil) {
     self.connection = connection
     self.sweep = sweep
+    self.fleet = fleet
   }
 
   /// A coordinator that is away, because it is being restarted, is waited for a minute.
+  /// - Throws: also when the fleet has failed.
   func followToTheEnd() async throws {
     var shownLines = 0
     var lastHeard = ContinuousClock.now
     var last: [JobKey: (state: String, epoch: Int)] = [:]
+    var furthest = (jobs: 0, epochs: 0)
     while true {
+      try fleet?.check()
       let isPatient = ContinuousClock.now - lastHeard < .seconds(60)
       if let status = try await reachableStatus(isPatient: isPatient) {
         lastHeard = ContinuousClock.now
+        let reached = (status.summary.jobs.succeeded, status.jobs.reduce(0) { $0 + ($1.epochs?.epoch ?? 0) })
+        if reached > furthest {
+          furthest = reached
+          fleet?.noteProgress()
+        }
         if LiveLine.isTerminal {
           shownLines = redraw(StatusText.live(status, elapsedSeconds: elapsedSeconds), over: shownLines)
         } else {

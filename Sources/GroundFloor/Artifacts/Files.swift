@@ -81,6 +81,20 @@ public enum Files {
     guard unsafe unlink(path) == 0 || errno == ENOENT else { throw ArtifactsError.lastSystemError("unlink", path) }
   }
 
+  /// The processes that hold a lock on the file, as far as this one may know them.
+  public static func lockHolders(of path: String) -> [Int] {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0, let file = try? FileDescriptor("/proc/locks", .read),
+      let bytes = try? file.read(upToCount: 1 << 20)
+    else { return [] }
+    // `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`
+    return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ")
+      guard words.count > 5, words[5].split(separator: ":").last == "\(status.st_ino)" else { return nil }
+      return Int(words[4])
+    }
+  }
+
   static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])

@@ -48,7 +48,7 @@ extension Command {
     let (sweep, isNew, _) = try await connection.client.submit(submission, files: files)
     try? FileManager.default.removeItem(atPath: pack)
     printError("\(isNew ? "running" : "going on with") \(sweep) in \(folder.relativePath)")
-    try await SweepProgress(connection, sweep: sweep.name).followToTheEnd()
+    try await SweepProgress(connection, sweep: sweep.name, fleet: fleet).followToTheEnd()
 
     let table = try await connection.results(sweep.name)
     let results = try await SweepResults(table, in: folder, from: connection)

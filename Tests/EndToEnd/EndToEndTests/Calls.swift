@@ -42,7 +42,9 @@ final class Call {
     try process.run()
   }
 
+  var isRunning: Bool { process.isRunning }
   func interrupt() { process.interrupt() }
+  func kill() { Foundation.kill(process.processIdentifier, SIGKILL) }
 
   func finish() -> CallResult {
     process.waitUntilExit()

@@ -171,6 +171,83 @@ import Testing
     #expect(result.errors.contains("beyond its limit of 40 MB: raise the stage's memory_limit_mb"), "\(result.errors)")
   }
 
+  /// What this machine cannot measure is told before anything is packed, started or written.
+  @Test(.disabled(if: hasEnergyCounter)) func anObjectiveThatCannotBeMeasuredIsRefused() throws {
+    let folder = try TemporaryFolder()
+    try writeSweep(folder, epochs: 1, objectives: "[maximize map50, minimize energy_j]")
+    let result = try greensweep(run(folder, "run"))
+    #expect(result.status == 1)
+    #expect(result.errors.contains("the objective ‘minimize energy_j’ cannot be measured"), "\(result.errors)")
+    #expect(!FileManager.default.fileExists(atPath: folder.path("run")))
+  }
+
+  @Test func tokensOfTheOtherRoleAreRefused() throws {
+    let folder = try TemporaryFolder()
+    let coordinator = try start(["coordinator", "--data", folder.path("data"), "--listen", "127.0.0.1:0"])
+    waitUntil("the tokens are made") {
+      ["worker", "operator"].allSatisfy { FileManager.default.fileExists(atPath: folder.path("data/\($0).token")) }
+    }
+    coordinator.interrupt()
+    _ = coordinator.finish()
+    let worker = try greensweep([
+      "worker", "--join", "127.0.0.1:1", "--token-file", folder.path("data/operator.token"), "--cache",
+      folder.path("cache"),
+    ])
+    #expect(worker.status == 2 && worker.errors.contains("this is an operator's token; a worker needs a worker's"))
+    let status = try greensweep([
+      "status", "--coordinator", "127.0.0.1:1", "--token-file", folder.path("data/worker.token"),
+    ])
+    #expect(status.status == 2 && status.errors.contains("this is a worker's token"))
+  }
+
+  /// A run that is killed leaves nothing that the next one does not wait for; two at a time are refused.
+  @Test(.timeLimit(.minutes(10))) func aKilledRunIsTakenUpByTheNext() throws {
+    let folder = try TemporaryFolder()
+    try writeSweep(folder, epochs: 40, objectives: "[maximize map50]")
+    let killed = try start(run(folder, "run"))
+    waitUntil("a stage runs") {
+      (try? String(contentsOf: folder.url("run/worker-1.log"), encoding: .utf8))?.contains("attempt") == true
+        || (try? String(contentsOf: folder.url("run/worker-2.log"), encoding: .utf8))?.contains("attempt") == true
+    }
+    let second = try greensweep(run(folder, "run"))
+    #expect(second.status == 1 && second.errors.contains("another 'greensweep run' is at work"), "\(second.errors)")
+    killed.kill()
+    #expect(killed.finish().status == SIGKILL)
+    let next = try greensweep(run(folder, "run"))
+    #expect(next.status == 0, "\(next.errors)")
+    #expect(next.errors.contains("going on with"))
+  }
+
+  /// A daemon that never lives long enough for any progress ends the run in words, after ever longer pauses.
+  @Test(.timeLimit(.minutes(10))) func aWorkerThatIsKilledAgainAndAgainEndsTheRun() throws {
+    let folder = try TemporaryFolder()
+    try writeSweep(folder, epochs: 1000, objectives: "[maximize map50]")
+    let call = try start(["run", folder.path("sweep.yaml"), "--data", folder.path("run"), "--workers", "1"])
+    while call.isRunning {
+      killDaemon { $0.contains(folder.path("run/worker-1")) }
+      Thread.sleep(forTimeInterval: 0.05)
+    }
+    let result = call.finish()
+    #expect(result.status == 1)
+    #expect(result.errors.contains("worker-1 has ended 7 times in a row"), "\(result.errors)")
+    #expect(result.errors.contains("starting it again in 16.0 s"))
+  }
+
+  private func writeSweep(_ folder: TemporaryFolder, epochs: Int, objectives: String) throws {
+    let sample = ["dataset", "sample", folder.path("data"), "--images", "8", "--val-images", "4", "--image-size", "64"]
+    #expect(try greensweep(sample).status == 0)
+    try """
+    dataset: data/data.yaml
+    image_size: 64
+    batch_size: 8
+    grid: {backbone: yolov5n-w0.5, sparsity_rate: 0, prune_ratio: 0}
+    stages:
+      train: {epochs: \(epochs)}
+      benchmark: {iterations: 3}
+    objectives: \(objectives)
+    """.write(to: folder.url("sweep.yaml"), atomically: true, encoding: .utf8)
+  }
+
   private struct ModelInfo: Decodable {
     var parameters: Int
     var parameters_fused: Int
@@ -186,6 +263,12 @@ import Testing
     try String(contentsOf: folder.url("\(name)/results.csv"), encoding: .utf8)
   }
 }
+
+/// Whether this user may read how much energy the processors have used.
+private let hasEnergyCounter: Bool = {
+  let zones = (try? FileManager.default.contentsOfDirectory(atPath: "/sys/class/powercap")) ?? []
+  return zones.contains { FileManager.default.contents(atPath: "/sys/class/powercap/\($0)/energy_uj") != nil }
+}()
 
 private func waitUntil(_ what: String, _ condition: () -> Bool) {
   for _ in 0..<600 {

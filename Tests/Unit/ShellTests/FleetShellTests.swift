@@ -187,7 +187,7 @@ import Worker
     let (coordinator, endpoint) = try await cluster.coordinator()
     let workerToken = try Token(file: cluster.folder.path + "/data/worker.token")
     let impostor = try OperatorClient(endpoint, workerToken)
-    await #expect(throws: TransportError.self) { try await impostor.request(.workers) }
+    await #expect(throws: ClientError.self) { try await impostor.request(.workers) }
     let stranger = try OperatorClient(endpoint, Token(role: .operator))
     await #expect(throws: TransferError.self) { try await stranger.request(.workers) }
     guard case .workers(let workers) = try await cluster.client(endpoint).request(.workers) else {
