@@ -37,21 +37,13 @@ struct SweepPreparation {
     file = path
     let description = try DatasetDescription.load(URL(filePath: spec.dataset, relativeTo: folder).path)
     classNames = description.classNames
-    contents = try description.contents()
+    contents = try description.trainingContents()
     remarks = DatasetDescription.Split.allCases.flatMap { [contents] in contents[$0]?.remarks(on: $0) ?? [] }
-    try checkData()
+    try checkFiles()
   }
 
   /// Everything in the files that a stage would stumble over hours later.
-  private func checkData() throws {
-    for split in [DatasetDescription.Split.train, .val] {
-      guard let contents = contents[split] else {
-        throw UsageError("\(path(spec.dataset)): has no \(split.rawValue) images; a sweep needs train and val")
-      }
-      guard contents.boxCount > 0 else {
-        throw UsageError("\(path(spec.dataset)): no box in the \(split.rawValue) images; are the label files in place?")
-      }
-    }
+  private func checkFiles() throws {
     for backbone in spec.grid.backbone where spec.files.contains(backbone) {
       do {
         _ = try Architecture(.modelFile(path(backbone))).network(classCount: classNames.count)

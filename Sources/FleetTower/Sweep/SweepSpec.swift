@@ -173,9 +173,11 @@ public struct SweepSpec: Hashable, Sendable, Codable {
 
   /// The files a submission must bring along besides the data set: weights, hyper-parameters and model files, sorted,
   /// each once.
-  public var files: [String] {
+  public var files: [String] { Set(namedFiles).sorted() }
+
+  private var namedFiles: [String] {
     let hyps = [train.hyp, sparsify.hyp, finetune.hyp].compactMap { $0 }.filter(SweepSpec.isFile)
-    return Set(hyps + train.weights.values + grid.backbone.filter(SweepSpec.isModelFile)).sorted()
+    return hyps + train.weights.values + grid.backbone.filter(SweepSpec.isModelFile)
   }
 
   /// A backbone that is a YAML file describes itself; any other is a name.
@@ -207,15 +209,17 @@ public struct SweepSubmission: Hashable, Sendable, Codable {
 }
 
 extension SweepSubmission {
-  private static let remarkLimit = 16
+  private static let remarkLimit = (count: 16, bytes: 2_048)
 
   /// What is wrong with it, if anything: asked again of every submission that arrives, whoever read its file.
   public var problem: String? {
     if let problem = spec.problem { return problem }
     if let path = spec.files.first(where: { files[$0] == nil }) { return "the file \(path) was not submitted" }
-    if let remarks, remarks.count > Self.remarkLimit || remarks.contains(where: { $0.utf8.count > SweepSpec.textLimit })
+    if let remarks,
+      remarks.count > Self.remarkLimit.count
+        || remarks.contains(where: { $0.utf8.count > Self.remarkLimit.bytes })
     {
-      return "at most \(Self.remarkLimit) remarks of \(SweepSpec.textLimit) bytes"
+      return "at most \(Self.remarkLimit.count) remarks of \(Self.remarkLimit.bytes) bytes"
     }
     return nil
   }
@@ -253,6 +257,10 @@ extension SweepSpec {
     }
     if texts.contains(where: { $0.utf8.count > SweepSpec.textLimit }) {
       return "a name or path has more than \(SweepSpec.textLimit) bytes"
+    }
+    // `files` would take them for one.
+    if Set(namedFiles).count < Set(namedFiles.map { Array($0.utf8) }).count {
+      return "the names of two files differ only in how a letter is encoded; rename one of them"
     }
     if objectives.isEmpty { return "there is no objective" }
     if objectives.count > SweepSpec.objectiveLimit {

@@ -36,7 +36,13 @@ public enum YAMLDocument {
     guard bytes.count <= limits.byteCount else {
       throw YAMLError(file: file, message: "longer than \(limits.byteCount) bytes")
     }
-    var reader = try EventReader(bytes, file: file)
+    // Two bytes make a letter there, and one of them is zero in most.
+    if bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF]) || bytes.prefix(4).contains(0) {
+      throw YAMLError(file: file, message: "written in UTF-16, or no text at all; save it as UTF-8")
+    }
+    // libyaml takes a byte order mark for text when it is told the encoding.
+    let isMarked = bytes.starts(with: [0xEF, 0xBB, 0xBF])
+    var reader = try EventReader(isMarked ? Array(bytes.dropFirst(3)) : bytes, file: file)
     var builder = TreeBuilder(file: file, limits: limits)
     return try builder.document(&reader)
   }
@@ -149,7 +155,12 @@ private struct Event {
       let line = unsafe bytes[..<offset].count { $0 == UInt8(ascii: "\n") } + 1
       return YAMLError(file: file, line: line, message: problem)
     }
-    return YAMLError(file: file, line: unsafe parser.pointee.problem_mark.line + 1, message: problem)
+    let line = unsafe parser.pointee.problem_mark.line
+    let isTabbed =
+      unsafe bytes.split(separator: UInt8(ascii: "\n"), maxSplits: line, omittingEmptySubsequences: false)
+      .last?.prefix { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }.contains(UInt8(ascii: "\t")) ?? false
+    return YAMLError(
+      file: file, line: line + 1, message: isTabbed ? "begins with a tab; indent with blanks in YAML" : problem)
   }
 }
 

@@ -22,22 +22,57 @@ public struct DatasetContents: Sendable, Hashable {
   /// Images that are damaged or whose label file is. YOLOv5 leaves them out too.
   public var leftOut: [LeftOutImage]
 
-  public init(images: [LabelledImage], duplicateRows: Int = 0, leftOut: [LeftOutImage] = []) {
+  /// Names that led to an image that another name had led to before. Each image is there once.
+  public var repeatedNames: Int
+
+  public init(
+    images: [LabelledImage], duplicateRows: Int = 0, leftOut: [LeftOutImage] = [], repeatedNames: Int = 0
+  ) {
     self.images = images
     self.duplicateRows = duplicateRows
     self.leftOut = leftOut
+    self.repeatedNames = repeatedNames
   }
 
   /// What a reader of any result of this split must know, one line each: how many images were left out, the names of
-  /// the first three, and why the first one was.
+  /// the first three and why the first one was; names that count once; boxes from which nothing is learned.
   public func remarks(on split: DatasetDescription.Split) -> [String] {
-    guard let first = leftOut.first else { return [] }
-    let names = leftOut.prefix(3).map { ($0.path as NSString).lastPathComponent.shortened() }
-    let more = leftOut.count > names.count ? " …" : ""
-    return [
-      "\(split.rawValue): \(leftOut.count) of \(images.count + leftOut.count) images are left out: "
-        + "\(names.joined(separator: ", "))\(more) (\(first.reason.message.shortened(to: 300)))"
-    ]
+    var remarks: [String] = []
+    if let first = leftOut.first {
+      let names = leftOut.prefix(3).map { lastName(of: $0.path).shortened() }
+      let more = leftOut.count > names.count ? " …" : ""
+      remarks.append(
+        "\(leftOut.count) of \(images.count + leftOut.count) images are left out: \(names.joined(separator: ", "))\(more) "
+          + "(\(first.reason.message.shortened(to: 300)))")
+    }
+    if repeatedNames > 0 {
+      remarks.append("\(repeatedNames) names lead to an image that is named before; each image counts once")
+    }
+    if let problem = boxProblem {
+      remarks.append(problem)
+    } else if let image = images.first(where: { !$0.labels.allSatisfy(\.hasArea) }) {
+      let count = images.reduce(0) { $0 + $1.labels.count { !$0.hasArea } }
+      remarks.append(
+        "\(count) of \(boxCount) boxes have no width or no height, so that nothing can be learned from them "
+          + "(the first in \(LabelFile.path(ofImage: image.path)))")
+    }
+    return remarks.map { "\(split.rawValue): \($0)".shortened(to: 500) }
+  }
+
+  /// Why nothing can be learned from the split or measured on it, and where its labels were looked for; nil if there is
+  /// a box.
+  public var boxProblem: String? {
+    guard let first = images.first(where: { !$0.labels.isEmpty }) ?? images.first,
+      !images.contains(where: { $0.labels.contains(where: \.hasArea) })
+    else { return nil }
+    let labelPath = LabelFile.path(ofImage: first.path)
+    guard first.labels.isEmpty else {
+      return "none of the \(boxCount) boxes has a width and a height (the first file is \(labelPath))"
+    }
+    let others = leftOut.first.map {
+      "; \(leftOut.count) of \(images.count + leftOut.count) images are left out, the first because of \($0.reason)"
+    }
+    return "there is no box: the labels of \(first.path) were looked for in \(labelPath)\(others ?? "")"
   }
 
   /// Images without an object.
@@ -56,30 +91,48 @@ public struct DatasetContents: Sendable, Hashable {
 }
 
 extension DatasetDescription {
-  /// The contents of every split that is described.
-  /// - Throws: `DatasetError` as `contents(of:)` does.
-  public func contents() throws(DatasetError) -> [Split: DatasetContents] {
+  /// The contents of every split that is there, for a training: with boxes to learn from and to measure on.
+  /// - Throws: `DatasetError` as `contents` does, and if `train` or `val` is missing or has no box.
+  public func trainingContents() throws(DatasetError) -> [Split: DatasetContents] {
     var contents: [Split: DatasetContents] = [:]
-    for split in Split.allCases where sources[split] != nil { contents[split] = try self.contents(of: split) }
+    for split in [Split.train, .val] {
+      let found = try self.contents(of: split)
+      if let problem = found.boxProblem { throw DatasetError("\(file): split ‘\(split.rawValue)’: \(problem)") }
+      contents[split] = found
+    }
+    if sources[.test] != nil { contents[.test] = try self.contents(of: .test) }
     return contents
   }
 
   /// Finds the images of a split, reads the head of each (for its size) and its label file. Nothing is written: there
   /// is no `.cache` file.
-  /// - Throws: `DatasetError` if the split is not described, has no usable image or has a class index that
+  /// - Throws: `DatasetError` if the split is not described or not there, has no usable image or has a class index that
   ///   `data.yaml` does not name.
   public func contents(of split: Split) throws(DatasetError) -> DatasetContents {
+    if let problem = absent[split] { throw problem }
     guard let sources = sources[split] else { throw DatasetError("\(file): there is no ‘\(split.rawValue)’ split") }
-    var result = DatasetContents(images: [])
-    let paths = try sources.map { source throws(DatasetError) in try imagePaths(in: source) }
-    for path in paths.joined().sorted(by: Self.byBytes) {
+    var found = FoundImages()
+    for source in sources { try find(in: source, &found) }
+    var result = DatasetContents(images: [], leftOut: found.leftOut)
+    var indices: [FileIdentity: Int] = [:]
+    let paths = Set(found.paths.map { Array($0.utf8) }).map { String(decoding: $0, as: UTF8.self) }
+    result.repeatedNames = found.paths.count - paths.count
+    for path in paths.sorted(by: precedes) {
       do {
+        guard let status = try status(of: path) else { throw DatasetError("\(path): there is no such file") }
+        guard status.isRegularFile else { throw DatasetError("\(path): a folder, device or pipe instead of an image") }
+        let labels = try LabelFile.read(LabelFile.path(ofImage: path), classCount: classCount)
+        if let index = indices[FileIdentity(status)] {
+          try result.images[index].takeName(path, labels.labels)
+          result.repeatedNames += 1
+          continue
+        }
         let size = try ImageFile.size(ofFile: path)
         guard size.width > 9, size.height > 9 else {
           throw DatasetError("\(path): \(size.width)×\(size.height) pixels; images have to be larger than 9×9")
         }
-        let labels = try LabelFile.read(LabelFile.path(ofImage: path), classCount: classCount)
         result.duplicateRows += labels.duplicateRows
+        indices[FileIdentity(status)] = result.images.count
         result.images.append(
           LabelledImage(path: path, width: size.width, height: size.height, labels: labels.labels))
       } catch let error as UnknownClass {
@@ -89,6 +142,8 @@ extension DatasetDescription {
         result.leftOut.append(LeftOutImage(path: path, reason: reason))
       }
     }
+    result.images.sort { precedes($0.path, $1.path) }
+    result.leftOut.sort { precedes($0.path, $1.path) }
     guard !result.images.isEmpty else {
       let first = result.leftOut.first.map {
         "; \(result.leftOut.count) are left out, the first because of \($0.reason)"
@@ -102,56 +157,77 @@ extension DatasetDescription {
   /// Every file of the data set: the description, lists, images, and label files whether they are there or not. What
   /// cannot be found is left out.
   public func files() -> [String] {
-    let sources = sources.values.joined()
-    let images = sources.flatMap { (try? imagePaths(in: $0)) ?? [] }
-    return [file] + sources + images + images.map(LabelFile.path)
+    var found = FoundImages()
+    for source in sources.values.joined() { try? find(in: source, &found) }
+    return [file] + sources.values.joined() + found.paths + found.paths.map(LabelFile.path)
   }
 
-  /// Image files of a folder (with its subfolders), or those a list file names, or the one image itself.
-  private func imagePaths(in source: String) throws(DatasetError) -> [String] {
-    if isFolder(source) { return try Self.imageFiles(inFolder: source, depth: 0) }
-    return ImageFile.hasPictureEnding(source) ? [source] : try listed(in: source)
+  private struct FoundImages {
+    /// In no order; the same one may be there several times.
+    var paths: [String] = []
+    var leftOut: [LeftOutImage] = []
   }
 
-  /// Python's order of strings: by code points.
-  private static func byBytes(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }
-
-  private static func imageFiles(inFolder folder: String, depth: Int) throws(DatasetError) -> [String] {
-    guard depth < 32 else { throw DatasetError("\(folder): more than 32 folders deep; is a link going in circles?") }
-    let names: [String]
-    do {
-      names = try FileManager.default.contentsOfDirectory(atPath: folder)
-    } catch {
-      throw DatasetError("\(folder): cannot be listed: \(reason(of: error))")
+  /// Finds the image files of a folder (with its subfolders), or those a list file names, or the one image itself.
+  private func find(in source: String, _ found: inout FoundImages) throws(DatasetError) {
+    if isFolder(source) {
+      try Self.find(inFolder: source, below: [], &found)
+    } else if ImageFile.hasPictureEnding(source) {
+      found.paths.append(source)
+    } else {
+      try find(listedIn: source, &found)
     }
-    var files: [String] = []
-    for name in names where !name.hasPrefix(".") {
-      let path = folder + "/" + name
-      if isFolder(path) {
-        files += try imageFiles(inFolder: path, depth: depth + 1)
+  }
+
+  /// - Parameter ancestors: the folders above, into which a link may lead back.
+  private static func find(
+    inFolder folder: String, below ancestors: [FileIdentity], _ found: inout FoundImages
+  ) throws(DatasetError) {
+    guard ancestors.count < 32 else { throw DatasetError("\(folder): more than 32 folders deep") }
+    guard let identity = try status(of: folder).map(FileIdentity.init), !ancestors.contains(identity) else { return }
+    for name in try names(inFolder: folder) {
+      let path = "\(folder)/\(name)"
+      var isFolder = false
+      do { isFolder = try status(of: path)?.isFolder ?? false } catch {
+        found.leftOut.append(LeftOutImage(path: path, reason: error))
+        continue
+      }
+      if isFolder {
+        try find(inFolder: path, below: ancestors + [identity], &found)
       } else if ImageFile.hasPictureEnding(path) {
-        files.append(path)
+        found.paths.append(path)
       }
     }
-    return files
   }
 
   /// One path a line. `./` means the folder of the list file, as in YOLOv5; other relative paths mean that folder or
-  /// the folder of `data.yaml`, whichever has them.
-  private func listed(in listFile: String) throws(DatasetError) -> [String] {
-    let bytes = try Dataset.contents(of: listFile, atMost: 1 << 28)
-    let bases = [listFile, file].map { absolute(($0 as NSString).deletingLastPathComponent, in: "") }
-    return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).compactMap { line in
-      let name = line.trimmingCharacters(in: .whitespaces)
-      guard ImageFile.hasPictureEnding(name) else { return nil }
-      let candidates = bases.map { absolute(name, in: $0) }
-      return candidates.first(where: FileManager.default.fileExists(atPath:)) ?? candidates[0]
+  /// the folder of `data.yaml`, whichever has them. Lines that begin with `#` are comments.
+  private func find(listedIn listFile: String, _ found: inout FoundImages) throws(DatasetError) {
+    let bytes = try utf8Content(try Dataset.contents(of: listFile, atMost: 1 << 28), file: listFile)
+    let listFolder = folder(of: listFile) ?? "."
+    let blanks = Set(" \t\r".utf8)
+    for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+      let end = line.lastIndex { !blanks.contains($0) }.map { $0 + 1 } ?? line.startIndex
+      let name = fileName(line[..<end].drop(while: blanks.contains))
+      guard ImageFile.hasPictureEnding(name) else {
+        guard !name.isEmpty, !name.hasPrefix("#") else { continue }
+        let reason = DatasetError("\(listFile):\(index + 1): ‘\(name.shortened())’ does not end like an image's name")
+        found.leftOut.append(LeftOutImage(path: name, reason: reason))
+        continue
+      }
+      let bases = name.hasPrefix("./") ? [listFolder] : [listFolder, folder(of: file) ?? "."]
+      let candidates = Self.places(of: name, in: bases)
+      found.paths.append(candidates.first { !isMissing($0) } ?? candidates[0])
     }
   }
 }
 
-func isFolder(_ path: String) -> Bool {
-  var isFolder: ObjCBool = false
-  // The flag outlives the call, which only sets it.
-  return unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+extension LabelledImage {
+  /// Learns of another name of the same file. A name without labels is a name and no more.
+  /// - Throws: `DatasetError` if both names have labels, and not the same.
+  fileprivate mutating func takeName(_ other: String, _ otherLabels: [Label]) throws(DatasetError) {
+    guard !otherLabels.isEmpty, otherLabels != labels else { return }
+    guard labels.isEmpty else { throw DatasetError("\(other): the same file as \(path), with other labels; keep one") }
+    (path, labels) = (other, otherLabels)
+  }
 }

@@ -4,9 +4,11 @@ import YAML
 
 /// What a YOLOv5 `data.yaml` says: the classes, and where the images of each split are.
 ///
-/// Read as YOLOv5 does: `path` is the root of the data set, relative to the folder of the file (absolute paths stay);
-/// `train`, `val` and `test` are each a folder, a list file or a list of these, relative to the root or else to the
-/// folder of the file; `names` is a list, or a map from 0, 1, …. Other keys are left to whom they belong.
+/// Read as YOLOv5 does: `path` is the root of the data set, by default the folder of the file. A relative one is meant
+/// from that folder, from the one above it or from the working folder, whichever has it; `~/` is the user's home.
+/// `train`, `val` and `test` are each a folder, a list file or a list of these, relative to the root; `names` is a
+/// list, or a map from 0, 1, …. Other keys are ignored. Where no path of that name exists, backslashes are read as
+/// slashes.
 public struct DatasetDescription: Sendable, Hashable {
   public enum Split: String, Sendable, Hashable, CaseIterable {
     case train
@@ -17,8 +19,10 @@ public struct DatasetDescription: Sendable, Hashable {
   /// The `data.yaml` this was read from.
   public var file: String
   public var classNames: [String]
-  /// Absolute paths of folders, list files or single images; a split that is not there has no entry.
+  /// Absolute paths of folders, list files or single images; a split that is not described or not there has no entry.
   public var sources: [Split: [String]]
+  /// Why a split that is described is not there. Only those need to know who ask for it.
+  public var absent: [Split: DatasetError] = [:]
 
   public var classCount: Int { classNames.count }
 
@@ -28,7 +32,8 @@ public struct DatasetDescription: Sendable, Hashable {
     self.sources = sources
   }
 
-  /// - Throws: `DatasetError` with file and line for what is missing, of the wrong kind or not there.
+  /// - Throws: `DatasetError` with file and line for what is missing or of the wrong kind, and if the root or every
+  ///   split is not there.
   public static func load(_ path: String) throws(DatasetError) -> DatasetDescription {
     do { return try DatasetDescription(YAMLDocument.load(path), file: path) } catch { throw Self.refusal(error) }
   }
@@ -40,7 +45,34 @@ public struct DatasetDescription: Sendable, Hashable {
 
   private init(_ document: YAMLNode, file: String) throws {
     let root = try document.mapping
-    self.init(file: file, classNames: try Self.classNames(root), sources: try Self.sources(root, file))
+    self.init(file: file, classNames: try Self.classNames(root), sources: [:])
+    let folder = absolute(Dataset.folder(of: absolute(file, in: ".")) ?? "/", in: "/")
+    let base = try Self.given(root, "path").map { try Self.rootFolder($0, from: folder) } ?? folder
+    for split in Split.allCases {
+      guard let value = Self.given(root, split.rawValue) else { continue }
+      var entries = [value]
+      if case .sequence(let list) = value.content { entries = list }
+      guard !entries.isEmpty else { throw value.error("an empty list; name a folder or a list file") }
+      let names = try entries.map { (node: $0, name: try $0.string) }
+      do throws(DatasetError) {
+        var found: [String] = []
+        for (node, name) in names { found.append(try Self.existing(name, node, in: base)) }
+        sources[split] = found
+      } catch {
+        absent[split] = error
+      }
+    }
+    if sources.isEmpty {
+      throw Split.allCases.compactMap { absent[$0] }.first
+        ?? DatasetError("\(file): neither ‘train’ nor ‘val’ says where the images are")
+    }
+  }
+
+  /// What stands under a key; nil too for an empty text, which YOLOv5 takes for nothing.
+  private static func given(_ root: YAMLMapping, _ key: String) -> YAMLNode? {
+    guard let node = root[key], !node.isNull else { return nil }
+    if case .scalar("", _) = node.content { return nil }
+    return node
   }
 
   private static func refusal(_ error: any Error) -> DatasetError {
@@ -57,34 +89,43 @@ public struct DatasetDescription: Sendable, Hashable {
     }
   }
 
-  private static func sources(_ root: YAMLMapping, _ file: String) throws -> [Split: [String]] {
-    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
-    var bases = [folder]
-    if let value = root["path"], !value.isNull { bases.insert(absolute(try value.string, in: folder), at: 0) }
-    var sources: [Split: [String]] = [:]
-    for split in Split.allCases {
-      guard let value = root[split.rawValue], !value.isNull else { continue }
-      var entries = [value]
-      if case .sequence(let list) = value.content { entries = list }
-      sources[split] = try entries.map { try existing($0, in: bases) }
-    }
-    if sources[.train] == nil, sources[.val] == nil {
-      throw DatasetError("\(file): neither ‘train’ nor ‘val’ says where the images are")
-    }
-    return sources
-  }
-
-  /// The first of the bases under which the entry exists. Files made for YOLOv5's own folder layout say `../images`
-  /// where they mean `images`; it accepts that, and so do we.
-  private static func existing(_ entry: YAMLNode, in bases: [String]) throws -> String {
-    let name = try entry.string
-    var candidates = bases.map { absolute(name, in: $0) }
-    if name.hasPrefix("../") { candidates += bases.map { absolute(String(name.dropFirst(3)), in: $0) } }
-    guard let found = candidates.first(where: FileManager.default.fileExists(atPath:)) else {
-      let places = candidates.map { $0.count > 1000 ? $0.shortened() : $0 }.joined(separator: " and ")
-      throw entry.error("‘\(name.shortened())’ is not there; looked for \(places)")
+  /// Where the data set lies. Nothing takes the place of a root that is not there.
+  private static func rootFolder(_ node: YAMLNode, from folder: String) throws -> String {
+    let name = try node.string
+    let candidates = places(
+      of: name, in: [folder, absolute("..", in: folder), FileManager.default.currentDirectoryPath])
+    guard let found = candidates.first(where: isFolder) else {
+      throw node.error(
+        "there is no folder ‘\(name.shortened())’; looked for \(listing(candidates)); correct ‘path’, "
+          + "or remove it if the images lie beside this file")
     }
     return found
+  }
+
+  /// The file or folder that a split names. Files made for YOLOv5's own folder layout say `../images` where they mean
+  /// `images`; it accepts that, and so do we.
+  private static func existing(_ name: String, _ node: YAMLNode, in base: String) throws(DatasetError) -> String {
+    var candidates = places(of: name, in: [base])
+    if name.hasPrefix("../") || name.hasPrefix("..\\") {
+      candidates += places(of: String(name.dropFirst(3)), in: [base])
+    }
+    for candidate in candidates where try status(of: candidate) != nil { return candidate }
+    throw DatasetError("\(node.error("‘\(name.shortened())’ is not there; looked for \(listing(candidates))"))")
+  }
+
+  private static func listing(_ places: [String]) -> String {
+    places.map { $0.count > 1000 ? $0.shortened() : $0 }.joined(separator: " and ")
+  }
+
+  /// The absolute paths that a name may stand for, the likeliest first, each once.
+  static func places(of name: String, in folders: [String]) -> [String] {
+    var names = [name == "~" || name.hasPrefix("~/") ? NSHomeDirectory() + name.dropFirst() : name]
+    if name.contains("\\") { names.append(name.replacingOccurrences(of: "\\", with: "/")) }
+    var places: [String] = []
+    for place in names.flatMap({ name in folders.map { absolute(name, in: $0) } }) where !places.contains(place) {
+      places.append(place)
+    }
+    return places
   }
 
   private static func classNames(_ root: YAMLMapping) throws -> [String] {
@@ -96,7 +137,15 @@ public struct DatasetDescription: Sendable, Hashable {
     let list: [String]
     switch names.content {
     case .sequence(let elements): list = try elements.map { try $0.string }
-    case .mapping(let map): list = try (0..<map.entries.count).map { try map.required("\($0)").string }
+    case .mapping(let map):
+      list = try (0..<map.entries.count).map { index in
+        if let name = map["\(index)"] { return try name.string }
+        let count = map.entries.count
+        let cause = index == 0 && map["\(count)"] != nil ? "names are counted from 1; " : ""
+        throw names.error(
+          "class ‘\(index)’ has no name: \(cause)number the \(count) names from 0 to \(count - 1), "
+            + "as the label files do")
+      }
     case .scalar: throw names.error("expected a list of class names, or a map from 0, 1, … to class names")
     }
     guard !list.isEmpty else { throw names.error("there has to be at least one class name") }
@@ -105,9 +154,4 @@ public struct DatasetDescription: Sendable, Hashable {
     }
     return list
   }
-}
-
-/// `path` if it is absolute, else `path` in `folder`; without `.` and `..`.
-func absolute(_ path: String, in folder: String) -> String {
-  URL(fileURLWithPath: path, relativeTo: URL(fileURLWithPath: folder, isDirectory: true)).standardizedFileURL.path
 }

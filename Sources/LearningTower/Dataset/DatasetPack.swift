@@ -21,7 +21,7 @@ public enum DatasetPack {
     let names = try packedNames(of: images.map(\.path))
     var labelFiles: [String: String] = [:]
     for image in images where !image.labels.isEmpty {
-      guard let name = names[image.path] else { continue }
+      guard let name = names[Array(image.path.utf8)] else { continue }
       labelFiles["labels/\(name.withoutExtension).txt"] = image.labels.map(\.row).joined()
     }
 
@@ -29,14 +29,15 @@ public enum DatasetPack {
     do {
       let writer = try ArchiveWriter(partial)
       try writer.add("data.yaml", Array(yaml(Set(contents.keys), classNames).utf8))
-      for (path, name) in names.sorted(by: { $0.value.utf8.lexicographicallyPrecedes($1.value.utf8) }) {
+      for (path, name) in names.sorted(by: { precedes($0.value, $1.value) }) {
+        let path = String(decoding: path, as: UTF8.self)
         try writer.add("images/\(name)", try Dataset.contents(of: path, atMost: ImageFile.maximumBytes))
       }
-      for (name, rows) in labelFiles.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+      for (name, rows) in labelFiles.sorted(by: { precedes($0.key, $1.key) }) {
         try writer.add(name, Array(rows.utf8))
       }
       for (split, contents) in splits {
-        let lines = contents.images.compactMap { names[$0.path] }.map { "./images/\($0)\n" }
+        let lines = contents.images.compactMap { names[Array($0.path.utf8)] }.map { "./images/\($0)\n" }
         try writer.add("\(split.rawValue).txt", Array(lines.joined().utf8))
       }
       try writer.finish()
@@ -81,7 +82,8 @@ public enum DatasetPack {
   private static func requireSelfContained(
     _ description: DatasetDescription, _ file: String
   ) throws(DatasetError) {
-    let folder = URL(fileURLWithPath: description.file).deletingLastPathComponent().path
+    let folder = folder(of: absolute(description.file, in: ".")) ?? "/"
+    if let problem = description.absent.values.first { throw problem }
     for (split, sources) in description.sources {
       let list = "\(folder)/\(split.rawValue).txt"
       guard sources == [list] else { throw DatasetError("\(file): its ‘\(split.rawValue)’ is not its own list") }
@@ -96,16 +98,18 @@ public enum DatasetPack {
 
   /// `000017_BloodImage_00343.jpg` for the 17th of the paths in order: the number keeps the order, the name tells a
   /// reader of errors which image it was.
-  private static func packedNames(of paths: [String]) throws(DatasetError) -> [String: String] {
-    let sorted = Set(paths).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    let names = try sorted.enumerated().map { index, path throws(DatasetError) in
+  /// - Returns: names by the UTF-8 of the paths, which two paths that Swift takes for equal do not share.
+  private static func packedNames(of paths: [String]) throws(DatasetError) -> [[UInt8]: String] {
+    let sorted = Set(paths.map { Array($0.utf8) }).sorted { $0.lexicographicallyPrecedes($1) }
+    let names = try sorted.enumerated().map { index, bytes throws(DatasetError) in
       let number = String(index)
-      let original = (path as NSString).lastPathComponent
+      let path = String(decoding: bytes, as: UTF8.self)
+      let original = lastName(of: path)
       var ending = (original as NSString).pathExtension.lowercased()
       if !["jpg", "jpeg", "png"].contains(ending) { ending = try ImageFile.usualEnding(ofFile: path) }
       let stem = original.withoutExtension.utf8.prefix(48).map { isPlain($0) ? Character(UnicodeScalar($0)) : "_" }
       return (
-        path, String(repeating: "0", count: max(8 - number.count, 0)) + number + "_" + String(stem) + "." + ending
+        bytes, String(repeating: "0", count: max(8 - number.count, 0)) + number + "_" + String(stem) + "." + ending
       )
     }
     return Dictionary(uniqueKeysWithValues: names)

@@ -152,10 +152,7 @@ func checkCompression(
 func withFile<Result>(
   _ path: String, _ body: (FileHandle) throws(DatasetError) -> Result
 ) throws(DatasetError) -> Result {
-  let file: FileHandle
-  do { file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path)) } catch {
-    throw DatasetError("\(path): cannot be read: \(reason(of: error))")
-  }
+  let file = try openFile(path)
   defer { try? file.close() }
   return try body(file)
 }
@@ -178,7 +175,7 @@ extension [UInt8] {
 /// The bytes of a file, or its first `prefix` bytes.
 func contents(of path: String, atMost limit: Int, prefix: Int? = nil) throws(DatasetError) -> [UInt8] {
   do {
-    let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+    let file = try openFile(path)
     defer { try? file.close() }
     let data = try file.read(upToCount: prefix ?? limit + 1) ?? Data()
     guard data.count <= limit else {

@@ -3,6 +3,16 @@ import Wording
 
 /// Finds the images a user means.
 public enum ImageSearch {
+  /// The images that the sources name, each once, in their order.
+  public static func images(_ sources: [String]) throws(DatasetError) -> [String] {
+    var found: [String] = []
+    var taken: Set<[UInt8]> = []
+    for source in sources {
+      found += try images(source).filter { taken.insert(Array(absolute($0, in: ".").utf8)).inserted }
+    }
+    return found
+  }
+
   /// A file as it is, whatever its name; of a folder its files with the ending of a picture, by name, without those of
   /// its subfolders; of a pattern (`*`, `?`, `[a-z]`, and `**` for folders of any depth but no links) such files that
   /// fit, by path.
@@ -13,8 +23,10 @@ public enum ImageSearch {
   public static func images(_ source: String) throws(DatasetError) -> [String] {
     var found: [String]
     if isFolder(source) {
-      found = try names(in: source).map { join(source, $0) }.filter { ImageFile.hasPictureEnding($0) && !isFolder($0) }
-    } else if FileManager.default.fileExists(atPath: source) {
+      found = try names(inFolder: source).map { join(source, $0) }.filter {
+        ImageFile.hasPictureEnding($0) && !isFolder($0)
+      }
+    } else if (try? status(of: source)) != nil {
       return [source]
     } else if isPattern(source[...]) {
       let parts = source.split(separator: "/", omittingEmptySubsequences: true)
@@ -24,7 +36,8 @@ public enum ImageSearch {
     } else {
       throw DatasetError("\(source): no such file or folder")
     }
-    found = Array(Set(found)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    // By bytes: Swift takes two spellings of one letter for equal, and the disk does not.
+    found = Set(found.map { Array($0.utf8) }).map { String(decoding: $0, as: UTF8.self) }.sorted(by: precedes)
     guard !found.isEmpty else {
       throw DatasetError("\(source): no picture there (a file whose name ends in .jpg, .png or the like)")
     }
@@ -38,10 +51,10 @@ public enum ImageSearch {
     guard depth < 64 else { throw DatasetError("\(folder): more than 64 folders deep; name a deeper folder") }
     let rest = part == "**" && parts.count == 1 ? ["*"] : parts.dropFirst()
     let literal = join(folder, String(part))
-    if FileManager.default.fileExists(atPath: literal) { return try matches(rest, in: literal, depth: depth + 1) }
+    if (try? status(of: literal)) != nil { return try matches(rest, in: literal, depth: depth + 1) }
     guard isPattern(part) else { return [] }
     var found: [String] = part == "**" ? try matches(rest, in: folder, depth: depth + 1) : []
-    for name in (try? names(in: folder.isEmpty ? "." : folder)) ?? [] {
+    for name in (try? names(inFolder: folder.isEmpty ? "." : folder)) ?? [] {
       let path = join(folder, name)
       if part == "**" {
         if isFolder(path), !isLink(path) { found += try matches(parts, in: path, depth: depth + 1) }
@@ -62,12 +75,4 @@ public enum ImageSearch {
     folder.isEmpty ? name : folder.hasSuffix("/") ? folder + name : folder + "/" + name
   }
 
-  /// Those that are not hidden.
-  private static func names(in folder: String) throws(DatasetError) -> [String] {
-    do {
-      return try FileManager.default.contentsOfDirectory(atPath: folder).filter { !$0.hasPrefix(".") }.sorted()
-    } catch {
-      throw DatasetError("\(folder): cannot be listed: \(reason(of: error))")
-    }
-  }
 }

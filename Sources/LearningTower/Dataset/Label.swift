@@ -7,6 +7,9 @@ public struct Label: Sendable, Hashable {
   public var w: Float
   public var h: Float
 
+  /// A box without it is found by nothing and teaches nothing.
+  public var hasArea: Bool { w > 0 && h > 0 }
+
   public init(classIndex: Int, cx: Float, cy: Float, w: Float, h: Float) {
     self.classIndex = classIndex
     self.cx = cx

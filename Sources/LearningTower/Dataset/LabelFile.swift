@@ -17,18 +17,28 @@ public enum LabelFile {
 
   /// The last `/images/` of the path becomes `/labels/`, the extension `.txt`.
   public static func path(ofImage path: String) -> String {
-    var labelPath = path
-    if let range = labelPath.range(of: "/images/", options: .backwards) {
-      labelPath.replaceSubrange(range, with: "/labels/")
+    var bytes = Array(path.utf8)
+    let folder = Array("/images/".utf8)
+    if let start = bytes.indices.last(where: { bytes[$0...].starts(with: folder) }) {
+      bytes.replaceSubrange(start..<(start + folder.count), with: "/labels/".utf8)
     }
-    return (labelPath as NSString).deletingPathExtension + ".txt"
+    if let dot = bytes.lastIndex(of: UInt8(ascii: ".")), !bytes[dot...].contains(UInt8(ascii: "/")) {
+      bytes.removeSubrange(dot...)
+    }
+    return String(decoding: bytes, as: UTF8.self) + ".txt"
   }
 
-  /// - Throws: `DatasetError` with file and line, `UnknownClass`. A missing file is an image without objects.
+  /// - Throws: `DatasetError` with file and line, `UnknownClass`. Only where nothing of that name exists is it an image
+  ///   without objects: a file that cannot be read might hold some.
   static func read(_ path: String, classCount: Int) throws -> Contents {
-    guard FileManager.default.fileExists(atPath: path) else { return Contents(labels: []) }
-    let bytes = try Dataset.contents(of: path, atMost: 1 << 24)
-    return try parse(String(decoding: bytes, as: UTF8.self), file: path, classCount: classCount)
+    guard let status = try status(of: path) else { return Contents(labels: []) }
+    guard status.isRegularFile else { throw DatasetError("\(path): a folder, device or pipe instead of a label file") }
+    return try parse(Dataset.contents(of: path, atMost: 1 << 24), file: path, classCount: classCount)
+  }
+
+  static func parse(_ bytes: [UInt8], file: String, classCount: Int) throws -> Contents {
+    let text = String(decoding: try utf8Content(bytes, file: file), as: UTF8.self)
+    return try parse(text, file: file, classCount: classCount)
   }
 
   static func parse(_ text: String, file: String, classCount: Int) throws -> Contents {
@@ -105,11 +115,23 @@ public enum LabelFile {
   }
 
   private static func eachColumn(of row: Substring, _ body: (Substring) throws -> Void) rethrows {
-    var rest = row.drop(while: \.isWhitespace)
+    var rest = row.drop(while: isBlank)
     while !rest.isEmpty {
-      let column = rest.prefix { !$0.isWhitespace }
+      let column = rest.prefix { !isBlank($0) }
       try body(column)
-      rest = rest[column.endIndex...].drop(while: \.isWhitespace)
+      rest = rest[column.endIndex...].drop(while: isBlank)
     }
   }
+
+  /// Byte order marks too: files that begin with one are sometimes joined.
+  private static func isBlank(_ character: Character) -> Bool { character.isWhitespace || character == "\u{feff}" }
+}
+
+/// The bytes of a text without the mark that some editors put before UTF-8.
+/// - Throws: `DatasetError` if it is written in UTF-16, or is no text.
+func utf8Content(_ bytes: [UInt8], file: String) throws(DatasetError) -> ArraySlice<UInt8> {
+  if bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF]) || bytes.contains(0) {
+    throw DatasetError("\(file): written in UTF-16, or no text at all; save it as UTF-8")
+  }
+  return bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
 }

@@ -11,6 +11,22 @@ public enum COCOImageID: Sendable, Hashable, Comparable {
     self = (isNumber ? Int(stem) : nil).map(Self.number) ?? .name(stem)
   }
 
+  /// Names are bytes: two spellings of one letter make two files.
+  public static func == (a: COCOImageID, b: COCOImageID) -> Bool {
+    switch (a, b) {
+    case (.number(let a), .number(let b)): a == b
+    case (.name(let a), .name(let b)): a.utf8.elementsEqual(b.utf8)
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .number(let number): hasher.combine(number)
+    case .name(let text): hasher.combine(Array(text.utf8))
+    }
+  }
+
   public static func < (a: COCOImageID, b: COCOImageID) -> Bool {
     switch (a, b) {
     case (.number(let a), .number(let b)): a < b

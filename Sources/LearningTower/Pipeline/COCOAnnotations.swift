@@ -32,8 +32,8 @@ struct COCOAnnotations {
   }
 
   private let path: String
-  /// By the image's file name without folders.
-  private let imageIDs: [String: Int]
+  /// By the UTF-8 of the image's file name without folders.
+  private let imageIDs: [[UInt8]: Int]
   private let truths: [Int: [COCOEvaluation.Truth]]
   /// By class index.
   let categoryIDs: [Int]
@@ -58,7 +58,7 @@ struct COCOAnnotations {
       classIndices[category.id] = classIndices.count
     }
     imageIDs = Dictionary(
-      file.images.map { (URL(filePath: $0.file_name).lastPathComponent, $0.id) },
+      file.images.map { (Array(URL(filePath: $0.file_name).lastPathComponent.utf8), $0.id) },
       uniquingKeysWith: { first, _ in first })
     var truths: [Int: [COCOEvaluation.Truth]] = [:]
     for annotation in file.annotations {
@@ -75,7 +75,7 @@ struct COCOAnnotations {
 
   /// - Throws: `PipelineError` if the file does not know the image.
   func image(_ imagePath: String) throws -> (id: Int, truths: [COCOEvaluation.Truth]) {
-    guard let id = imageIDs[URL(filePath: imagePath).lastPathComponent] else {
+    guard let id = imageIDs[Array(URL(filePath: imagePath).lastPathComponent.utf8)] else {
       throw PipelineError("\(path): knows no image \(URL(filePath: imagePath).lastPathComponent)")
     }
     return (id, truths[id] ?? [])

@@ -78,7 +78,7 @@ public func detect(
   var model = try Model.read(request.model)
   if let dataset = request.dataset { try model.takeClassNames(from: dataset, model: request.model) }
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
-  let paths = try request.sources.flatMap { try ImageSearch.images($0) }
+  let paths = try ImageSearch.images(request.sources)
   var folder = try DetectFolder(request, images: paths, classNames: model.classNames)
   var suppression = NonMaximumSuppression.detect
   suppression.confidenceThreshold = Float(request.confidenceThreshold)
@@ -123,7 +123,7 @@ private struct DetectFolder {
   private let url: URL
   private let drawing: DetectionDrawing
   private let inputs: InputFiles
-  private var takenNames: Set<String> = []
+  private var takenNames: Set<[UInt8]> = []
 
   /// - Parameter images: the paths of all that is looked at.
   /// - Throws: `OverwritingError` if something that is read, or the labels of the images, would be written over.
@@ -209,7 +209,7 @@ private struct DetectFolder {
     let stem = file.deletingPathExtension().lastPathComponent
     var name = stem
     var number = 2
-    while !takenNames.insert(name).inserted {
+    while !takenNames.insert(Array(name.utf8)).inserted {
       name = "\(stem)-\(number)"
       number += 1
     }

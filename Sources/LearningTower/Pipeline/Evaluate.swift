@@ -166,7 +166,9 @@ public func evaluate(
     },
     parameters: info.parameters, parametersFused: info.parametersFused, gflops: info.gflops,
     sizeMegabytes: info.sizeMegabytes)
-  let remarks = contents.remarks(on: split)
+  let remarks =
+    contents.remarks(on: split)
+    + [classNameRemark(of: request.model, model.classNames, request.dataset, description.classNames)].compactMap { $0 }
   if !remarks.isEmpty { report.remarks = remarks }
   if request.measuresCOCO { report.coco = coco?.summary() }
   if let output = request.outputDirectory {

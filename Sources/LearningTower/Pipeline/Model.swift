@@ -1,5 +1,6 @@
 import Interchange
 import Network
+import Wording
 import Zoo
 
 /// A network with its parameters, from wherever they come.
@@ -24,4 +25,20 @@ enum Model {
       network: network, parameters: network.initialParameters(seed: seed),
       classNames: (0..<network.detect.classCount).map { "class\($0)" })
   }
+}
+
+/// What to say of a model whose classes have other names than those of a data set; nil if they agree, or if one side
+/// has no names of its own.
+func classNameRemark(
+  of model: String, _ modelNames: [String], _ dataset: String, _ datasetNames: [String]
+) -> String? {
+  func isNamed(_ names: [String]) -> Bool { names != names.indices.map { "class\($0)" } }
+  guard modelNames.count == datasetNames.count, isNamed(modelNames), isNamed(datasetNames),
+    let index = modelNames.indices.first(where: { modelNames[$0] != datasetNames[$0] })
+  else { return nil }
+  let difference =
+    Set(modelNames) == Set(datasetNames) ? "names the same classes in another order" : "has other class names"
+  return "\(model) \(difference) than \(dataset): class \(index) is ‘\(modelNames[index].shortened())’ there and "
+    + "‘\(datasetNames[index].shortened())’ here. Classes are compared by their numbers: "
+    + "give the model's own data.yaml if the names do not mean the same"
 }

@@ -25,12 +25,18 @@ public func train(
   let runtime = try request.machine.runtime()
 
   let trainer: Trainer
+  var remarks = data.remarks
   var transferred = (count: 0, total: 0)
   if let checkpoint = request.checkpoint {
     trainer = try Trainer(resuming: request.resumable(.read(checkpoint)), data: data, runtime: runtime)
   } else {
     let start = try request.startingModel(classNames: description.classNames)
     transferred = (start.transferred, start.total)
+    if case .model(let path) = request.start,
+      let remark = classNameRemark(of: path, start.classNames, request.dataset, description.classNames)
+    {
+      remarks.append(remark)
+    }
     trainer = try Trainer(
       starting: start.network, start.parameters, data: data, configuration: request.configuration, runtime: runtime)
   }
@@ -39,7 +45,7 @@ public func train(
     RunFolder.files(in: request.outputDirectory), ofInputs: request.start.files + description.files())
   let folder = try RunFolder(request, data, history: trainer.history, wallTimeSeconds: wallTimeSeconds())
   let epochs = request.configuration.epochs
-  for remark in data.remarks { try onEvent(.remark(remark)) }
+  for remark in remarks { try onEvent(.remark(remark)) }
   try onEvent(.started(epochs: epochs, completedEpochs: trainer.history.count))
   let ending = try trainer.run(isCancelled: isCancelled) { summary, timing in
     try folder.record(trainer.history, wallTimeSeconds: wallTimeSeconds())
@@ -54,7 +60,7 @@ public func train(
   var result = TrainResult(
     ending: ending, results: folder.results, completedEpochs: trainer.history.count,
     transferredTensors: transferred.count, totalTensors: transferred.total,
-    remarks: data.remarks.isEmpty ? nil : data.remarks)
+    remarks: remarks.isEmpty ? nil : remarks)
   guard ending != .cancelled, let best = trainer.bestSummary else { return result }
   try ModelFile(
     network: trainer.network, parameters: trainer.bestParameters, classNames: trainer.classNames
@@ -96,7 +102,7 @@ extension TrainRequest {
 
   func startingModel(
     classNames: [String]
-  ) throws -> (network: Network, parameters: Parameters, transferred: Int, total: Int) {
+  ) throws -> (network: Network, parameters: Parameters, classNames: [String], transferred: Int, total: Int) {
     switch start {
     case .model(let path):
       let model = try Model.read(path)
@@ -105,18 +111,18 @@ extension TrainRequest {
           "\(path): detects \(model.network.detect.classCount) classes, the data set has \(classNames.count)")
       }
       let count = model.network.parameterSpecs.count
-      return (model.network, model.parameters, count, count)
+      return (model.network, model.parameters, model.classNames, count, count)
     case .new(let architecture, let weights):
       let network = try architecture.network(classCount: classNames.count)
       let initial = network.initialParameters(seed: configuration.seed)
-      guard let weights else { return (network, initial, 0, network.parameterSpecs.count) }
+      guard let weights else { return (network, initial, classNames, 0, network.parameterSpecs.count) }
       let pretrained = Parameters(try ModelFile.readStateDict(weights).tensors.mapValues(\.tensor))
       let transfer = initial.transferring(from: pretrained, into: network)
       guard transfer.transferred > 0 else {
         throw PipelineError("\(weights): no tensor has a name and a shape of \(network.name)")
       }
       do { try network.checkValues(transfer.parameters) } catch { throw PipelineError("\(weights): \(error)") }
-      return (network, transfer.parameters, transfer.transferred, transfer.total)
+      return (network, transfer.parameters, classNames, transfer.transferred, transfer.total)
     }
   }
 }

@@ -18,11 +18,12 @@ public struct TrainingData: Sendable, Hashable {
   }
 
   /// Both splits of a `data.yaml`.
-  /// - Throws: `DatasetError` if one is missing or has no usable image.
+  /// - Throws: `DatasetError` if one is missing, has no usable image or has no box.
   public init(_ description: DatasetDescription, workers: Int = 1) throws(DatasetError) {
-    let (training, validation) = (try description.contents(of: .train), try description.contents(of: .val))
+    let contents = try description.trainingContents()
     self.init(
-      training: training.images, validation: validation.images, classNames: description.classNames, workers: workers)
-    remarks = training.remarks(on: .train) + validation.remarks(on: .val)
+      training: contents[.train]?.images ?? [], validation: contents[.val]?.images ?? [],
+      classNames: description.classNames, workers: workers)
+    remarks = [.train, .val].flatMap { contents[$0]?.remarks(on: $0) ?? [] }
   }
 }

@@ -13,12 +13,13 @@ extension Command {
       [split.split, "\(split.images)", "\(split.backgrounds)", "\(split.boxes)"] + split.boxesPerClass.map(String.init)
     }
     printLine(textTable([header] + rows, rightAligned: Set(1..<header.count)))
+    for problem in info.absent { printLine(problem.oneLine) }
     for split in info.splits {
       if split.duplicateRows > 0 {
         printLine("\(split.split): \(split.duplicateRows) repeated label rows are left out")
       }
-      if !split.problems.isEmpty { printLine("\(split.split): \(split.problems.count) images are left out:") }
       for problem in split.problems { printLine("\(split.split): \(problem)".oneLine) }
+      for remark in split.remarks { printLine(remark) }
     }
   }
 
@@ -55,9 +56,11 @@ private struct DatasetInfo: Encodable {
     var boxesPerClass: [Int]
     var duplicateRows: Int
     var problems: [String]
+    /// A line for the images left out, which `problems` lists, and for what else a reader of results must know.
+    var remarks: [String]
 
     enum CodingKeys: String, CodingKey {
-      case split, images, backgrounds, boxes, problems
+      case split, images, backgrounds, boxes, problems, remarks
       case boxesPerClass = "boxes_per_class"
       case duplicateRows = "duplicate_rows"
     }
@@ -65,15 +68,19 @@ private struct DatasetInfo: Encodable {
 
   var classes: [String]
   var splits: [Split]
+  /// Why splits that are described are not there.
+  var absent: [String]
 
   init(_ description: DatasetDescription) throws {
     classes = description.classNames
+    absent = DatasetDescription.Split.allCases.compactMap { description.absent[$0]?.description }
     splits = try DatasetDescription.Split.allCases.filter { description.sources[$0] != nil }.map { split in
       let contents = try description.contents(of: split)
       return Split(
         split: split.rawValue, images: contents.images.count, backgrounds: contents.backgroundCount,
         boxes: contents.boxCount, boxesPerClass: contents.boxCounts(classCount: description.classCount),
-        duplicateRows: contents.duplicateRows, problems: contents.leftOut.map(\.reason.description))
+        duplicateRows: contents.duplicateRows, problems: contents.leftOut.map(\.reason.description),
+        remarks: contents.remarks(on: split))
     }
   }
 }

@@ -17,10 +17,14 @@ extension FuzzReader {
       read: { bytes, file in _ = try YAMLDocument.parse(bytes, file: file) }),
     FuzzReader(
       name: "data-yaml", fileExtension: "yaml",
-      tokens: yamlTokens + words("path: train: val: names: nc: .. / /dev/zero"),
+      tokens: yamlTokens + words("path: train: val: test: names: nc: .. ~/ \\ / /dev/zero") + [
+        [0xEF, 0xBB, 0xBF], [9],
+      ],
       seeds: [
         FuzzSeed("path: .\ntrain: .\nval: [., ..]\nnc: 2\nnames: [cat, dog]\n"),
-        FuzzSeed("train: .\nnames: {0: cat, 1: dog}\n"), FuzzSeed("train: .\nnc: 3\n"),
+        FuzzSeed("train: .\ntest: ../nowhere\nnames: {0: cat, 1: dog}\n"),
+        FuzzSeed("path: ~/nowhere\ntrain: .\nnames: [a]\n", isSound: false),
+        FuzzSeed("train: .\nnames: {1: cat, 2: dog}\n", isSound: false), FuzzSeed("train: .\nnc: 3\n"),
         FuzzSeed(laughs, isSound: false),
       ],
       read: { bytes, file in _ = try DatasetDescription(parsing: bytes, file: file) }),
@@ -46,14 +50,17 @@ extension FuzzReader {
       }),
     FuzzReader(
       name: "labels", fileExtension: "txt",
-      tokens: words("0 1 79 80 -1 0.5 1.0 1e-9 nan inf 0x1p-3 1e99 , ;") + [[10], [13, 10], [32], [9], [0]],
+      tokens: words("0 1 79 80 -1 0.5 1.0 1e-9 nan inf 0x1p-3 1e99 , ;") + [
+        [10], [13, 10], [32], [9], [0], [0xEF, 0xBB, 0xBF], [0xFF, 0xFE],
+      ],
       seeds: [
         FuzzSeed("0 0.5 0.5 0.2 0.3\n1 0.1 0.2 0.05 0.06\n"), FuzzSeed("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n"),
-        FuzzSeed("0 0.5 0.5 0.2\n", isSound: false), FuzzSeed("0 nan 0.5 0.2 0.3\n", isSound: false), FuzzSeed(""),
+        FuzzSeed("\u{feff}0 0.5 0.5 0.2 0.3\n"), FuzzSeed("0 0.5 0.5 0.2\n", isSound: false),
+        FuzzSeed("0 nan 0.5 0.2 0.3\n", isSound: false), FuzzSeed(""),
       ],
       read: { bytes, file in
         do {
-          _ = try LabelFile.parse(String(decoding: bytes, as: UTF8.self), file: file, classCount: 80)
+          _ = try LabelFile.parse(bytes, file: file, classCount: 80)
         } catch let error as UnknownClass {
           throw error.problem
         }

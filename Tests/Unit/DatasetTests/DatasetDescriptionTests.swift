@@ -8,7 +8,7 @@ import Testing
   init() throws { folder = try TemporaryFolder() }
 
   private func addImage(_ name: String, width: Int = 16, height: Int = 12) throws {
-    try folder.write(PNG.encode(Image(width: width, height: height)), name)
+    try folder.addImage(name, width: width, height: height)
   }
 
   private func load(_ yaml: String) throws -> DatasetDescription {
@@ -39,8 +39,7 @@ import Testing
     #expect(failure("train: images\nnames: []") == "ROOT/data.yaml:2: there has to be at least one class name")
     #expect(failure("names: [a]") == "ROOT/data.yaml: neither ‘train’ nor ‘val’ says where the images are")
     #expect(
-      failure("names: [a]\ntrain: images\nval: nowhere")
-        == "ROOT/data.yaml:3: ‘nowhere’ is not there; looked for ROOT/nowhere")
+      failure("names: [a]\nval: nowhere") == "ROOT/data.yaml:2: ‘nowhere’ is not there; looked for ROOT/nowhere")
     #expect(failure("train: images") == "ROOT/data.yaml:1: ‘names’ is missing")
   }
 
@@ -48,7 +47,7 @@ import Testing
     try addImage("set/images/b.png")
     try addImage("set/images/sub/a.png")
     try addImage("images/c.png")
-    try folder.write("./set/images/b.png\n\nimages/c.png\nREADME.md\n", "list.txt")
+    try folder.write("./images/b.png\n\nimages/c.png\nREADME.md\n", "set/list.txt")
     let description = try load(
       "path: set\ntrain: images\nval: [../images, images/sub]\ntest: list.txt\nnames: [x]")
     func found(_ split: DatasetDescription.Split) throws -> [String] {

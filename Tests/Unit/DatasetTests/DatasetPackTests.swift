@@ -16,7 +16,8 @@ import Testing
   }
 
   private func pack(_ description: DatasetDescription, _ name: String) throws {
-    try DatasetPack.write(description.contents(), classNames: description.classNames, to: "\(folder.path)/\(name)")
+    try DatasetPack.write(
+      description.trainingContents(), classNames: description.classNames, to: "\(folder.path)/\(name)")
   }
 
   @Test func unpackedItTrainsAlikeAndPacksAlike() throws {

@@ -129,9 +129,9 @@ struct CoordinatorBrainTests {
     #expect(table.markdown.hasSuffix("\n\ntrain: 1 of 4 images are left out: odd.jpg\n"))
 
     remarked.remarks = [String](repeating: "x", count: 17)
-    #expect(remarked.problem == "at most 16 remarks of 1024 bytes")
-    remarked.remarks = [String(repeating: "x", count: 1025)]
-    #expect(remarked.problem == "at most 16 remarks of 1024 bytes")
+    #expect(remarked.problem == "at most 16 remarks of 2048 bytes")
+    remarked.remarks = [String(repeating: "x", count: 2049)]
+    #expect(remarked.problem == "at most 16 remarks of 2048 bytes")
   }
 
   @Test func aClosedConnectionSendsTheJobElsewhereFromItsCheckpoint() throws {

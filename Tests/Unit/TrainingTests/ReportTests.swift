@@ -77,6 +77,27 @@ import Zoo
     #expect(plain.files == [] && plain.coco == nil && plain.map50 == report.map50)
   }
 
+  @Test("Classes of other names, and images left out") func remarks() throws {
+    let scene = try Scene()
+    let model = try ModelFile.read(scene.model)
+    let names = try DatasetDescription.classNames(inFile: scene.data)
+    func remarks(_ classNames: [String]) throws -> [String] {
+      try ModelFile(network: model.network, parameters: model.parameters, classNames: classNames).write(to: scene.model)
+      let request = EvaluateRequest(
+        model: scene.model, dataset: scene.data, imageSize: 64, machine: Machine(threads: 1))
+      return try evaluate(request).remarks ?? []
+    }
+    #expect(try remarks(names).isEmpty)
+    #expect(try remarks(names.indices.map { "class\($0)" }).isEmpty)
+    let other = try remarks(["a", "b", "c", "d"])
+    #expect(
+      other.count == 1 && other[0].hasPrefix("\(scene.model) has other class names than \(scene.data): class 0 is ‘a’"))
+    let turned = try remarks(names.reversed())
+    #expect(turned.count == 1 && turned[0].hasPrefix("\(scene.model) names the same classes in another order than "))
+    try Data("0 0.5 0.5 2 2".utf8).write(to: scene.folder.appending(path: "data/labels/val/000001.txt"))
+    #expect(try remarks(names).first?.hasPrefix("val: 1 of 3 images are left out: 000001.jpg (") == true)
+  }
+
   @Test("Objects, areas and crowds of an annotation file") func annotations() throws {
     let scene = try Scene()
     let names = try ImageSearch.images(scene.path("data/images/val")).map { URL(filePath: $0).lastPathComponent }
