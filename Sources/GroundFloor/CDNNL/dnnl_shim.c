@@ -1,13 +1,12 @@
-#include "CDNNL.h"
+// What a build with oneDNN does; `stub.c` is the other one.
+#if __has_include(<dnnl.h>)
 
+#include "CDNNL.h"
+#include <dnnl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if __has_include(<dnnl.h>)
-
-#include <dnnl.h>
-#include <pthread.h>
 
 #define TRY(call)                                                                                                      \
   do {                                                                                                                 \
@@ -250,7 +249,6 @@ struct cdnnl_convolution {
   dnnl_memory_t input, output, weights, bias, scratchpad;
   dnnl_exec_arg_t arguments[5];
   int argument_count;
-  const char *implementation;
 };
 
 void cdnnl_convolution_destroy(cdnnl_convolution *c) {
@@ -359,7 +357,6 @@ static dnnl_status_t convolution_setup(
     dnnl_primitive_desc_destroy(hint);
     TRY(status);
   }
-  TRY(dnnl_primitive_desc_query(c->pd, dnnl_query_impl_info_str, 0, &c->implementation));
   TRY(dnnl_primitive_create(&c->primitive, c->pd));
 
   const bool data = pass == CDNNL_BACKWARD_DATA, filters = pass == CDNNL_BACKWARD_WEIGHTS;
@@ -402,8 +399,6 @@ int cdnnl_convolution_create(
   return dnnl_success;
 }
 
-const char *cdnnl_convolution_implementation(const cdnnl_convolution *c) { return c->implementation; }
-
 int cdnnl_convolution_run(cdnnl_convolution *c, float *input, float *weights, const float *bias, float *output) {
   TRY(dnnl_memory_set_data_handle(c->input, input));
   TRY(dnnl_memory_set_data_handle(c->weights, weights));
@@ -424,61 +419,6 @@ int cdnnl_layout_create(cdnnl_layout **layout, const cdnnl_convolution *c) {
   }
   *layout = l;
   return dnnl_success;
-}
-
-#else
-
-// Built without oneDNN: nothing can be made, so nothing of the rest is ever called with an object.
-
-enum { unimplemented = 3 };
-
-struct cdnnl_layout { int none; };
-struct cdnnl_reorder { int none; };
-struct cdnnl_convolution { int none; };
-
-bool cdnnl_is_available(void) { return false; }
-bool cdnnl_has_compiled_kernels(void) { return false; }
-int cdnnl_convolution_create(
-  cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation) {
-  (void)convolution, (void)pass, (void)shape, (void)has_bias, (void)activation;
-  return unimplemented;
-}
-void cdnnl_convolution_destroy(cdnnl_convolution *convolution) { (void)convolution; }
-const char *cdnnl_convolution_implementation(const cdnnl_convolution *convolution) {
-  (void)convolution;
-  return "";
-}
-int cdnnl_convolution_run(
-  cdnnl_convolution *convolution, float *input, float *weights, const float *bias, float *output) {
-  (void)convolution, (void)input, (void)weights, (void)bias, (void)output;
-  return unimplemented;
-}
-int cdnnl_layout_create_plain(cdnnl_layout **layout, cdnnl_shape shape) {
-  (void)layout, (void)shape;
-  return unimplemented;
-}
-int cdnnl_layout_create(cdnnl_layout **layout, const cdnnl_convolution *convolution) {
-  (void)layout, (void)convolution;
-  return unimplemented;
-}
-void cdnnl_layout_destroy(cdnnl_layout *layout) { (void)layout; }
-size_t cdnnl_layout_count(const cdnnl_layout *layout) {
-  (void)layout;
-  return 0;
-}
-void cdnnl_layout_describe(const cdnnl_layout *layout, char *name, size_t capacity) {
-  (void)layout;
-  if (capacity) name[0] = 0;
-}
-int cdnnl_reorder_create(
-  cdnnl_reorder **reorder, const cdnnl_layout *source, const cdnnl_layout *destination, bool accumulate) {
-  (void)reorder, (void)source, (void)destination, (void)accumulate;
-  return unimplemented;
-}
-void cdnnl_reorder_destroy(cdnnl_reorder *reorder) { (void)reorder; }
-int cdnnl_reorder_run(cdnnl_reorder *reorder, const float *source, float *destination) {
-  (void)reorder, (void)source, (void)destination;
-  return unimplemented;
 }
 
 #endif

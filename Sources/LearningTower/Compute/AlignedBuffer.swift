@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Glibc
 
 /// `count` floats, zero at first, on a 64-byte boundary: a cache line and the widest vector register.
 ///

@@ -80,17 +80,6 @@ public struct Elementwise: Sendable {
     unsafe ck_sum_of_squares(pointer(values, range), range.count).squareRoot()
   }
 
-  /// Scales all gradients so that their norm is at most `maximumNorm`, as PyTorch's `clip_grad_norm_` does.
-  /// - Returns: the norm before.
-  @discardableResult
-  public func clip(_ gradients: AlignedBuffer, maximumNorm: Double) -> Double {
-    let range = 0..<gradients.count
-    let norm = norm(gradients, range: range)
-    let factor = maximumNorm / (norm + 1e-6)
-    if factor < 1 { multiply(gradients, range: range, by: Float(factor)) }
-    return norm
-  }
-
   /// Checks `range` and makes the kernels that follow use the runtime's threads.
   private func pointer(_ buffer: AlignedBuffer, _ range: Range<Int>) -> UnsafeMutablePointer<Float> {
     precondition(

@@ -9,7 +9,7 @@ public final class InferencePlan {
   public let imageHeight: Int
   public let imageWidth: Int
   /// The heads' raw maps, P3 first.
-  public let heads: [HeadMap]
+  public let heads: [HeadShape]
 
   private let network: Network
   private let program: Program
@@ -30,7 +30,7 @@ public final class InferencePlan {
     let compiler = try InferenceCompiler(
       network.folded(), images: batchSize, height: imageHeight, width: imageWidth, runtime: runtime)
     headViews = try compiler.compile()
-    heads = headViews.map { HeadMap($0.shape, images: batchSize) }
+    heads = network.detect.shapes(of: headViews, images: batchSize)
     constants = compiler.constants
     program = try compiler.builder.build()
     try load(parameters)

@@ -1,15 +1,4 @@
-import Network
-
-/// The shape of one head's raw map.
-public struct HeadMap: Sendable, Hashable {
-  public var images: Int
-  public var height: Int
-  public var width: Int
-  /// Anchors × values per anchor, anchor-major.
-  public var channels: Int
-
-  public var count: Int { images * height * width * channels }
-}
+public import Network
 
 /// Forward and backward passes of a network over batches of one shape, on memory planned when it is made.
 public final class TrainingPlan {
@@ -18,7 +7,7 @@ public final class TrainingPlan {
   public let imageHeight: Int
   public let imageWidth: Int
   /// The heads' raw maps, P3 first.
-  public let heads: [HeadMap]
+  public let heads: [HeadShape]
 
   private let program: Program
   private let headViews: [MapView]
@@ -34,7 +23,7 @@ public final class TrainingPlan {
     self.imageWidth = imageWidth
     let compiler = try TrainingCompiler(memory, images: batchSize, height: imageHeight, width: imageWidth)
     headViews = try compiler.compileForward()
-    heads = headViews.map { HeadMap($0.shape, images: batchSize) }
+    heads = memory.network.detect.shapes(of: headViews, images: batchSize)
     (headGradientViews, firstBackwardStage) = try BackwardCompiler(compiler).compile(heads: headViews)
     compiler.convertWeights()
     program = try compiler.builder.build()
@@ -86,9 +75,14 @@ public final class TrainingPlan {
   }
 }
 
-extension HeadMap {
-  init(_ shape: MapShape, images: Int) {
-    self.init(images: images, height: shape.height, width: shape.width, channels: shape.channels)
+extension Detect {
+  /// The shapes of the heads' raw maps, which lie in `views`.
+  func shapes(of views: [MapView], images: Int) -> [HeadShape] {
+    zip(views, anchors).map { view, anchors in
+      HeadShape(
+        images: images, height: view.shape.height, width: view.shape.width, anchors: anchors.count,
+        valuesPerAnchor: valuesPerAnchor)
+    }
   }
 }
 

@@ -91,3 +91,10 @@ private struct Neighbours: OptionSet, Sendable {
     return neighbours
   }
 }
+
+extension HeadShape {
+  @inline(__always)
+  func cell(_ match: AnchorMatch) -> Int {
+    cell(image: match.image, row: match.row, column: match.column, anchor: match.anchor)
+  }
+}

@@ -29,9 +29,6 @@ public struct Evaluator {
     plans = InferencePlanCache(network, parameters, runtime: runtime)
   }
 
-  /// Takes over other parameters of the same network, as after another epoch.
-  public mutating func load(_ parameters: Parameters) { plans.load(parameters) }
-
   /// One pass over the loader's images.
   /// - Parameters:
   ///   - loss: evaluated too when given, as YOLOv5 does while it trains.
@@ -52,7 +49,7 @@ public struct Evaluator {
     while let batch = try batches.next() {
       let plan = try plans.plan(batchSize: batch.count, height: batch.height, width: batch.width)
       plan.run(batch.images)
-      lossEvaluation?.add(batch, plan, detect)
+      lossEvaluation?.add(batch, plan)
       let truths = groundTruths(batch)
       for image in 0..<batch.count {
         let detections = suppression(
@@ -98,13 +95,13 @@ private struct LossEvaluation {
 
   init(loss: DetectionLoss) { self.loss = loss }
 
-  mutating func add(_ batch: Batch, _ plan: InferencePlan, _ detect: Detect) {
+  mutating func add(_ batch: Batch, _ plan: InferencePlan) {
     for level in plan.heads.indices {
       plan.withHead(level) { head in
         var scratch = Array(repeating: Float(0), count: head.count)
         var gradient = scratch.mutableSpan
         sum += loss.evaluate(
-          level: level, shape: plan.headShape(level, of: detect), head: head, targets: batch.targets,
+          level: level, shape: plan.heads[level], head: head, targets: batch.targets,
           gradient: &gradient)
       }
     }

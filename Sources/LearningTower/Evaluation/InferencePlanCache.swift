@@ -12,13 +12,11 @@ struct InferencePlanCache {
   }
 
   let network: Network
-  private(set) var parameters: Parameters
+  let parameters: Parameters
   let runtime: Runtime
   private let capacity = 3
   /// The one used last stands last.
   private var plans: [(key: Key, plan: InferencePlan)] = []
-  /// Plans that still hold earlier parameters.
-  private var stale: Set<Key> = []
 
   init(_ network: Network, _ parameters: Parameters, runtime: Runtime) {
     self.network = network
@@ -26,22 +24,12 @@ struct InferencePlanCache {
     self.runtime = runtime
   }
 
-  /// Takes over other parameters of the same network.
-  mutating func load(_ parameters: Parameters) {
-    self.parameters = parameters
-    stale = Set(plans.map(\.key))
-  }
-
   mutating func plan(batchSize: Int, height: Int, width: Int) throws -> InferencePlan {
     let key = Key(batchSize: batchSize, height: height, width: width)
     if let index = plans.firstIndex(where: { $0.key == key }) {
-      if stale.contains(key) {
-        try plans[index].plan.load(parameters)
-        stale.remove(key)
-      }
       plans.append(plans.remove(at: index))
     } else {
-      if plans.count == capacity { stale.remove(plans.removeFirst().key) }
+      if plans.count == capacity { plans.removeFirst() }
       let plan = try InferencePlan(
         network, parameters, batchSize: batchSize, imageHeight: height, imageWidth: width, runtime: runtime)
       plans.append((key, plan))
@@ -51,19 +39,13 @@ struct InferencePlanCache {
 }
 
 extension InferencePlan {
-  func headShape(_ level: Int, of detect: Detect) -> HeadShape {
-    HeadShape(
-      images: heads[level].images, height: heads[level].height, width: heads[level].width,
-      anchors: detect.anchors[level].count, valuesPerAnchor: detect.valuesPerAnchor)
-  }
-
   /// What the last run says about one image, decoded, where objectness exceeds the threshold.
   func predictions(_ image: Int, of detect: Detect, objectnessAbove threshold: Float) -> Predictions {
     var predictions = Predictions(classCount: detect.classCount)
     for level in heads.indices {
       withHead(level) { head in
         predictions.append(
-          level: level, of: detect, shape: headShape(level, of: detect), head: head, image: image,
+          level: level, of: detect, shape: heads[level], head: head, image: image,
           objectnessAbove: threshold)
       }
     }

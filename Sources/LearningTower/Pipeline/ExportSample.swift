@@ -23,7 +23,7 @@ struct ExportSample {
     let detect = model.network.detect
     switch options.head {
     case .raw:
-      for level in plan.heads.indices { tensors["head\(level)"] = Self.raw(plan, level, detect) }
+      for level in plan.heads.indices { tensors["head\(level)"] = Self.raw(plan, level) }
     case .decoded: tensors["output"] = Self.decoded(plan, detect)
     }
     content = SafetensorsFile(tensors: tensors.mapValues { StoredTensor($0) })
@@ -41,8 +41,8 @@ struct ExportSample {
   }
 
   /// `N × H × W × A × V` → `N × A × H × W × V`.
-  private static func raw(_ plan: InferencePlan, _ level: Int, _ detect: Detect) -> Tensor {
-    let shape = shape(plan, level, detect)
+  private static func raw(_ plan: InferencePlan, _ level: Int) -> Tensor {
+    let shape = plan.heads[level]
     let (area, values) = (shape.height * shape.width, shape.valuesPerAnchor)
     var result = Tensor(shape: [shape.images, shape.anchors, shape.height, shape.width, values])
     plan.withHead(level) { head in
@@ -62,18 +62,12 @@ struct ExportSample {
       for level in plan.heads.indices {
         plan.withHead(level) { head in
           predictions.append(
-            level: level, of: detect, shape: shape(plan, level, detect), head: head, image: image,
+            level: level, of: detect, shape: plan.heads[level], head: head, image: image,
             objectnessAbove: nil)
         }
       }
     }
     let boxes = predictions.rowCount / plan.batchSize
     return Tensor(shape: [plan.batchSize, boxes, detect.valuesPerAnchor], values: predictions.values)
-  }
-
-  private static func shape(_ plan: InferencePlan, _ level: Int, _ detect: Detect) -> HeadShape {
-    HeadShape(
-      images: plan.batchSize, height: plan.heads[level].height, width: plan.heads[level].width,
-      anchors: detect.anchors[level].count, valuesPerAnchor: detect.valuesPerAnchor)
   }
 }

@@ -8,10 +8,7 @@ extension DetectionLoss {
   /// backward pass.
   public mutating func evaluate(_ plan: TrainingPlan, targets: [Target]) -> LossItems {
     var items = LossItems()
-    for (level, map) in plan.heads.enumerated() {
-      let shape = HeadShape(
-        images: map.images, height: map.height, width: map.width, anchors: detect.anchors[level].count,
-        valuesPerAnchor: detect.valuesPerAnchor)
+    for (level, shape) in plan.heads.enumerated() {
       items += plan.withHead(level) { head in
         plan.withHeadGradient(level) { gradient in
           evaluate(level: level, shape: shape, head: head, targets: targets, gradient: &gradient)

@@ -20,10 +20,7 @@ struct GradientTests {
     func step(accumulate: Bool) -> LossItems {
       plan.forward(images)
       var items = LossItems()
-      for (level, head) in plan.heads.enumerated() {
-        let shape = HeadShape(
-          images: 2, height: head.height, width: head.width, anchors: network.detect.anchors[level].count,
-          valuesPerAnchor: network.detect.valuesPerAnchor)
+      for (level, shape) in plan.heads.enumerated() {
         items += plan.withHead(level) { values in
           plan.withHeadGradient(level) { gradient in
             loss.evaluate(level: level, shape: shape, head: values, targets: targets, gradient: &gradient)

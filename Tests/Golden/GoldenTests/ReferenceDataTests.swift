@@ -114,11 +114,9 @@ struct ReferenceDataTests {
     plan.run(image)
     var predictions = Predictions(classCount: 80)
     for level in 0..<3 {
-      let map = plan.heads[level]
-      let shape = HeadShape(images: 1, height: map.height, width: map.width, anchors: 3, valuesPerAnchor: 85)
       plan.withHead(level) { head in
         predictions.append(
-          level: level, of: model.network.detect, shape: shape, head: head, image: 0, objectnessAbove: nil)
+          level: level, of: model.network.detect, shape: plan.heads[level], head: head, image: 0, objectnessAbove: nil)
       }
     }
     #expect(predictions.rowCount == 1008)

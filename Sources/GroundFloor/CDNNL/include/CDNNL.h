@@ -44,8 +44,6 @@ typedef struct cdnnl_convolution cdnnl_convolution;
 int cdnnl_convolution_create(
   cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation);
 void cdnnl_convolution_destroy(cdnnl_convolution *convolution);
-/// oneDNN's name of the kernel, for instance "jit:avx2".
-const char *cdnnl_convolution_implementation(const cdnnl_convolution *convolution);
 /// Overwrites output, input or weights according to the pass, from the other two. `bias` may be null without one.
 int cdnnl_convolution_run(
   cdnnl_convolution *convolution, float *input, float *weights, const float *bias, float *output);

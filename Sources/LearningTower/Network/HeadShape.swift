@@ -1,4 +1,5 @@
-/// A raw map of the head: `N` images × `H` rows × `W` columns × `A` anchors × `V` values (box 4, objectness, classes).
+/// The shape of one raw map of the detection head: `N` images × `H` rows × `W` columns × `A` anchors × `V` values (box 4,
+/// objectness, classes).
 public struct HeadShape: Sendable, Hashable {
   public var images: Int
   public var height: Int
@@ -14,18 +15,13 @@ public struct HeadShape: Sendable, Hashable {
     self.valuesPerAnchor = valuesPerAnchor
   }
 
-  /// `N × H × W × A`
+  /// `N × H × W × A`.
   public var cellCount: Int { images * height * width * anchors }
   public var count: Int { cellCount * valuesPerAnchor }
 
   /// The number of a cell and anchor in `N × H × W × A`.
-  @inline(__always)
-  func cell(image: Int, row: Int, column: Int, anchor: Int) -> Int {
+  @inlinable
+  public func cell(image: Int, row: Int, column: Int, anchor: Int) -> Int {
     ((image * height + row) * width + column) * anchors + anchor
-  }
-
-  @inline(__always)
-  func cell(_ match: AnchorMatch) -> Int {
-    cell(image: match.image, row: match.row, column: match.column, anchor: match.anchor)
   }
 }
