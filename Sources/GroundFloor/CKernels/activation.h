@@ -84,21 +84,3 @@ CK_INLINE float ck_apply_backward(float gradient, float u, ck_activation activat
   case CK_HARD_SIGMOID: function(__VA_ARGS__, CK_HARD_SIGMOID); break; \
   case CK_SIGMOID: function(__VA_ARGS__, CK_SIGMOID); break; \
   }
-
-// A dense map of few channels is walked as one of fewer, wider rows, which hold several pixels and a whole number of
-// vectors; per-channel parameters are repeated to match.
-
-/// Pixels per wide row, 1 if the map is not widened.
-CK_INLINE long ck_pixels_per_row(long rows, long channels, bool dense) {
-  if (!dense || channels > 512) return 1;
-  long pixels = 1;
-  while ((pixels * channels) % 16 != 0) pixels *= 2;
-  while (pixels * channels < 128) pixels *= 2;
-  return pixels * channels <= 4096 && pixels <= rows ? pixels : 1;
-}
-
-CK_INLINE void ck_repeat(float *dst, const float *src, long channels, long times, float standard) {
-  for (long t = 0; t < times; t++) {
-    for (long c = 0; c < channels; c++) dst[t * channels + c] = src ? src[c] : standard;
-  }
-}

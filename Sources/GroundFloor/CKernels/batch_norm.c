@@ -1,4 +1,5 @@
 #include "activation.h"
+#include "rows.h"
 #include <math.h>
 #include <string.h>
 
@@ -57,84 +58,76 @@ CK_CLONES static void statistics_body(const void *context, long begin, long end,
     CK_SIMD for (long c = 0; c < channels; c++) {
       double s = sum[c], offset = s / (double)n;
       double spread = square[c] - s * offset;
-      merge(&mean[c], &deviation[c], first - begin, origin[c] + offset, spread > 0 ? spread : 0 * spread, n);
+      // Rounding can leave a small negative number, which counts as 0. Times 0 rather than 0, so that NaN stays NaN.
+      spread = spread > 0 ? spread : 0 * spread;
+      merge(&mean[c], &deviation[c], first - begin, origin[c] + offset, spread, n);
     }
   }
 }
 
-void ck_statistics(
-  double *mean, double *deviation, long count, const float *src, long stride, long rows, long channels) {
+void ck_statistics(ck_moments moments, ck_map src, long rows, long channels) {
   if (rows <= 0 || channels <= 0) return;
+  double *mean = moments.mean, *deviation = moments.deviation;
+  long count = moments.count;
   if (count == 0) {
     memset(mean, 0, (size_t)channels * sizeof(double));
     memset(deviation, 0, (size_t)channels * sizeof(double));
   }
-  const long pixels = ck_pixels_per_row(rows, channels, stride == channels);
-  const long wide_rows = rows / pixels, width = channels * pixels;
-  const int parts = ck_part_count(wide_rows, width);
-  double *partial = ck_scratch((size_t)(parts * width) * (2 * sizeof(double) + 3 * sizeof(float)));
+  const ck_wide wide = ck_widen(rows, channels, src.stride == channels);
+  const int parts = ck_part_count(wide.rows, wide.width);
+  const long values = parts * wide.width;
+  double *partial = ck_scratch((size_t)values * (2 * sizeof(double) + 3 * sizeof(float)));
   statistics_task t = {
-    .src = src, .stride = stride * pixels, .channels = width, .mean = partial, .deviation = partial + parts * width,
-    .work = (float *)(partial + 2 * parts * width)};
-  ck_run_parts(statistics_body, &t, wide_rows, parts);
+    .src = src.data, .stride = src.stride * wide.pixels, .channels = wide.width, .mean = partial,
+    .deviation = partial + values, .work = (float *)(partial + 2 * values)};
+  ck_run_parts(statistics_body, &t, wide.rows, parts);
   for (int part = 0; part < parts; part++) {
-    const long n = ck_part_begin(wide_rows, parts, part + 1) - ck_part_begin(wide_rows, parts, part);
-    for (long p = 0; p < pixels; p++, count += n) {
-      const long at = part * width + p * channels;
+    const long n = ck_part_begin(wide.rows, parts, part + 1) - ck_part_begin(wide.rows, parts, part);
+    for (long p = 0; p < wide.pixels; p++, count += n) {
+      const long at = part * wide.width + p * channels;
       for (long c = 0; c < channels; c++) {
         merge(&mean[c], &deviation[c], count, t.mean[at + c], t.deviation[at + c], n);
       }
     }
   }
-  for (long r = wide_rows * pixels; r < rows; r++, count++) {
-    for (long c = 0; c < channels; c++) merge(&mean[c], &deviation[c], count, src[r * stride + c], 0, 1);
+  for (long r = rows - wide.rest; r < rows; r++, count++) {
+    for (long c = 0; c < channels; c++) merge(&mean[c], &deviation[c], count, src.data[r * src.stride + c], 0, 1);
   }
 }
 
-void ck_merge_statistics(
-  double *mean, double *deviation, long count, const double *other_mean, const double *other_deviation,
-  long other_count, long channels) {
+void ck_merge_statistics(ck_moments moments, ck_moments other, long channels) {
   for (long c = 0; c < channels; c++) {
-    merge(&mean[c], &deviation[c], count, other_mean[c], other_deviation[c], other_count);
+    merge(
+      &moments.mean[c], &moments.deviation[c], moments.count, other.mean[c], other.deviation[c], other.count);
   }
 }
 
-void ck_batch_norm_finish(
-  float *batch_mean, float *inverse_deviation, float *scale, float *shift, float *running_mean,
-  float *running_variance, const double *mean, const double *deviation, long count, const float *gamma,
-  const float *beta, float epsilon, float momentum, long channels) {
-  for (long c = 0; c < channels; c++) {
+void ck_batch_norm_finish(ck_batch_norm_finish_args a) {
+  const double *mean = a.moments.mean, *deviation = a.moments.deviation, momentum = a.momentum;
+  const long count = a.moments.count;
+  for (long c = 0; c < a.channels; c++) {
     const double biased = deviation[c] / (double)count;
-    const double inverse = 1.0 / sqrt(biased + (double)epsilon);
-    batch_mean[c] = (float)mean[c];
-    inverse_deviation[c] = (float)inverse;
-    scale[c] = (float)(gamma[c] * inverse);
-    shift[c] = (float)(beta[c] + (batch_mean[c] - mean[c]) * gamma[c] * inverse);
-    if (running_mean && running_variance) {
-      const double unbiased = count > 1 ? deviation[c] / (double)(count - 1) : biased;
-      running_mean[c] = (float)(momentum * mean[c] + (1.0 - (double)momentum) * running_mean[c]);
-      running_variance[c] = (float)(momentum * unbiased + (1.0 - (double)momentum) * running_variance[c]);
-    }
+    const double inverse = 1.0 / sqrt(biased + (double)a.epsilon);
+    a.batch_mean[c] = (float)mean[c];
+    a.inverse_deviation[c] = (float)inverse;
+    a.scale[c] = (float)(a.gamma[c] * inverse);
+    a.shift[c] = (float)(a.beta[c] + (a.batch_mean[c] - mean[c]) * a.gamma[c] * inverse);
+    const double unbiased = count > 1 ? deviation[c] / (double)(count - 1) : biased;
+    a.running_mean[c] = (float)(momentum * mean[c] + (1.0 - momentum) * a.running_mean[c]);
+    a.running_variance[c] = (float)(momentum * unbiased + (1.0 - momentum) * a.running_variance[c]);
   }
 }
 
 // ----------------------------------------------------------------------------------------------------------- Forward
 
-typedef struct {
-  float *dst;
-  const float *src, *mean, *scale, *shift, *residual;
-  long dst_stride, src_stride, residual_stride, channels;
-  ck_activation activation;
-} normalize_task;
-
-CK_INLINE void normalize_rows(const normalize_task *t, long begin, long end, ck_activation activation) {
-  const float *mean = t->mean, *scale = t->scale, *shift = t->shift;
-  const long channels = t->channels;
+CK_INLINE void normalize_rows(const ck_normalize_args *a, long begin, long end, ck_activation activation) {
+  const float *mean = a->mean, *scale = a->scale, *shift = a->shift;
+  const long channels = a->channels;
   for (long r = begin; r < end; r++) {
-    float *dst = t->dst + r * t->dst_stride;
-    const float *src = t->src + r * t->src_stride;
-    if (t->residual) {
-      const float *residual = t->residual + r * t->residual_stride;
+    float *dst = a->dst.data + r * a->dst.stride;
+    const float *src = a->src.data + r * a->src.stride;
+    if (a->residual.data) {
+      const float *residual = a->residual.data + r * a->residual.stride;
       CK_SIMD for (long c = 0; c < channels; c++) {
         dst[c] = ck_apply((src[c] - mean[c]) * scale[c] + shift[c], activation) + residual[c];
       }
@@ -147,36 +140,30 @@ CK_INLINE void normalize_rows(const normalize_task *t, long begin, long end, ck_
 }
 
 CK_CLONES static void normalize_body(const void *context, long begin, long end, int part) {
-  const normalize_task *t = context;
-  (void)part;
-  CK_FOR_ACTIVATION(t->activation, normalize_rows, t, begin, end)
+  const ck_normalize_args *a = context;
+  CK_FOR_ACTIVATION(a->activation, normalize_rows, a, begin, end)
 }
 
-void ck_normalize_activate(
-  float *dst, long dst_stride, const float *src, long src_stride, const float *mean, const float *scale,
-  const float *shift, const float *residual, long residual_stride, long rows, long channels,
-  ck_activation activation) {
-  if (rows <= 0 || channels <= 0) return;
-  const bool dense =
-    dst_stride == channels && src_stride == channels && (!residual || residual_stride == channels);
-  const long pixels = ck_pixels_per_row(rows, channels, dense);
-  const long wide_rows = rows / pixels, width = channels * pixels;
-  float *wide_mean = ck_scratch((size_t)(3 * width) * sizeof(float));
-  float *wide_scale = wide_mean + width, *wide_shift = wide_scale + width;
-  ck_repeat(wide_mean, mean, channels, pixels, 0);
-  ck_repeat(wide_scale, scale, channels, pixels, 1);
-  ck_repeat(wide_shift, shift, channels, pixels, 0);
-  normalize_task t = {
-    .dst = dst, .src = src, .mean = wide_mean, .scale = wide_scale, .shift = wide_shift, .residual = residual,
-    .dst_stride = dst_stride * pixels, .src_stride = src_stride * pixels,
-    .residual_stride = residual_stride * pixels, .channels = width, .activation = activation};
-  ck_run(normalize_body, &t, wide_rows, width);
-  const long rest = rows - wide_rows * pixels;
-  if (rest > 0) {
-    t.dst += wide_rows * t.dst_stride;
-    t.src += wide_rows * t.src_stride;
-    if (residual) t.residual += wide_rows * t.residual_stride;
-    t.channels = rest * channels;
+void ck_normalize_activate(ck_normalize_args a) {
+  if (a.rows <= 0 || a.channels <= 0) return;
+  const bool is_dense = a.dst.stride == a.channels && a.src.stride == a.channels
+    && (!a.residual.data || a.residual.stride == a.channels);
+  const ck_wide wide = ck_widen(a.rows, a.channels, is_dense);
+  float *parameters = ck_scratch((size_t)(3 * wide.width) * sizeof(float));
+  ck_normalize_args t = a;
+  t.dst = ck_wide_map(a.dst, wide);
+  t.src = ck_wide_map(a.src, wide);
+  t.residual = ck_wide_map(a.residual, wide);
+  t.mean = ck_repeat(parameters, a.mean, a.channels, wide, 0);
+  t.scale = ck_repeat(parameters + wide.width, a.scale, a.channels, wide, 1);
+  t.shift = ck_repeat(parameters + 2 * wide.width, a.shift, a.channels, wide, 0);
+  t.channels = wide.width;
+  ck_run(normalize_body, &t, wide.rows, wide.width);
+  if (wide.rest > 0) {
+    t.dst = ck_after(t.dst, wide.rows);
+    t.src = ck_after(t.src, wide.rows);
+    t.residual = ck_after(t.residual, wide.rows);
+    t.channels = wide.rest * a.channels;
     normalize_body(&t, 0, 1, 0);
   }
 }

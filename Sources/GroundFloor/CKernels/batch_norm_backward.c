@@ -1,13 +1,13 @@
 #include "activation.h"
+#include "rows.h"
 #include <string.h>
 
 // The backward of batch norm as a training plan runs it: everything that can be done while an image is in cache is done
 // in one pass, and what has to wait for the sums of the whole batch is a multiply-add.
 
+/// A block of rows, and the block's sums in float.
 typedef struct {
-  float *du, *activated;
-  const float *gradient, *z, *mean, *scale, *shift;
-  long du_stride, activated_stride, gradient_stride, z_stride, channels;
+  ck_batch_norm_reduce_args a;
   float *block_du, *block_du_z;
 } reduce_task;
 
@@ -23,15 +23,17 @@ CK_INLINE float both(float u, float gradient, ck_activation activation, float *v
 }
 
 /// Rows `first ..< first + count`, where `count` is a constant; their sums are joined before they are stored.
-CK_INLINE void reduce_rows(const reduce_task *t, long first, int count, bool writes_activated, ck_activation activation) {
-  const long channels = t->channels;
-  const float *mean = t->mean, *scale = t->scale, *shift = t->shift;
+CK_INLINE void reduce_rows(
+  const reduce_task *t, long first, int count, bool writes_activated, ck_activation activation) {
+  const ck_batch_norm_reduce_args *a = &t->a;
+  const long channels = a->channels;
+  const float *mean = a->mean, *scale = a->scale, *shift = a->shift;
   float *block_du = t->block_du, *block_du_z = t->block_du_z;
-  const float *gradient = t->gradient + first * t->gradient_stride, *z = t->z + first * t->z_stride;
-  const long gradient_stride = t->gradient_stride, z_stride = t->z_stride;
-  const long du_stride = t->du_stride, activated_stride = t->activated_stride;
-  float *du_rows = activation == CK_IDENTITY ? NULL : t->du + first * du_stride;
-  float *activated = writes_activated ? t->activated + first * activated_stride : NULL;
+  const long gradient_stride = a->gradient.stride, z_stride = a->z.stride;
+  const long du_stride = a->du.stride, activated_stride = a->activated.stride;
+  const float *gradient = a->gradient.data + first * gradient_stride, *z = a->z.data + first * z_stride;
+  float *du_rows = activation == CK_IDENTITY ? NULL : a->du.data + first * du_stride;
+  float *activated = writes_activated ? a->activated.data + first * activated_stride : NULL;
   CK_SIMD for (long c = 0; c < channels; c++) {
     float sum = 0, sum_z = 0;
 #pragma clang loop unroll(full)
@@ -51,7 +53,7 @@ CK_INLINE void reduce_rows(const reduce_task *t, long first, int count, bool wri
 
 CK_INLINE void reduce_block(const reduce_task *t, long first, long last, ck_activation activation) {
   long r = first;
-  if (t->activated) {
+  if (t->a.activated.data) {
     for (; r + 4 <= last; r += 4) reduce_rows(t, r, 4, true, activation);
     for (; r < last; r++) reduce_rows(t, r, 1, true, activation);
   } else {
@@ -60,100 +62,100 @@ CK_INLINE void reduce_block(const reduce_task *t, long first, long last, ck_acti
   }
 }
 
-CK_CLONES static void reduce(
-  const reduce_task *t, long rows, double *sum_du, double *sum_du_z, ck_activation activation) {
-  const long channels = t->channels;
+CK_CLONES static void reduce(const reduce_task *t, long rows) {
+  const long channels = t->a.channels;
   const long block = ck_min(ck_max(16384 / channels, 32), 256);
   for (long first = 0; first < rows; first += block) {
     const long last = ck_min(first + block, rows);
     memset(t->block_du, 0, (size_t)channels * sizeof(float));
     memset(t->block_du_z, 0, (size_t)channels * sizeof(float));
-    CK_FOR_ACTIVATION(activation, reduce_block, t, first, last)
+    CK_FOR_ACTIVATION(t->a.activation, reduce_block, t, first, last)
     for (long c = 0; c < channels; c++) {
-      sum_du[c] += t->block_du[c];
-      sum_du_z[c] += t->block_du_z[c];
+      t->a.sum_du[c] += t->block_du[c];
+      t->a.sum_du_centred[c] += t->block_du_z[c];
     }
   }
 }
 
-void ck_batch_norm_backward_reduce(
-  float *du, long du_stride, float *activated, long activated_stride, double *sum_du, double *sum_du_centred,
-  const float *gradient, long gradient_stride, const float *z, long z_stride, const float *mean, const float *scale,
-  const float *shift, long rows, long channels, ck_activation activation) {
-  if (rows <= 0 || channels <= 0) return;
-  const bool dense = gradient_stride == channels && z_stride == channels
-    && (activation == CK_IDENTITY || du_stride == channels) && (!activated || activated_stride == channels);
-  const long pixels = ck_pixels_per_row(rows, channels, dense);
-  const long wide_rows = rows / pixels, width = channels * pixels, rest = rows - wide_rows * pixels;
+void ck_batch_norm_backward_reduce(ck_batch_norm_reduce_args a) {
+  if (a.rows <= 0 || a.channels <= 0) return;
+  const long channels = a.channels;
+  const bool is_dense = a.gradient.stride == channels && a.z.stride == channels
+    && (a.activation == CK_IDENTITY || a.du.stride == channels)
+    && (!a.activated.data || a.activated.stride == channels);
+  const ck_wide wide = ck_widen(a.rows, channels, is_dense);
+  const long width = wide.width;
   double *sums = ck_scratch((size_t)(2 * width) * sizeof(double) + (size_t)(5 * width) * sizeof(float));
-  float *wide = (float *)(sums + 2 * width);
+  float *parameters = (float *)(sums + 2 * width);
   memset(sums, 0, (size_t)(2 * width) * sizeof(double));
-  ck_repeat(wide, mean, channels, pixels, 0);
-  ck_repeat(wide + width, scale, channels, pixels, 0);
-  ck_repeat(wide + 2 * width, shift, channels, pixels, 0);
-  reduce_task t = {
-    .du = du, .activated = activated, .gradient = gradient, .z = z, .mean = wide, .scale = wide + width,
-    .shift = wide + 2 * width, .du_stride = du_stride * pixels, .activated_stride = activated_stride * pixels,
-    .gradient_stride = gradient_stride * pixels, .z_stride = z_stride * pixels, .channels = width,
-    .block_du = wide + 3 * width, .block_du_z = wide + 4 * width};
-  reduce(&t, wide_rows, sums, sums + width, activation);
-  if (rest > 0) {
-    t.du = du ? du + wide_rows * t.du_stride : NULL;
-    t.activated = activated ? activated + wide_rows * t.activated_stride : NULL;
-    t.gradient += wide_rows * t.gradient_stride;
-    t.z += wide_rows * t.z_stride;
-    t.channels = rest * channels;
-    reduce(&t, 1, sums, sums + width, activation);
+  reduce_task t = {a, parameters + 3 * width, parameters + 4 * width};
+  t.a.du = ck_wide_map(a.du, wide);
+  t.a.activated = ck_wide_map(a.activated, wide);
+  t.a.gradient = ck_wide_map(a.gradient, wide);
+  t.a.z = ck_wide_map(a.z, wide);
+  t.a.sum_du = sums;
+  t.a.sum_du_centred = sums + width;
+  t.a.mean = ck_repeat(parameters, a.mean, channels, wide, 0);
+  t.a.scale = ck_repeat(parameters + width, a.scale, channels, wide, 0);
+  t.a.shift = ck_repeat(parameters + 2 * width, a.shift, channels, wide, 0);
+  t.a.channels = width;
+  reduce(&t, wide.rows);
+  if (wide.rest > 0) {
+    t.a.du = ck_after(t.a.du, wide.rows);
+    t.a.activated = ck_after(t.a.activated, wide.rows);
+    t.a.gradient = ck_after(t.a.gradient, wide.rows);
+    t.a.z = ck_after(t.a.z, wide.rows);
+    t.a.channels = wide.rest * channels;
+    reduce(&t, 1);
   }
-  for (long p = 0; p < pixels; p++) {
+  for (long p = 0; p < wide.pixels; p++) {
     for (long c = 0; c < channels; c++) {
-      sum_du[c] += sums[p * channels + c];
-      sum_du_centred[c] += sums[width + p * channels + c];
+      a.sum_du[c] += sums[p * channels + c];
+      a.sum_du_centred[c] += sums[width + p * channels + c];
     }
   }
 }
 
-CK_CLONES static void apply_rows(
-  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *mean,
-  const float *by_du, const float *by_z, const float *constant, long rows, long channels) {
-  for (long r = 0; r < rows; r++) {
-    float *d = dst + r * dst_stride;
-    const float *g = du + r * du_stride, *x = z + r * z_stride;
+CK_CLONES static void apply_rows(const ck_batch_norm_apply_args *a) {
+  const float *mean = a->mean, *by_du = a->by_du, *by_z = a->by_z, *constant = a->constant;
+  const long channels = a->channels;
+  for (long r = 0; r < a->rows; r++) {
+    float *d = a->dst.data + r * a->dst.stride;
+    const float *g = a->du.data + r * a->du.stride, *x = a->z.data + r * a->z.stride;
     CK_SIMD for (long c = 0; c < channels; c++) d[c] = g[c] * by_du[c] + ((x[c] - mean[c]) * by_z[c] + constant[c]);
   }
 }
 
-void ck_batch_norm_backward_apply(
-  float *dst, long dst_stride, const float *du, long du_stride, const float *z, long z_stride, const float *mean,
-  const float *by_du, const float *by_z, const float *constant, long rows, long channels) {
-  if (rows <= 0 || channels <= 0) return;
-  const bool dense = dst_stride == channels && du_stride == channels && z_stride == channels;
-  const long pixels = ck_pixels_per_row(rows, channels, dense);
-  const long wide_rows = rows / pixels, width = channels * pixels, done = wide_rows * pixels;
-  float *wide = ck_scratch((size_t)(4 * width) * sizeof(float));
-  ck_repeat(wide, mean, channels, pixels, 0);
-  ck_repeat(wide + width, by_du, channels, pixels, 0);
-  ck_repeat(wide + 2 * width, by_z, channels, pixels, 0);
-  ck_repeat(wide + 3 * width, constant, channels, pixels, 0);
-  apply_rows(
-    dst, dst_stride * pixels, du, du_stride * pixels, z, z_stride * pixels, wide, wide + width, wide + 2 * width,
-    wide + 3 * width, wide_rows, width);
-  apply_rows(
-    dst + done * dst_stride, dst_stride, du + done * du_stride, du_stride, z + done * z_stride, z_stride, mean, by_du,
-    by_z, constant, rows - done, channels);
+void ck_batch_norm_backward_apply(ck_batch_norm_apply_args a) {
+  if (a.rows <= 0 || a.channels <= 0) return;
+  const long channels = a.channels;
+  const bool is_dense = a.dst.stride == channels && a.du.stride == channels && a.z.stride == channels;
+  const ck_wide wide = ck_widen(a.rows, channels, is_dense);
+  float *parameters = ck_scratch((size_t)(4 * wide.width) * sizeof(float));
+  ck_batch_norm_apply_args t = {
+    .dst = ck_wide_map(a.dst, wide), .du = ck_wide_map(a.du, wide), .z = ck_wide_map(a.z, wide),
+    .mean = ck_repeat(parameters, a.mean, channels, wide, 0),
+    .by_du = ck_repeat(parameters + wide.width, a.by_du, channels, wide, 0),
+    .by_z = ck_repeat(parameters + 2 * wide.width, a.by_z, channels, wide, 0),
+    .constant = ck_repeat(parameters + 3 * wide.width, a.constant, channels, wide, 0), .rows = wide.rows,
+    .channels = wide.width};
+  apply_rows(&t);
+  t.dst = ck_after(t.dst, wide.rows);
+  t.du = ck_after(t.du, wide.rows);
+  t.z = ck_after(t.z, wide.rows);
+  t.rows = wide.rest > 0;
+  t.channels = wide.rest * channels;
+  apply_rows(&t);
 }
 
-void ck_batch_norm_backward_finish(
-  float *gamma_gradient, float *beta_gradient, float *by_du, float *by_z, float *constant, const double *sum_du,
-  const double *sum_du_centred, long count, const float *gamma, const float *inverse_deviation, long channels,
-  bool accumulate) {
-  for (long c = 0; c < channels; c++) {
-    const double inverse = inverse_deviation[c], slope = gamma[c] * inverse;
-    const double along = -slope * inverse * inverse * sum_du_centred[c] / (double)count;
-    by_du[c] = (float)slope;
-    by_z[c] = (float)along;
-    constant[c] = (float)(-slope * sum_du[c] / (double)count);
-    gamma_gradient[c] = (accumulate ? gamma_gradient[c] : 0) + (float)(sum_du_centred[c] * inverse);
-    beta_gradient[c] = (accumulate ? beta_gradient[c] : 0) + (float)sum_du[c];
+void ck_batch_norm_backward_finish(ck_batch_norm_backward_finish_args a) {
+  for (long c = 0; c < a.channels; c++) {
+    const double inverse = a.inverse_deviation[c], slope = a.gamma[c] * inverse;
+    const double along = -slope * inverse * inverse * a.sum_du_centred[c] / (double)a.count;
+    a.by_du[c] = (float)slope;
+    a.by_z[c] = (float)along;
+    a.constant[c] = (float)(-slope * a.sum_du[c] / (double)a.count);
+    a.gamma_gradient[c] = (a.accumulate ? a.gamma_gradient[c] : 0) + (float)(a.sum_du_centred[c] * inverse);
+    a.beta_gradient[c] = (a.accumulate ? a.beta_gradient[c] : 0) + (float)a.sum_du[c];
   }
 }

@@ -23,8 +23,8 @@ CK_INLINE long ck_max(long a, long b) { return a > b ? a : b; }
 /// The work of items `begin ..< end`; `part` counts the parts from 0.
 typedef void ck_body(const void *task, long begin, long end, int part);
 
-/// How many parts `items` of `work` floats each are cut into: one per thread, fewer where a part would be so small that
-/// waking a thread costs more than its work.
+/// The number of parts into which `items` of `work` floats each are cut: one per thread, fewer where a part would be so
+/// small that waking a thread costs more than its work.
 int ck_part_count(long items, long work);
 /// First item of a part.
 CK_INLINE long ck_part_begin(long items, int parts, int part) { return items * part / parts; }

@@ -1,8 +1,9 @@
-// The weight gradient of a convolution for processors with AVX2 but not AVX-512, where oneDNN 2.x's own on NHWC maps reaches
-// a third of the machine's arithmetic (its loads fall into the same few sets of the first cache), this one three quarters.
+// The weight gradient of a convolution for processors with AVX2 but not AVX-512, where oneDNN 2.x's own on NHWC maps
+// reaches a third of the machine's arithmetic (its loads fall into the same few sets of the first cache), this one
+// three quarters.
 //
-// A few lines of both maps at a time are copied into blocks of 8 channels, pixel after pixel. Then for 4 input channels and
-// up to 16 output channels the sum over those pixels of (input at the tap) × (gradient) is kept in registers.
+// A few lines of both maps at a time are copied into blocks of 8 channels, pixel after pixel. Then for 4 input channels
+// and up to 16 output channels the sum over those pixels of (input at the tap) × (gradient) is kept in registers.
 
 #include "run.h"
 #include <string.h>
@@ -20,7 +21,7 @@ bool ck_prefers_blocked_weight_gradient(void) {
 
 enum { block = 8, rows = 4, most_blocks = 2, pixels_at_once = 224 };
 
-/// What one call of `sum_tile` reads.
+/// The operands of one call of `sum_tile`.
 typedef struct {
   const float *input;    // at the tap, first line, first pixel, first of the 4 channels
   const float *gradient; // first line, first pixel, first block
@@ -158,8 +159,6 @@ TARGET void ck_blocked_weight_gradient(
 bool ck_prefers_blocked_weight_gradient(void) { return false; }
 
 void ck_blocked_weight_gradient(
-  float *dst, const float *input, const float *gradient, ck_window window, long out_channels) {
-  (void)dst, (void)input, (void)gradient, (void)window, (void)out_channels;
-}
+  float *dst, const float *input, const float *gradient, ck_window window, long out_channels) {}
 
 #endif

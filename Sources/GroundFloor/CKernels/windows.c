@@ -1,10 +1,9 @@
 #include "run.h"
 #include <string.h>
 
-void ck_gather_windows(
-  float *dst, const float *src, long src_stride, ck_window w, long first_row, long end_row) {
+void ck_gather_windows(float *dst, ck_map src, ck_window w, long first_row, long end_row) {
   const long channels = w.channels;
-  const bool dense = src_stride == channels;
+  const bool is_dense = src.stride == channels;
   for (long row = first_row; row < end_row; row++) {
     const long line = row / w.out_width, image = line / w.out_height;
     const long top = line % w.out_height * w.stride - w.padding, left = row % w.out_width * w.stride - w.padding;
@@ -16,12 +15,12 @@ void ck_gather_windows(
         memset(dst, 0, (size_t)(w.kernel * channels) * sizeof(float));
         continue;
       }
-      const float *from = src + ((image * w.height + ih) * w.width + left + kw_begin) * src_stride;
+      const float *from = src.data + ((image * w.height + ih) * w.width + left + kw_begin) * src.stride;
       memset(dst, 0, (size_t)(kw_begin * channels) * sizeof(float));
-      if (dense) {
+      if (is_dense) {
         memcpy(dst + kw_begin * channels, from, (size_t)((kw_end - kw_begin) * channels) * sizeof(float));
       } else {
-        for (long kw = kw_begin; kw < kw_end; kw++, from += src_stride) {
+        for (long kw = kw_begin; kw < kw_end; kw++, from += src.stride) {
           memcpy(dst + kw * channels, from, (size_t)channels * sizeof(float));
         }
       }
@@ -31,7 +30,7 @@ void ck_gather_windows(
 }
 
 CK_CLONES void ck_scatter_windows(
-  float *dst, long dst_stride, const float *windows, ck_window w, long out_line, long first_line, long end_line) {
+  ck_map dst, const float *windows, ck_window w, long out_line, long first_line, long end_line) {
   const long channels = w.channels;
   const long image = out_line / w.out_height, top = out_line % w.out_height * w.stride - w.padding;
   for (long ow = 0; ow < w.out_width; ow++) {
@@ -40,25 +39,9 @@ CK_CLONES void ck_scatter_windows(
       const long ih = top + kh, line = image * w.height + ih;
       if (ih < 0 || ih >= w.height || line < first_line || line >= end_line) continue;
       for (long kw = ck_max(0, -left); kw < w.kernel && left + kw < w.width; kw++) {
-        float *restrict to = dst + (line * w.width + left + kw) * dst_stride;
+        float *restrict to = dst.data + (line * w.width + left + kw) * dst.stride;
         const float *restrict from = windows + kw * channels;
         for (long c = 0; c < channels; c++) to[c] += from[c];
-      }
-    }
-  }
-}
-
-void ck_transpose(float *dst, const float *src, long count, long rows, long columns, bool accumulate) {
-  enum { tile = 16 };
-  for (long m = 0; m < count; m++, dst += rows * columns, src += rows * columns) {
-    for (long i0 = 0; i0 < rows; i0 += tile) {
-      const long i1 = ck_min(i0 + tile, rows);
-      for (long j = 0; j < columns; j++) {
-        if (accumulate) {
-          for (long i = i0; i < i1; i++) dst[j * rows + i] += src[i * columns + j];
-        } else {
-          for (long i = i0; i < i1; i++) dst[j * rows + i] = src[i * columns + j];
-        }
       }
     }
   }

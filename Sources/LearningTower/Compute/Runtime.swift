@@ -1,4 +1,4 @@
-/// Who computes, and on how many threads.
+/// The library that computes convolutions, and the number of threads.
 public struct Runtime: Sendable, Hashable {
   public enum Backend: String, Sendable, Hashable, Codable, CaseIterable {
     case oneDNN = "onednn"
@@ -23,17 +23,17 @@ public struct Runtime: Sendable, Hashable {
   }
 
   public static var availableBackends: [Backend] {
-    DNNLBackend.isAvailable ? [.oneDNN, .openBLAS] : [.openBLAS]
+    OneDNN.isAvailable ? [.oneDNN, .openBLAS] : [.openBLAS]
   }
   /// oneDNN where it compiles its kernels for the processor, OpenBLAS elsewhere.
   public static var defaultBackend: Backend {
-    DNNLBackend.hasCompiledKernels ? .oneDNN : .openBLAS
+    OneDNN.hasCompiledKernels ? .oneDNN : .openBLAS
   }
 
-  func makeBackend() -> any Compute.Backend {
+  func makeConvolutionLibrary() -> any ConvolutionLibrary {
     switch backend {
-    case .oneDNN: DNNLBackend()
-    case .openBLAS: OpenBLASBackend()
+    case .oneDNN: OneDNN()
+    case .openBLAS: OpenBLAS()
     }
   }
 }

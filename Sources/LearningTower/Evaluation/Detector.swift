@@ -9,17 +9,18 @@ public struct Detector {
   private let detect: Detect
   private let imageSize: Int
   private let suppression: NonMaximumSuppression
-  private var plans: InferencePlanCache
+  private var plans: PlanCache<InferencePlan>
 
   /// - Parameter imageSize: pixels of the longer side in the network.
+  /// - Throws: `NetworkError` if the parameters are not the network's, `ComputeError` if it cannot be computed.
   public init(
     _ network: Network, _ parameters: Parameters, runtime: Runtime, imageSize: Int,
     suppression: NonMaximumSuppression = .detect
-  ) {
+  ) throws {
     detect = network.detect
     self.imageSize = imageSize
     self.suppression = suppression
-    plans = InferencePlanCache(network, parameters, runtime: runtime)
+    plans = PlanCache(try ParameterMemory(folding: network, parameters, runtime: runtime))
   }
 
   /// Boxes are in pixels of `image`, most confident first.

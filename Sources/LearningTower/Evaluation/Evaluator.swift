@@ -18,15 +18,16 @@ public struct EvaluationResult: Sendable, Hashable {
 public struct Evaluator {
   private let detect: Detect
   private let suppression: NonMaximumSuppression
-  private var plans: InferencePlanCache
+  private var plans: PlanCache<InferencePlan>
 
+  /// - Throws: `NetworkError` if the parameters are not the network's, `ComputeError` if it cannot be computed.
   public init(
     _ network: Network, _ parameters: Parameters, runtime: Runtime,
     suppression: NonMaximumSuppression = NonMaximumSuppression()
-  ) {
+  ) throws {
     detect = network.detect
     self.suppression = suppression
-    plans = InferencePlanCache(network, parameters, runtime: runtime)
+    plans = PlanCache(try ParameterMemory(folding: network, parameters, runtime: runtime))
   }
 
   /// One pass over the loader's images.

@@ -1,5 +1,5 @@
-/// The shape of one raw map of the detection head: `N` images × `H` rows × `W` columns × `A` anchors × `V` values (box 4,
-/// objectness, classes).
+/// The shape of one raw map of the detection head: `N` images × `H` rows × `W` columns × `A` anchors × `V` values (box
+/// 4, objectness, classes).
 public struct HeadShape: Sendable, Hashable {
   public var images: Int
   public var height: Int

@@ -83,7 +83,7 @@ public func detect(
   var suppression = NonMaximumSuppression.detect
   suppression.confidenceThreshold = Float(request.confidenceThreshold)
   suppression.iouThreshold = Float(request.iouThreshold)
-  var detector = Detector(
+  var detector = try Detector(
     model.network, model.parameters, runtime: try request.machine.runtime(), imageSize: request.imageSize,
     suppression: suppression)
   var results: [ImageDetections] = []

@@ -145,7 +145,7 @@ public func evaluate(
   options.cacheBytes = 0  // Every image is read once.
   let contents = try description.contents(of: split)
   let loader = ValidationLoader(images: contents.images, options: options)
-  var evaluator = Evaluator(model.network, model.parameters, runtime: try request.machine.runtime())
+  var evaluator = try Evaluator(model.network, model.parameters, runtime: request.machine.runtime())
   var coco: COCOResults?
   if request.savesJSON || request.measuresCOCO {
     let annotations = try request.annotations.map {

@@ -80,9 +80,8 @@ public final class Optimizer {
       case .adam, .adamW:
         elementwise.adam(
           memory.values, means: state[0].buffer, squares: state[1].buffer, gradients: memory.gradients,
-          range: segment.range,
-          Elementwise.AdamStep(
-            rate: rate, beta1: beta1, decay: decay, isDecayDecoupled: kind == .adamW, step: updateCount))
+          range: segment.range, rate: rate, beta1: beta1, decay: decay, isDecayDecoupled: kind == .adamW,
+          step: updateCount)
       }
     }
   }

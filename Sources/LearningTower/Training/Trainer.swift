@@ -36,7 +36,7 @@ public final class Trainer {
   /// mAP50-95 of each class in the last validation, which image weights go by.
   var classPrecisions: [Double]
   private let imageWeights: ImageWeights?
-  private var plans: TrainingPlanCache
+  private var plans: PlanCache<TrainingPlan>
 
   /// A run from its beginning.
   /// - Throws: `TrainingError` for a configuration that makes no sense or classes that are not the network's.
@@ -95,7 +95,7 @@ public final class Trainer {
 
     let memory = try ParameterMemory(network, parameters, runtime: runtime)
     self.memory = memory
-    plans = TrainingPlanCache(memory)
+    plans = PlanCache(memory)
     let frozen = network.parameterSpecs.filter { spec in
       spec.isLearned && configuration.frozenLayers.contains { spec.name.hasPrefix("model.\($0).") }
     }
@@ -184,7 +184,7 @@ extension Trainer {
   private func finishEpoch(_ loss: LossItems) throws {
     let epoch = history.count
     let average = update.average.parameters()
-    var evaluator = Evaluator(network, average, runtime: memory.runtime)
+    var evaluator = try Evaluator(network, average, runtime: memory.runtime)
     let result = try evaluator.evaluate(validation, loss: self.loss)
     let metrics = result.metrics
     // A class without labels counts as found as well as the mean.

@@ -58,7 +58,7 @@ struct ReferenceDataTests {
       images: try dataset.contents(of: .val).images,
       options: .init(
         imageSize: setting.imageSize, batchSize: setting.batchSize, isRectangular: setting.isRectangular))
-    var evaluator = Evaluator(model.network, model.parameters, runtime: try Runtime(threads: 2))
+    var evaluator = try Evaluator(model.network, model.parameters, runtime: Runtime(threads: 2))
     let metrics = try evaluator.evaluate(loader).metrics
     expectClose(
       [metrics.map50, metrics.map50_95], [figures["mAP50"].double, figures["mAP50_95"].double], absolute: 0.003)
@@ -81,7 +81,7 @@ struct ReferenceDataTests {
     let images = try json("yolov5n_reference.json")["detections"]["images"].object
     let dataset = try DatasetDescription.load(folder + "coco128/data.yaml")
     let files = try dataset.contents(of: .val).images.map(\.path)
-    var detector = Detector(model.network, model.parameters, runtime: try Runtime(threads: 2), imageSize: 640)
+    var detector = try Detector(model.network, model.parameters, runtime: Runtime(threads: 2), imageSize: 640)
     for (name, expected) in images.sorted(by: { $0.key < $1.key }) {
       let path = try #require(files.first { $0.contains(name) })
       let detections = try detector(ImageFile.read(path))

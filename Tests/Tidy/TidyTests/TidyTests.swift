@@ -58,6 +58,16 @@ import Testing
     }
   }
 
+  /// A plan is a value; whatever runs it stands apart.
+  @Test func onlyTheProcessorsFolderKnowsKernels() throws {
+    let files = try files(under: "Sources/LearningTower/Compute", suffix: ".swift")
+    let callers = try files.filter { file in
+      try !Set(["CKernels", "CDNNL", "COpenBLAS"]).isDisjoint(
+        with: imports(in: String(contentsOf: file, encoding: .utf8)))
+    }
+    #expect(!callers.isEmpty && callers.allSatisfy { relative($0).contains("/Compute/CPU/") }, "\(callers)")
+  }
+
   @Test func linesAreShortAndFinished() throws {
     let unfinished = try Regex("TO" + "DO|FIX" + "ME|XX" + "X")
     for file in try files(under: "Sources", suffix: ".swift") + files(under: "Tests", suffix: ".swift") {

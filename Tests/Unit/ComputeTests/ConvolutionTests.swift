@@ -5,7 +5,7 @@ import TestSupport
 
 @testable import Compute
 
-/// Every backend against the plain convolution, pass by pass.
+/// Every library against the plain convolution, pass by pass.
 @Suite struct ConvolutionTests {
   struct Case: CustomStringConvertible {
     var convolution: Convolution
@@ -52,14 +52,14 @@ import TestSupport
   ]
 
   @Test(arguments: cases) func openBLASAgreesWithThePlainConvolution(_ example: Case) throws {
-    for threads in 1...3 { try check(OpenBLASBackend(), example, threads: threads) }
+    for threads in 1...3 { try check(OpenBLAS(), example, threads: threads) }
   }
 
   @Test(arguments: cases) func oneDNNAgreesWithThePlainConvolution(_ example: Case) throws {
-    for threads in 1...2 { try check(DNNLBackend(), example, threads: threads) }
+    for threads in 1...2 { try check(OneDNN(), example, threads: threads) }
   }
 
-  private func check(_ backend: some Backend, _ example: Case, threads: Int) throws {
+  private func check(_ library: some ConvolutionLibrary, _ example: Case, threads: Int) throws {
     let (shape, c) = (example.shape, example.convolution)
     let x = DeterministicValues.uniform("x", count: example.input.count)
     let w = DeterministicValues.uniform("w", count: shape.weightCount)
@@ -73,7 +73,7 @@ import TestSupport
     let weightScale = Double(output.rows).squareRoot()
 
     for (hasBias, activation) in [(false, nil), (true, nil), (true, Activation.silu), (true, .relu6)] {
-      let kernel = try backend.convolution(.forward(bias: hasBias, activation: activation), shape, threads: threads)
+      let kernel = try library.convolution(.forward(bias: hasBias, activation: activation), shape, threads: threads)
       let bias = hasBias ? buffer(b) : nil
       let y = AlignedBuffer(count: output.count)
       y.fill(.nan)
@@ -86,13 +86,13 @@ import TestSupport
         y.values().doubles, expected, absolute: 1e-6 * forwardScale, "forward \(activation.map(\.rawValue) ?? "")")
     }
 
-    let backwardData = try backend.convolution(.backwardData, shape, threads: threads)
+    let backwardData = try library.convolution(.backwardData, shape, threads: threads)
     let dx = AlignedBuffer(count: x.count)
     dx.fill(.nan)
     run(backwardData, dx, packed(w, backwardData.weightLayout), nil, buffer(g))
     expectClose(dx.values().doubles, gradients.input, absolute: 2e-6 * forwardScale, "backward data")
 
-    let backwardWeights = try backend.convolution(.backwardWeights, shape, threads: threads)
+    let backwardWeights = try library.convolution(.backwardWeights, shape, threads: threads)
     let layout = backwardWeights.weightLayout
     let dw = AlignedBuffer(count: layout.count)
     dw.fill(.nan)
@@ -109,8 +109,8 @@ import TestSupport
 
   @Test(arguments: [Case(5, 7, 3, 4, 4), Case(6, 4, 3, groups: 2, 4, 4), Case(13, 13, 5, groups: 13, 4, 4)])
   func weightsKeepTheirBits(_ example: Case) throws {
-    for backend in [OpenBLASBackend(), DNNLBackend()] as [any Backend] {
-      let layout = try backend.convolution(.backwardData, example.shape, threads: 1).weightLayout
+    for library in [OpenBLAS(), OneDNN()] as [any ConvolutionLibrary] {
+      let layout = try library.convolution(.backwardData, example.shape, threads: 1).weightLayout
       let w = DeterministicValues.uniform("w", count: example.shape.weightCount)
       let back = AlignedBuffer(count: w.count)
       let packed = packed(w, layout)

@@ -3,11 +3,11 @@ import Glibc
 import TestSupport
 
 /// `rows × channels` values in memory whose rows lie `stride` apart, as a slice of a wider map does.
-struct Map {
+@safe final class Map {
   let rows: Int
   let channels: Int
   let stride: Int
-  var memory: [Float]
+  private let memory: UnsafeMutableBufferPointer<Float>
 
   private static let slack: Float = -777
 
@@ -15,25 +15,30 @@ struct Map {
     self.channels = channels
     rows = values.count / channels
     stride = channels + slack
-    memory = Array(repeating: Self.slack, count: rows * stride)
-    for r in 0..<rows {
-      for c in 0..<channels { memory[r * stride + c] = values[r * channels + c] }
-    }
+    unsafe memory = .allocate(capacity: rows * stride)
+    unsafe memory.initialize(repeating: Self.slack)
+    for (at, value) in values.enumerated() { unsafe memory[at / channels * stride + at % channels] = value }
   }
 
   /// Uniform in ±`scale`, a function of the name.
-  init(_ name: String, rows: Int, channels: Int, slack: Int = 0, scale: Float = 1) {
+  convenience init(_ name: String, rows: Int, channels: Int, slack: Int = 0, scale: Float = 1) {
     self.init(
       DeterministicValues.uniform(name, count: rows * channels).map { $0 * scale }, channels: channels, slack: slack)
   }
 
-  var values: [Float] {
-    (0..<rows).flatMap { r in memory[(r * stride)..<(r * stride + channels)] }
-  }
+  deinit { unsafe memory.deallocate() }
+
+  var copy: Map { Map(values, channels: channels, slack: stride - channels) }
+
+  /// As kernels take it; the map must outlive the call.
+  var map: ck_map { unsafe from(row: 0) }
+  func from(row: Int) -> ck_map { unsafe ck_map(data: memory.baseAddress! + row * stride, stride: stride) }
+
+  var values: [Float] { (0..<rows * channels).map { unsafe memory[$0 / channels * stride + $0 % channels] } }
 
   /// Nothing was written between the rows.
   var isSlackUntouched: Bool {
-    memory.indices.allSatisfy { $0 % stride < channels || memory[$0] == Self.slack }
+    (0..<rows * stride).allSatisfy { unsafe $0 % stride < channels || memory[$0] == Self.slack }
   }
 }
 

@@ -3,8 +3,8 @@ import Network
 import Testing
 import TestSupport
 
-/// Moving, adding, pooling and scaling maps. All but the poolings are linear, and a linear operation's gradient is its
-/// transpose: exact differences of the reference give it.
+/// Copying, adding, rearranging, pooling and scaling maps. All but the poolings are linear, and a linear operation's
+/// gradient is its transpose: exact differences of the reference give it.
 @Suite struct MapKernelTests {
   @Test func bytesBecomeUnits() {
     let bytes = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
@@ -18,15 +18,15 @@ import TestSupport
       for (rows, channels, slack) in mapShapes {
         let a = Map("a", rows: rows, channels: channels, slack: slack)
         let b = Map("b", rows: rows, channels: channels, slack: slack / 2)
-        var y = Map("y", rows: rows, channels: channels, slack: slack)
-        unsafe ck_copy(&y.memory, y.stride, b.memory, b.stride, rows, channels)
+        let y = Map("y", rows: rows, channels: channels, slack: slack)
+        unsafe ck_copy(y.map, b.map, rows, channels)
         #expect(y.values == b.values)
-        unsafe ck_accumulate(&y.memory, y.stride, a.memory, a.stride, rows, channels)
+        unsafe ck_add(y.map, y.map, a.map, rows, channels)
         #expect(y.values == zip(b.values, a.values).map { $0 + $1 })
-        unsafe ck_add(&y.memory, y.stride, a.memory, a.stride, a.memory, a.stride, rows, channels)
+        unsafe ck_add(y.map, a.map, a.map, rows, channels)
         #expect(y.values == a.values.map { $0 + $0 })
         var sums = Array(repeating: Float(1), count: channels)
-        unsafe ck_sum_rows(&sums, a.memory, a.stride, rows, channels, true)
+        unsafe ck_sum_rows(&sums, a.map, rows, channels, true)
         let mean = Reference.statistics(a.values.doubles, channels: channels).mean
         expectClose(sums.doubles, mean.map { 1 + $0 * Double(rows) }, absolute: 3e-5, "\(rows) × \(channels)")
         #expect(y.isSlackUntouched)
@@ -39,28 +39,28 @@ import TestSupport
 
   @Test(arguments: [(4, 2), (6, 3), (116, 2), (10, 5), (24, 4)]) func shuffles(channels: Int, groups: Int) {
     let x = Map("x", rows: 9, channels: channels, slack: 3)
-    var y = Map("y", rows: 9, channels: channels, slack: 1)
-    unsafe ck_shuffle(&y.memory, y.stride, x.memory, x.stride, 9, channels, groups)
+    let y = Map("y", rows: 9, channels: channels, slack: 1)
+    unsafe ck_shuffle(y.map, x.map, 9, channels, groups)
     #expect(y.values.doubles == Reference.shuffled(x.values.doubles, channels: channels, groups: groups))
-    var back = Map("b", rows: 9, channels: channels)
-    unsafe ck_shuffle_backward(&back.memory, channels, y.memory, y.stride, 9, channels, groups, false)
+    let back = Map("b", rows: 9, channels: channels)
+    unsafe ck_shuffle_backward(back.map, y.map, 9, channels, groups, false)
     #expect(back.values == x.values)
-    unsafe ck_shuffle_backward(&back.memory, channels, y.memory, y.stride, 9, channels, groups, true)
+    unsafe ck_shuffle_backward(back.map, y.map, 9, channels, groups, true)
     #expect(back.values == x.values.map { $0 + $0 })
   }
 
   @Test(arguments: [1, 2, 3]) func upsamples(factor: Int) {
     let shape = Reference.Shape(images: 2, height: 3, width: 5, channels: 11)
     let x = Map("x", rows: shape.rows, channels: 11, slack: 2)
-    var y = Map("y", rows: shape.rows * factor * factor, channels: 11, slack: 4)
-    unsafe ck_upsample(&y.memory, y.stride, x.memory, x.stride, 2, 3, 5, 11, factor)
+    let y = Map("y", rows: shape.rows * factor * factor, channels: 11, slack: 4)
+    unsafe ck_upsample(y.map, x.map, 2 * 3, 5, 11, factor)
     #expect(y.values.doubles == Reference.upsample(x.values.doubles, shape, factor: factor))
     let g = Map("g", rows: y.rows, channels: 11, slack: 1)
     let expected = finiteDifferences(
       of: { Reference.upsample($0, shape, factor: factor) }, at: x.values.doubles, weights: g.values.doubles, step: 1)
-    var dx = Map("dx", rows: shape.rows, channels: 11, slack: 2)
+    let dx = Map("dx", rows: shape.rows, channels: 11, slack: 2)
     for times in 1...2 {
-      unsafe ck_upsample_backward(&dx.memory, dx.stride, g.memory, g.stride, 2, 3, 5, 11, factor, times == 2)
+      unsafe ck_upsample_backward(dx.map, g.map, 2 * 3, 5, 11, factor, times == 2)
       expectClose(dx.values.doubles, expected.map { $0 * Double(times) }, absolute: 2e-6)
     }
     #expect(y.isSlackUntouched && dx.isSlackUntouched)
@@ -79,20 +79,18 @@ import TestSupport
     let expected = Reference.maxPool(x.values.doubles, shape, pool)
     for threads in 1...2 {
       withThreads(threads) {
-        var y = Map("y", rows: expected.shape.rows, channels: channels, slack: 1)
+        let y = Map("y", rows: expected.shape.rows, channels: channels, slack: 1)
         var winners = Array(repeating: UInt8(255), count: expected.shape.count)
-        unsafe ck_max_pool(
-          &y.memory, y.stride, &winners, x.memory, x.stride, 2, height, width, channels, kernel, stride, padding)
+        let window = pool.window(shape, expected.shape)
+        unsafe ck_max_pool(y.map, &winners, x.map, window)
         #expect(y.values.doubles == expected.values)
         #expect(winners == expected.winners)
-        var withoutWinners = Map("z", rows: expected.shape.rows, channels: channels)
-        unsafe ck_max_pool(
-          &withoutWinners.memory, channels, nil, x.memory, x.stride, 2, height, width, channels, kernel, stride,
-          padding)
+        let withoutWinners = Map("z", rows: expected.shape.rows, channels: channels)
+        unsafe ck_max_pool(withoutWinners.map, nil, x.map, window)
         #expect(withoutWinners.values == y.values)
 
         let g = Map("g", rows: expected.shape.rows, channels: channels, slack: 3)
-        var dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
+        let dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
         let (before, gradients) = (dx.values.doubles, g.values.doubles)
         var routed = Array(repeating: 0.0, count: shape.count)
         for at in expected.values.indices {
@@ -104,9 +102,7 @@ import TestSupport
           routed[shape.index(n, h, w, c)] += gradients[at]
         }
         for accumulate in [true, false] {
-          unsafe ck_max_pool_backward(
-            &dx.memory, dx.stride, g.memory, g.stride, winners, 2, height, width, channels, kernel, stride, padding,
-            accumulate)
+          unsafe ck_max_pool_backward(dx.map, g.map, winners, window, accumulate)
           let sum = accumulate ? zip(before, routed).map { $0 + $1 } : routed
           expectClose(dx.values.doubles, sum, absolute: 4e-6)
         }
@@ -118,12 +114,14 @@ import TestSupport
   @Test func maximumOfNotANumberIsNotANumber() {
     var x = Array(repeating: Float(1), count: 25 * 8)
     x[12 * 8 + 3] = .nan
-    var y = Array(repeating: Float(0), count: 25 * 8)
+    let (map, y) = (Map(x, channels: 8), Map(x, channels: 8))
     var winners = Array(repeating: UInt8(0), count: 25 * 8)
-    unsafe ck_max_pool(&y, 8, &winners, x, 8, 1, 5, 5, 8, 5, 1, 2)
-    #expect(y.indices.allSatisfy { y[$0].isNaN == ($0 % 8 == 3) })
-    unsafe ck_max_pool(&y, 8, nil, x, 8, 1, 5, 5, 8, 5, 1, 2)
-    #expect(y.indices.allSatisfy { y[$0].isNaN == ($0 % 8 == 3) })
+    let shape = Reference.Shape(height: 5, width: 5, channels: 8)
+    let window = Pool(kernel: 5, stride: 1, padding: 2).window(shape, shape)
+    unsafe ck_max_pool(y.map, &winners, map.map, window)
+    #expect(y.values.indices.allSatisfy { y.values[$0].isNaN == ($0 % 8 == 3) })
+    unsafe ck_max_pool(y.map, nil, map.map, window)
+    #expect(y.values.indices.allSatisfy { y.values[$0].isNaN == ($0 % 8 == 3) })
   }
 
   @Test(arguments: [
@@ -140,15 +138,14 @@ import TestSupport
       of: { Reference.averagePool($0, shape, pool).values }, at: x.values.doubles, weights: g.values.doubles, step: 1)
     for threads in 1...2 {
       withThreads(threads) {
-        var y = Map("y", rows: expected.shape.rows, channels: channels, slack: 1)
-        unsafe ck_average_windows(
-          &y.memory, y.stride, x.memory, x.stride, 2, height, width, channels, kernel, stride, padding)
+        let y = Map("y", rows: expected.shape.rows, channels: channels, slack: 1)
+        let window = pool.window(shape, expected.shape)
+        unsafe ck_average_windows(y.map, x.map, window)
         expectClose(y.values.doubles, expected.values, absolute: 4e-7)
-        var dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
+        let dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
         let before = dx.values.doubles
         for accumulate in [true, false] {
-          unsafe ck_average_windows_backward(
-            &dx.memory, dx.stride, g.memory, g.stride, 2, height, width, channels, kernel, stride, padding, accumulate)
+          unsafe ck_average_windows_backward(dx.map, g.map, window, accumulate)
           expectClose(
             dx.values.doubles, accumulate ? zip(before, byInput).map { $0 + $1 } : byInput, absolute: 1e-6)
         }
@@ -162,12 +159,12 @@ import TestSupport
     let shape = Reference.Shape(images: 3, height: height, width: width, channels: channels)
     let x = Map("x", rows: shape.rows, channels: channels, slack: 2)
     var means = Array(repeating: Float.nan, count: 3 * channels)
-    unsafe ck_average_pool(&means, x.memory, x.stride, 3, shape.pixels, channels)
+    unsafe ck_average_pool(&means, x.map, 3, shape.pixels, channels)
     expectClose(means.doubles, Reference.averagePool(x.values.doubles, shape), absolute: 1e-6)
 
-    var y = Map("y", rows: shape.rows, channels: channels, slack: 1)
+    let y = Map("y", rows: shape.rows, channels: channels, slack: 1)
     let factors = DeterministicValues.uniform("factors", count: 3 * channels)
-    unsafe ck_scale_channels(&y.memory, y.stride, x.memory, x.stride, factors, 3, shape.pixels, channels)
+    unsafe ck_scale_channels(y.map, x.map, factors, 3, shape.pixels, channels)
     let expected = Reference.scaled(x.values.doubles, shape, factors: factors.doubles)
     expectClose(y.values.doubles, expected, absolute: 1e-7)
 
@@ -176,17 +173,14 @@ import TestSupport
     let products = zip(g.values.doubles, x.values.doubles).map { $0 * $1 }
     let sums = Reference.averagePool(products, shape).map { $0 * Double(shape.pixels) }
     let through = Reference.scaled(g.values.doubles, shape, factors: factors.doubles)
-    var dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
+    let dx = Map("dx", rows: shape.rows, channels: channels, slack: 2)
     var dFactors = Array(repeating: Float(0), count: 3 * channels)
+    unsafe ck_scale_channels(dx.map, g.map, factors, 3, shape.pixels, channels)
+    expectClose(dx.values.doubles, through, absolute: 1e-6)
+    unsafe ck_sum_products(&dFactors, g.map, x.map, 3, shape.pixels, channels)
+    expectClose(dFactors.doubles, sums, absolute: 2e-5)
     for times in 1...2 {
-      unsafe ck_scale_channels_backward(
-        &dx.memory, dx.stride, &dFactors, g.memory, g.stride, x.memory, x.stride, factors, 3, shape.pixels, channels,
-        times == 2, times == 2)
-      expectClose(dx.values.doubles, through.map { $0 * Double(times) }, absolute: 1e-6)
-      expectClose(dFactors.doubles, sums.map { $0 * Double(times) }, absolute: 2e-5)
-    }
-    for times in 1...2 {
-      unsafe ck_average_pool_backward(&dx.memory, dx.stride, factors, 3, shape.pixels, channels, times == 2)
+      unsafe ck_average_pool_backward(dx.map, factors, 3, shape.pixels, channels, times == 2)
       let even = Reference.scaled(
         Array(repeating: Double(times) / Double(shape.pixels), count: shape.count), shape, factors: factors.doubles)
       expectClose(dx.values.doubles, even, absolute: 1e-7, relative: 1e-6)
@@ -199,16 +193,17 @@ import TestSupport
     let x = Map("x", rows: shape.rows, channels: 3)
     let factors = DeterministicValues.uniform("factors", count: 6)
     let g = Map("g", rows: shape.rows, channels: 3)
-    var (dx, dFactors) = (x, factors)
-    unsafe ck_scale_channels_backward(
-      &dx.memory, 3, &dFactors, g.memory, 3, x.memory, 3, factors, 2, 6, 3, false, false)
+    let dx = x.copy
+    var dFactors = factors
+    unsafe ck_scale_channels(dx.map, g.map, factors, 2, 6, 3)
+    unsafe ck_sum_products(&dFactors, g.map, x.map, 2, 6, 3)
     let byInput = finiteDifferences(
       of: { Reference.scaled($0, shape, factors: factors.doubles) }, at: x.values.doubles, weights: g.values.doubles)
     let byFactor = finiteDifferences(
       of: { Reference.scaled(x.values.doubles, shape, factors: $0) }, at: factors.doubles, weights: g.values.doubles)
     expectClose(dx.values.doubles, byInput, absolute: 1e-6)
     expectClose(dFactors.doubles, byFactor, absolute: 1e-6)
-    unsafe ck_average_pool_backward(&dx.memory, 3, factors, 2, 6, 3, false)
+    unsafe ck_average_pool_backward(dx.map, factors, 2, 6, 3, false)
     let byMean = finiteDifferences(
       of: { Reference.averagePool($0, shape) }, at: x.values.doubles, weights: factors.doubles)
     expectClose(dx.values.doubles, byMean, absolute: 1e-6)
@@ -236,5 +231,13 @@ import TestSupport
     let once = y
     unsafe ck_transpose(&y, x, 3, 37, 9, true)
     #expect(y == once.map { $0 * 2 })
+  }
+}
+
+extension Pool {
+  fileprivate func window(_ input: Reference.Shape, _ output: Reference.Shape) -> ck_window {
+    ck_window(
+      images: input.images, height: input.height, width: input.width, channels: input.channels,
+      out_height: output.height, out_width: output.width, kernel: kernel, stride: stride, padding: padding)
   }
 }

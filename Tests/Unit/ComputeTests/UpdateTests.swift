@@ -48,8 +48,8 @@ import TestSupport
     for step in 1...3 {
       let g = buffer("g\(step)", scale: 0.1)
       elementwise.adam(
-        p, means: m, squares: s, gradients: g, range: range,
-        .init(rate: 0.001, beta1: 0.937, decay: 0.01, isDecayDecoupled: isDecoupled, step: step))
+        p, means: m, squares: s, gradients: g, range: range, rate: 0.001, beta1: 0.937, decay: 0.01,
+        isDecayDecoupled: isDecoupled, step: step)
       let gradients = doubles(g)
       let (correction1, correction2) = (1 - pow(0.937, Double(step)), 1 - pow(0.999, Double(step)))
       for i in range {

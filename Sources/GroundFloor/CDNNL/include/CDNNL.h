@@ -18,7 +18,7 @@ bool cdnnl_has_compiled_kernels(void);
 
 typedef enum cdnnl_pass { CDNNL_FORWARD, CDNNL_BACKWARD_DATA, CDNNL_BACKWARD_WEIGHTS } cdnnl_pass;
 
-/// What a forward pass does to its output.
+/// The activation that a forward pass applies to its output.
 typedef enum cdnnl_activation {
   CDNNL_NONE,
   CDNNL_SILU,
@@ -50,7 +50,7 @@ int cdnnl_convolution_run(
 
 /// O × I/groups × kH × kW, row-major.
 int cdnnl_layout_create_plain(cdnnl_layout **layout, cdnnl_shape shape);
-/// That of a convolution's weights (or of their gradient).
+/// Makes the layout of a convolution's weights (or of their gradient).
 int cdnnl_layout_create(cdnnl_layout **layout, const cdnnl_convolution *convolution);
 void cdnnl_layout_destroy(cdnnl_layout *layout);
 /// Floats, padding included.

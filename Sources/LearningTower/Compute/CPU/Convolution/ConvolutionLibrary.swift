@@ -1,6 +1,6 @@
 import Network
 
-/// Which of the three products of a convolution to compute.
+/// One of the three products of a convolution.
 enum ConvolutionPass: Sendable, Hashable {
   /// output = activation(input ∗ weights + bias).
   case forward(bias: Bool, activation: Activation?)
@@ -13,7 +13,7 @@ enum ConvolutionPass: Sendable, Hashable {
 /// One pass of one convolution, ready to run. An object is used by one thread at a time; all that it needs besides its
 /// arguments is allocated when it is made.
 protocol ConvolutionKernel: AnyObject {
-  /// How `weights` is laid out.
+  /// The layout of `weights`.
   var weightLayout: any WeightLayout { get }
 
   /// Reads two of input, weights and output and overwrites the third: forward writes `output`, backward data writes
@@ -28,7 +28,7 @@ protocol ConvolutionKernel: AnyObject {
     output: UnsafeMutablePointer<Float>)
 }
 
-/// A backend's own order of a convolution's weights, possibly padded (padding is zero).
+/// A library's own order of a convolution's weights, possibly padded (padding is zero).
 protocol WeightLayout: AnyObject {
   /// Layouts of one convolution with equal identities hold equal bytes.
   var identity: String { get }
@@ -39,7 +39,8 @@ protocol WeightLayout: AnyObject {
   func pack(_ plain: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>)
   /// Writes `plain` from `packed`, or adds to it.
   func unpack(_ packed: UnsafePointer<Float>, into plain: UnsafeMutablePointer<Float>, accumulate: Bool)
-  /// What writes this layout from another one of the same backend and convolution. It is used by one thread at a time.
+  /// Returns what writes this layout from another one of the same library and convolution. It is used by one thread at
+  /// a time.
   func converter(from other: any WeightLayout) throws(ComputeError) -> WeightConverter
 }
 
@@ -56,15 +57,15 @@ extension WeightLayout {
   }
 }
 
-/// A complete way to run convolutions and matrix products.
-protocol Backend {
+/// A way to run convolutions and matrix products on the processor.
+protocol ConvolutionLibrary {
   /// - Parameter threads: how many threads one `run` may use.
   func convolution(
     _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
   ) throws(ComputeError) -> any ConvolutionKernel
 }
 
-extension Backend {
+extension ConvolutionLibrary {
   /// The layout in which `ParameterMemory` keeps a convolution's weights: the one its forward pass reads, so that most
   /// plans read (and write the gradients) in place. It may not depend on a batch or an image size.
   func parameterLayout(_ convolution: Convolution) throws(ComputeError) -> any WeightLayout {

@@ -23,18 +23,19 @@ final class DepthwiseKernel: ConvolutionKernel {
     ck_set_thread_count(Int32(threads))
     let channels = shape.inputChannels
     let window = shape.window(channels: channels)
+    let (x, y) = unsafe (ck_map(data: input, stride: channels), ck_map(data: output, stride: channels))
     // Sound: the caller's memory has the shapes that the protocol states.
     switch pass {
     case .forward(_, let activation):
-      unsafe ck_depthwise(output, channels, input, channels, weights, bias, window)
+      unsafe ck_depthwise(y, x, weights, bias, window)
       if activation != nil {
         let rows = shape.images * shape.outputHeight * shape.outputWidth
-        unsafe ck_activate(output, channels, output, channels, rows, channels, activation.kernel)
+        unsafe ck_activate(y, y, rows, channels, activation.kernel)
       }
     case .backwardData:
-      unsafe ck_depthwise_backward_input(input, channels, output, channels, weights, window, false)
+      unsafe ck_depthwise_backward_input(x, y, weights, window)
     case .backwardWeights:
-      unsafe ck_depthwise_backward_weights(weights, output, channels, input, channels, window, false)
+      unsafe ck_depthwise_backward_weights(weights, y, x, window)
     }
   }
 }
@@ -125,12 +126,13 @@ final class ProductKernel: ConvolutionKernel {
   private func joinSums(_ scratch: UnsafeMutablePointer<Float>, into weights: UnsafeMutablePointer<Float>) {
     let count = shape.weightCount
     ck_set_thread_count(Int32(threads))
-    for part in 0..<threads {
-      let sums = unsafe scratch + (part + 1) * scratchPerThread - count
-      if part == 0 {
-        unsafe ck_copy(weights, count, sums, count, 1, count)
+    for thread in 0..<threads {
+      let sums = unsafe scratch + (thread + 1) * scratchPerThread - count
+      let (total, part) = unsafe (ck_map(data: weights, stride: count), ck_map(data: sums, stride: count))
+      if thread == 0 {
+        unsafe ck_copy(total, part, 1, count)
       } else {
-        unsafe ck_accumulate(weights, count, sums, count, 1, count)
+        unsafe ck_add(total, total, part, 1, count)
       }
     }
   }
@@ -142,7 +144,8 @@ final class ProductKernel: ConvolutionKernel {
     let groupInput = unsafe input + group * groupInputs
     if isPointwise { return unsafe (groupInput + rows.lowerBound * shape.inputChannels, shape.inputChannels) }
     unsafe ck_gather_windows(
-      own, groupInput, shape.inputChannels, shape.window(channels: groupInputs), rows.lowerBound, rows.upperBound)
+      own, ck_map(data: groupInput, stride: shape.inputChannels), shape.window(channels: groupInputs), rows.lowerBound,
+      rows.upperBound)
     return unsafe (own, windowSize)
   }
 
@@ -173,10 +176,11 @@ final class ProductKernel: ConvolutionKernel {
       guard unsafe bias != nil || activation != nil else { return }
       // All groups' channels, or this thread's share where there is one group.
       let (first, count) = sharesChannels ? (channels.lowerBound, channels.count) : (0, stride)
-      let y = unsafe output + rows.lowerBound * stride + first
-      let shift = unsafe bias.map { unsafe $0 + first }
+      let y = unsafe ck_map(data: output + rows.lowerBound * stride + first, stride: stride)
       unsafe ck_normalize_activate(
-        y, stride, y, stride, nil, nil, shift, nil, 0, rows.count, count, activation.kernel)
+        ck_normalize_args(
+          dst: y, src: y, residual: ck_map(), mean: nil, scale: nil, shift: bias.map { unsafe $0 + first },
+          rows: rows.count, channels: count, activation: activation.kernel))
     }
   }
 
@@ -222,7 +226,7 @@ final class ProductKernel: ConvolutionKernel {
             rows: outLines.count * outWidth, columns: windowSize, inner: groupOutputs)
           for outLine in outLines {
             unsafe ck_scatter_windows(
-              input + group * groupInputs, shape.inputChannels,
+              ck_map(data: input + group * groupInputs, stride: shape.inputChannels),
               own + (outLine - outLines.lowerBound) * outWidth * windowSize, shape.window(channels: groupInputs),
               outLine, line, end)
           }

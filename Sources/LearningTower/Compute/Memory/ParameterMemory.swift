@@ -12,11 +12,12 @@ public final class ParameterMemory {
   public let network: Network
   public let runtime: Runtime
   public let values: AlignedBuffer
-  public let gradients: AlignedBuffer
+  /// Made at the first use, which inference has none of.
+  public private(set) lazy var gradients = AlignedBuffer(count: count)
   /// Running means and variances of all batch norms, in `state_dict` order.
   public let statistics: AlignedBuffer
   /// `num_batches_tracked` of all batch norms, in `state_dict` order.
-  public internal(set) var batchCounts: [Int]
+  public private(set) var batchCounts: [Int]
 
   /// Ranges of `values`, which follow one another.
   public let gammas: Range<Int>
@@ -36,7 +37,7 @@ public final class ParameterMemory {
   public init(_ network: Network, runtime: Runtime) throws {
     self.network = network
     self.runtime = runtime
-    let layouts = try Self.weightLayouts(of: network, backend: runtime.makeBackend())
+    let layouts = try Self.weightLayouts(of: network, library: runtime.makeConvolutionLibrary())
     let specs = network.parameterSpecs
     var ranges: [String: Range<Int>] = [:]
     var end = 0
@@ -53,7 +54,6 @@ public final class ParameterMemory {
     decayedWeights = place([.weight])
     biasesAndBetas = place([.bias, .beta])
     values = AlignedBuffer(count: end)
-    gradients = AlignedBuffer(count: end)
     slots = specs.filter(\.isLearned).map {
       ParameterSlot(spec: $0, range: ranges[$0.name]!, layout: layouts[$0.name])
     }
@@ -75,14 +75,20 @@ public final class ParameterMemory {
     try load(parameters)
   }
 
+  /// The parameters of a trained network, folded for inference.
+  public convenience init(folding network: Network, _ parameters: Parameters, runtime: Runtime) throws {
+    let folded = try network.folded(parameters)
+    try self.init(folded.network, folded.parameters, runtime: runtime)
+  }
+
   private static func weightLayouts(
-    of network: Network, backend: any Backend
+    of network: Network, library: any ConvolutionLibrary
   ) throws -> [String: any WeightLayout] {
     var layouts: [String: any WeightLayout] = [:]
     for node in network.nodes {
       switch node.operation {
-      case .convolution(let c): layouts["\(node.name).weight"] = try backend.parameterLayout(c)
-      case .linear(let l): layouts["\(node.name).weight"] = try backend.parameterLayout(l)
+      case .convolution(let c): layouts["\(node.name).weight"] = try library.parameterLayout(c)
+      case .linear(let l): layouts["\(node.name).weight"] = try library.parameterLayout(l)
       default: break
       }
     }
@@ -100,6 +106,11 @@ public final class ParameterMemory {
       }
       return count
     }
+  }
+
+  /// Counts a batch whose statistics have moved the running ones.
+  func countBatch() {
+    for index in batchCounts.indices { batchCounts[index] += 1 }
   }
 
   /// Everything a `state_dict` holds, anchors included.
@@ -124,8 +135,8 @@ public final class ParameterMemory {
     for slot in slots { try slot.write(tensors, into: buffer) }
   }
 
-  /// Where a gamma, beta or bias stands in `values`, by `state_dict` name; these are never reordered. Of a weight, the
-  /// range it occupies in the backend's order.
+  /// The range of a parameter in `values`, by `state_dict` name. Gammas, betas and biases are never reordered; the
+  /// values of a weight are in the order of the library's layout.
   public func range(of name: String) -> Range<Int>? { indices[name].map { slots[$0].range } }
 
   func slot(_ name: String) -> ParameterSlot? { indices[name].map { slots[$0] } }
@@ -143,7 +154,7 @@ public final class ParameterMemory {
   }
 }
 
-/// Where one tensor stands in a buffer, and in which order.
+/// The place of one tensor in a buffer, and the order of its values.
 struct ParameterSlot {
   let spec: ParameterSpec
   let range: Range<Int>

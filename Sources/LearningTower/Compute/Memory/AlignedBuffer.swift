@@ -18,6 +18,9 @@ import Glibc
     unsafe pointer = raw.bindMemory(to: Float.self, capacity: bytes / MemoryLayout<Float>.stride)
   }
 
+  /// Memory for so many bytes of whatever type.
+  convenience init(bytes: Int) { self.init(count: (bytes + 3) / 4) }
+
   deinit { unsafe free(pointer) }
 
   /// Lends the values of `range` (all by default) for writing.

@@ -3,7 +3,7 @@ internal import CKernels
 import Network
 
 /// Convolutions by oneDNN, in the layouts that its compiled kernels ask for.
-struct DNNLBackend: Backend {
+struct OneDNN: ConvolutionLibrary {
   static var isAvailable: Bool { cdnnl_is_available() }
   /// Without them (off x86-64, or before AVX2) oneDNN computes by its reference code, a hundred times slower.
   static var hasCompiledKernels: Bool { cdnnl_has_compiled_kernels() }
@@ -48,7 +48,7 @@ extension ConvolutionShape {
       && kernel * kernel * inputChannels * outputChannels >= 48 * (inputChannels + outputChannels)
   }
 
-  /// How `cdnnl_layout_describe` names `OIhw8i8o`.
+  /// The name that `cdnnl_layout_describe` gives to `OIhw8i8o`.
   fileprivate var blockedLayoutIdentity: String {
     let inputBlocks = (inputChannels + 7) / 8
     return "\(inputBlocks * kernel * kernel * 64),\(kernel * kernel * 64),\(kernel * 64),64:8@1:8@0"
@@ -141,7 +141,7 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
   func converter(
     from other: any WeightLayout
   ) throws(ComputeError) -> WeightConverter {
-    let other = other as! DNNLLayout  // One plan's layouts are of one backend.
+    let other = other as! DNNLLayout  // One plan's layouts are of one library.
     let reorder = unsafe try DNNLReorder(from: other.layout, to: layout, accumulate: false, shape)
     return { unsafe reorder.run($0, $1) }
   }

@@ -1,7 +1,7 @@
 internal import CKernels
 
-/// What an optimizer does to ranges of flat buffers: one pass over memory each, on the runtime's threads, with the same
-/// result every time for a given thread count.
+/// The operations of optimizers on ranges of flat buffers: one pass over memory each, on the runtime's threads, with
+/// the same result every time for a given thread count.
 ///
 /// Rates are taken in double and rounded to float once, where PyTorch does.
 public struct Elementwise: Sendable {
@@ -15,47 +15,28 @@ public struct Elementwise: Sendable {
     _ parameters: AlignedBuffer, momenta: AlignedBuffer, gradients: AlignedBuffer, range: Range<Int>, rate: Double,
     momentum: Double, decay: Double, isFirstStep: Bool
   ) {
-    let (p, m, g) = unsafe (pointer(parameters, range), pointer(momenta, range), pointer(gradients, range))
-    // Sound, here and below: the ranges were checked against the buffers, which outlive the call.
-    unsafe ck_sgd(p, m, g, range.count, rate, momentum, decay, isFirstStep)
-  }
-
-  /// One step of Adam or AdamW.
-  public struct AdamStep: Sendable {
-    public var rate: Double
-    public var beta1: Double
-    public var beta2: Double
-    public var epsilon: Double
-    /// Added to the gradient times the parameter (Adam), or taken off the parameter itself (AdamW).
-    public var decay: Double
-    public var isDecayDecoupled: Bool
-    /// Counted from 1; sets the bias corrections.
-    public var step: Int
-
-    public init(
-      rate: Double, beta1: Double, beta2: Double = 0.999, epsilon: Double = 1e-8, decay: Double,
-      isDecayDecoupled: Bool, step: Int
-    ) {
-      self.rate = rate
-      self.beta1 = beta1
-      self.beta2 = beta2
-      self.epsilon = epsilon
-      self.decay = decay
-      self.isDecayDecoupled = isDecayDecoupled
-      self.step = step
-    }
+    // Sound, here and below: the ranges are checked against the buffers, which outlive the call.
+    unsafe ck_sgd(
+      ck_sgd_args(
+        parameters: pointer(parameters, range), momenta: pointer(momenta, range),
+        gradients: pointer(gradients, range), count: range.count, rate: rate, momentum: momentum, decay: decay,
+        is_first: isFirstStep))
   }
 
   /// Adam and AdamW by PyTorch's formulas, with bias correction.
+  /// - Parameters:
+  ///   - decay: added to the gradient times the parameter, or taken off the parameter itself if decoupled (AdamW).
+  ///   - step: counted from 1; sets the bias corrections.
   public func adam(
     _ parameters: AlignedBuffer, means: AlignedBuffer, squares: AlignedBuffer, gradients: AlignedBuffer,
-    range: Range<Int>, _ step: AdamStep
+    range: Range<Int>, rate: Double, beta1: Double, beta2: Double = 0.999, epsilon: Double = 1e-8, decay: Double,
+    isDecayDecoupled: Bool, step: Int
   ) {
-    let (p, g) = unsafe (pointer(parameters, range), pointer(gradients, range))
-    let (m, s) = unsafe (pointer(means, range), pointer(squares, range))
     unsafe ck_adam(
-      p, m, s, g, range.count, step.rate, step.beta1, step.beta2, step.epsilon, step.decay, step.step,
-      step.isDecayDecoupled)
+      ck_adam_args(
+        parameters: pointer(parameters, range), means: pointer(means, range), squares: pointer(squares, range),
+        gradients: pointer(gradients, range), count: range.count, rate: rate, beta1: beta1, beta2: beta2,
+        epsilon: epsilon, decay: decay, step: step, is_decoupled: isDecayDecoupled))
   }
 
   /// `average = decay·average + (1 − decay)·values`, over whole buffers.

@@ -7,8 +7,8 @@ import Network
 /// stay in its cache and no second pool competes for the cores. Depthwise convolutions, which as products would be all
 /// overhead, have kernels of their own.
 ///
-/// The kernels of one backend object share scratch memory: run one at a time.
-final class OpenBLASBackend: Backend {
+/// The kernels of one object share scratch memory: run one at a time.
+final class OpenBLAS: ConvolutionLibrary {
   private let scratch = Scratch()
 
   init() { _ = Self.singleThreaded }
@@ -67,19 +67,5 @@ extension ConvolutionShape {
     ck_window(
       images: images, height: inputHeight, width: inputWidth, channels: channels, out_height: outputHeight,
       out_width: outputWidth, kernel: kernel, stride: stride, padding: padding)
-  }
-}
-
-extension Activation? {
-  var kernel: ck_activation {
-    switch self {
-    case nil: .CK_IDENTITY
-    case .silu: .CK_SILU
-    case .relu: .CK_RELU
-    case .relu6: .CK_RELU6
-    case .hardSwish: .CK_HARD_SWISH
-    case .hardSigmoid: .CK_HARD_SIGMOID
-    case .sigmoid: .CK_SIGMOID
-    }
   }
 }

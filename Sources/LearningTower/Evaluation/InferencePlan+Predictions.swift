@@ -1,0 +1,17 @@
+import Compute
+import Detection
+import Network
+
+extension InferencePlan {
+  /// What the last run says about one image, decoded, where objectness exceeds the threshold.
+  func predictions(_ image: Int, of detect: Detect, objectnessAbove threshold: Float) -> Predictions {
+    var predictions = Predictions(classCount: detect.classCount)
+    for level in heads.indices {
+      withHead(level) { head in
+        predictions.append(
+          level: level, of: detect, shape: heads[level], head: head, image: image, objectnessAbove: threshold)
+      }
+    }
+    return predictions
+  }
+}
