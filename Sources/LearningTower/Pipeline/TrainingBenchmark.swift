@@ -15,16 +15,20 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
   public var classCount: Int
   /// Timed steps, after two to warm up.
   public var repeats: Int
+  /// Whether to tell where the time goes, step of the plan by step.
+  public var isProfiled: Bool
   public var machine: Machine
 
   public init(
-    model: String, imageSize: Int = 320, batchSize: Int = 8, classCount: Int = 14, repeats: Int = 7, machine: Machine
+    model: String, imageSize: Int = 320, batchSize: Int = 8, classCount: Int = 14, repeats: Int = 7,
+    isProfiled: Bool = false, machine: Machine
   ) {
     self.model = model
     self.imageSize = imageSize
     self.batchSize = batchSize
     self.classCount = classCount
     self.repeats = repeats
+    self.isProfiled = isProfiled
     self.machine = machine
   }
 
@@ -38,14 +42,18 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
     public var imagesPerSecond: Double
     public var medianSeconds: Double
     public var bestSeconds: Double
+    public var meanSeconds: Double
     public var peakMemoryMegabytes: Double
+    /// The plan's steps, then loss and optimizer, and their share of the mean time, if asked for.
+    public var plan: PlanReport?
 
     enum CodingKeys: String, CodingKey {
-      case model, backend, threads, batch, parameters
+      case model, backend, threads, batch, parameters, plan
       case imageSize = "image_size"
       case imagesPerSecond = "images_per_second"
       case medianSeconds = "median_seconds"
       case bestSeconds = "best_seconds"
+      case meanSeconds = "mean_seconds"
       case peakMemoryMegabytes = "peak_memory_mb"
     }
   }
@@ -67,21 +75,33 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
     let targets = scatteredTargets(images: batchSize, classes: network.detect.classCount)
 
     var seconds: [Double] = []
+    var (lossSeconds, optimizerSeconds) = (0.0, 0.0)
+    let clock = ContinuousClock()
     for step in -2..<repeats {
-      let duration = ContinuousClock().measure {
+      if step == 0, isProfiled { plan.startTiming() }
+      var (inLoss, inOptimizer) = (Duration.zero, Duration.zero)
+      let duration = clock.measure {
         plan.forward(images)
-        _ = loss.evaluate(plan, targets: targets)
+        inLoss = clock.measure { _ = loss.evaluate(plan, targets: targets) }
         plan.backward()
-        optimizer.update(learningRates: rate, momentum: 0.9)
+        inOptimizer = clock.measure { optimizer.update(learningRates: rate, momentum: 0.9) }
       }
-      if step >= 0 { seconds.append(duration / .seconds(1)) }
+      guard step >= 0 else { continue }
+      seconds.append(duration / .seconds(1))
+      lossSeconds += inLoss / .seconds(repeats)
+      optimizerSeconds += inOptimizer / .seconds(repeats)
     }
+    var report = isProfiled ? plan.report(runs: repeats) : nil
+    report?.lines += [
+      .init(operation: "loss", seconds: lossSeconds), .init(operation: "optimizer", seconds: optimizerSeconds),
+    ]
     seconds.sort()
     let median = seconds[seconds.count / 2]
     return Result(
       model: network.name, backend: runtime.backend.rawValue, threads: runtime.threads, imageSize: imageSize,
       batch: batchSize, parameters: network.parameterCount, imagesPerSecond: Double(batchSize) / median,
-      medianSeconds: median, bestSeconds: seconds[0], peakMemoryMegabytes: try peakMemoryMegabytes())
+      medianSeconds: median, bestSeconds: seconds[0], meanSeconds: seconds.reduce(0, +) / Double(repeats),
+      peakMemoryMegabytes: try peakMemoryMegabytes(), plan: report)
   }
 }
 
