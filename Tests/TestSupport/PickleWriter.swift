@@ -16,6 +16,24 @@ public struct PickleWriter: Sendable {
 
   public mutating func global(_ module: String, _ name: String) { bytes += Array("c\(module)\n\(name)\n".utf8) }
 
+  /// A call of a function or class with arguments.
+  public mutating func call(_ module: String, _ name: String, _ arguments: [(inout PickleWriter) -> Void] = []) {
+    global(module, name)
+    bytes.append(UInt8(ascii: "("))
+    for argument in arguments { argument(&self) }
+    bytes += Array("tR".utf8)
+  }
+
+  /// An object of a class, with its attributes.
+  public mutating func object(
+    _ module: String, _ name: String, _ attributes: [(String, (inout PickleWriter) -> Void)]
+  ) {
+    global(module, name)
+    bytes += Array(")".utf8) + [0x81]
+    dictionary(attributes)
+    bytes.append(UInt8(ascii: "b"))
+  }
+
   public mutating func integer(_ value: Int) { bytes += [0x8a, 8] + littleEndian(value, 8) }
 
   public mutating func integers(_ values: [Int]) {
@@ -99,23 +117,66 @@ public func littleEndian(_ value: Int, _ count: Int) -> [UInt8] {
   (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
 }
 
-/// A zip archive of stored members.
-public func archive(_ pickle: PickleWriter, _ storages: [String: [UInt8]]) -> [UInt8] {
+/// How an archive is written.
+public struct ArchiveStyle: Sendable {
+  /// Sizes and offsets stand in zip64's fields, as beyond 4 GB.
+  public var isZip64 = false
+  /// Sizes and checksum stand behind each member as well, and not before it.
+  public var hasDataDescriptors = false
+  public var hasChecksums = true
+  /// 0: stored.
+  public var method = 0
+  public var more: [String: [UInt8]] = [:]
+
+  public init() {}
+}
+
+/// Returns a zip archive of stored members.
+public func archive(
+  _ pickle: PickleWriter, _ storages: [String: [UInt8]], _ style: ArchiveStyle = ArchiveStyle()
+) -> [UInt8] {
   var members = [("archive/data.pkl", pickle.bytes + [UInt8(ascii: ".")])]
   members += storages.sorted { $0.key < $1.key }.map { ("archive/data/\($0.key)", $0.value) }
+  members += style.more.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  return archive(members, style)
+}
+
+/// Returns a zip archive of stored members.
+public func archive(_ members: [(String, [UInt8])], _ style: ArchiveStyle = ArchiveStyle()) -> [UInt8] {
   var bytes: [UInt8] = []
   var directory: [UInt8] = []
+  let wide = 0xffff_ffff
   for (name, contents) in members {
-    let common =
-      littleEndian(0, 8) + littleEndian(Int(crc32(contents)), 4) + littleEndian(contents.count, 4)
-      + littleEndian(contents.count, 4) + littleEndian(name.utf8.count, 2)
-    directory += [0x50, 0x4b, 1, 2, 0, 0] + [0, 0] + common + littleEndian(0, 12) + littleEndian(bytes.count, 4)
-    directory += Array(name.utf8)
-    bytes += [0x50, 0x4b, 3, 4, 0, 0] + common + [0, 0] + Array(name.utf8) + contents
+    let checksum = style.hasChecksums ? Int(crc32(contents)) : 0
+    func sizes(_ checksum: Int, _ count: Int) -> [UInt8] {
+      littleEndian(checksum, 4) + littleEndian(count, 4) + littleEndian(count, 4)
+    }
+    let flags = littleEndian(style.hasDataDescriptors ? 8 : 0, 2) + littleEndian(style.method, 2) + littleEndian(0, 4)
+    // An unknown field before that of zip64 has to be passed over.
+    let extra = littleEndian(0x4246, 2) + littleEndian(2, 2) + [7, 7] + littleEndian(1, 2) + littleEndian(24, 2)
+    let extraBytes =
+      style.isZip64
+      ? extra + littleEndian(contents.count, 8) + littleEndian(contents.count, 8) + littleEndian(bytes.count, 8) : []
+    directory += [0x50, 0x4b, 1, 2, 0, 0, 0, 0] + flags
+    directory += sizes(checksum, style.isZip64 ? wide : contents.count)
+    directory += littleEndian(name.utf8.count, 2) + littleEndian(extraBytes.count, 2) + littleEndian(0, 10)
+    directory += littleEndian(style.isZip64 ? wide : bytes.count, 4) + Array(name.utf8) + extraBytes
+    bytes += [0x50, 0x4b, 3, 4, 0, 0] + flags
+    bytes += style.hasDataDescriptors ? sizes(0, 0) : sizes(checksum, contents.count)
+    bytes += littleEndian(name.utf8.count, 2) + [0, 0] + Array(name.utf8) + contents
+    if style.hasDataDescriptors { bytes += [0x50, 0x4b, 7, 8] + sizes(checksum, contents.count) }
   }
   let start = bytes.count
-  return bytes + directory + [0x50, 0x4b, 5, 6, 0, 0, 0, 0] + littleEndian(members.count, 2)
-    + littleEndian(members.count, 2) + littleEndian(directory.count, 4) + littleEndian(start, 4) + [0, 0]
+  bytes += directory
+  if style.isZip64 {
+    let record = bytes.count
+    bytes += [0x50, 0x4b, 6, 6] + littleEndian(44, 8) + littleEndian(0, 12) + littleEndian(members.count, 8)
+    bytes += littleEndian(members.count, 8) + littleEndian(directory.count, 8) + littleEndian(start, 8)
+    bytes += [0x50, 0x4b, 6, 7] + littleEndian(0, 4) + littleEndian(record, 8) + littleEndian(1, 4)
+  }
+  let count = style.isZip64 ? 0xffff : members.count
+  return bytes + [0x50, 0x4b, 5, 6, 0, 0, 0, 0] + littleEndian(count, 2) + littleEndian(count, 2)
+    + littleEndian(style.isZip64 ? wide : directory.count, 4) + littleEndian(style.isZip64 ? wide : start, 4) + [0, 0]
 }
 
 /// CRC-32 as in zip and PNG.

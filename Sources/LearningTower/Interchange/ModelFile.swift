@@ -19,53 +19,71 @@ public struct ModelFile: Sendable, Hashable {
   /// The longest description of a network that is read; that of the largest in the zoo has a fifth of it.
   static let maximumTextBytes = 1 << 20
 
+  /// Class names as a file gives them: nil if it gives none, an error if they do not fit its classes.
+  public typealias OwnClassNames = Result<[String], InterchangeError>?
+
   /// Reads a file of `write`, any safetensors file with a `state_dict`, or a `.pt` file of YOLOv5's.
-  /// - Parameter networkOf: says which network it is, from the tensors of a file that does not say so itself, such as
-  ///   YOLOv5's own weights.
-  /// - Throws: `InterchangeError` if the file is damaged, is no model, its network and tensors disagree or a tensor
-  ///   holds values that are not finite; what `networkOf` throws.
+  /// - Parameters:
+  ///   - networkOf: says which network it is, from the tensors of a file that does not say so itself, such as YOLOv5's
+  ///     own weights.
+  ///   - classNames: says what the classes of the network are called, from what the file calls them.
+  /// - Throws: `InterchangeError` if the file is damaged, is not a model, its network and tensors disagree or a tensor
+  ///   holds values that are not finite; what `networkOf` and `classNames` throw.
   public static func read(
-    _ path: String, networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
+    _ path: String,
+    networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") },
+    classNames: (Network, OwnClassNames) throws -> [String] = ownClassNames
   ) throws -> ModelFile {
-    try ModelFile(decoding: readStateDict(path), file: path, networkOf: networkOf)
+    try ModelFile(decoding: readStateDict(path), file: path, networkOf: networkOf, classNames: classNames)
   }
 
-  /// The tensors of a safetensors file or of a `.pt` file, told apart by their first bytes.
+  /// Reads the tensors of a safetensors file or of a `.pt` file, told apart by their first bytes, under the names that
+  /// a bare network gives them.
   public static func readStateDict(_ path: String) throws(InterchangeError) -> SafetensorsFile {
     let bytes = try readFile(path)
-    return bytes.starts(with: ZipArchive.signature)
+    let content =
+      bytes.starts(with: ZipArchive.signature)
       ? try PyTorchCheckpoint.decode(bytes, file: path) : try Safetensors.decode(bytes, file: path)
+    return try content.withBareNames(file: path)
+  }
+
+  /// Returns the file's own class names, and `class0`, `class1` … where it gives none.
+  public static func ownClassNames(_ network: Network, _ own: OwnClassNames) throws -> [String] {
+    try own?.get() ?? (0..<network.detect.classCount).map { "class\($0)" }
   }
 
   /// - Parameter file: what to call the content in an error.
   public init(
     decoding content: SafetensorsFile, file: String,
-    networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") }
+    networkOf: (Parameters) throws -> Network = { _ in throw NetworkError("the file holds no network") },
+    classNames: (Network, OwnClassNames) throws -> [String] = ownClassNames
   ) throws {
-    func decoded<T: Decodable>(_: T.Type, _ key: String) throws -> T? {
-      guard let text = content.metadata[key] else { return nil }
-      guard text.utf8.count <= Self.maximumTextBytes else {
-        throw InterchangeError(file: file, "its \(key) is \(text.utf8.count) bytes of text, which is beyond reason")
-      }
-      do {
-        return try JSON.decode(T.self, from: text.utf8)
-      } catch {
-        throw InterchangeError(file: file, "its \(key) cannot be read (\(error))")
-      }
-    }
     let parameters = Parameters(content.tensors.mapValues(\.tensor))
     do {
-      network = try decoded(Network.self, "network") ?? networkOf(parameters)
+      network = try Self.decoded(Network.self, "network", of: content, file: file) ?? networkOf(parameters)
       try network.check()
       self.parameters = try network.validated(parameters)
       try network.checkValues(parameters)
     } catch let error as NetworkError {
       throw InterchangeError(file: file, error.message)
     }
+    let own = try Self.decoded(ClassNames.self, "class_names", of: content, file: file)
     let classCount = network.detect.classCount
-    classNames = try decoded([String].self, "class_names") ?? (0..<classCount).map { "class\($0)" }
-    guard classNames.count == classCount else {
-      throw InterchangeError(file: file, "has \(classNames.count) class names for \(classCount) classes")
+    self.classNames = try classNames(
+      network, own.map { names in Result { () throws(InterchangeError) in try names.list(of: classCount, file) } })
+  }
+
+  private static func decoded<T: Decodable>(
+    _: T.Type, _ key: String, of content: SafetensorsFile, file: String
+  ) throws(InterchangeError) -> T? {
+    guard let text = content.metadata[key] else { return nil }
+    guard text.utf8.count <= Self.maximumTextBytes else {
+      throw InterchangeError(file: file, "its \(key) is \(text.utf8.count) bytes of text, which is beyond reason")
+    }
+    do {
+      return try JSON.decode(T.self, from: text.utf8)
+    } catch {
+      throw InterchangeError(file: file, "its \(key) cannot be read (\(error))")
     }
   }
 
@@ -94,5 +112,42 @@ public struct ModelFile: Sendable, Hashable {
   /// Replaces the file in one step.
   public func write(to path: String, as elementType: ElementType = .float32) throws {
     try Safetensors.write(encoded(as: elementType), to: path)
+  }
+}
+
+/// The names of classes in a file: a list, or a mapping from the classes' numbers.
+private enum ClassNames: Decodable {
+  case list([String])
+  case mapping([String: String])
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    do {
+      self = .list(try container.decode([String].self))
+    } catch {
+      guard let mapping = try? container.decode([String: String].self) else { throw error }
+      self = .mapping(mapping)
+    }
+  }
+
+  /// Returns the names in the order of the classes.
+  func list(of classCount: Int, _ file: String) throws(InterchangeError) -> [String] {
+    func fail(_ reason: String) -> InterchangeError {
+      InterchangeError(file: file, "\(reason); name the classes with 'greensweep import FILE --data DATA.yaml'")
+    }
+    switch self {
+    case .list(let names):
+      guard names.count == classCount else {
+        throw fail("has \(names.count) class name\(names.count == 1 ? "" : "s") for \(classCount) classes")
+      }
+      return names
+    case .mapping(let names):
+      let list = (0..<classCount).compactMap { names["\($0)"] }
+      if list.count == classCount, names.count == classCount { return list }
+      guard names["0"] == nil, names["1"] != nil else {
+        throw fail("has \(names.count) class names that are not numbered from 0 to \(classCount - 1)")
+      }
+      throw fail("counts its class names from 1, but classes are counted from 0")
+    }
   }
 }

@@ -23,13 +23,16 @@ public enum Safetensors {
   /// - Parameter file: What to call the bytes in an error.
   public static func decode(_ bytes: [UInt8], file: String) throws(InterchangeError) -> SafetensorsFile {
     func fail(_ reason: String) -> InterchangeError { InterchangeError(file: file, reason) }
+    func foreign() -> InterchangeError? { foreignKind(bytes).map(fail) }
     guard bytes.count >= 8 else {
-      throw fail("has \(bytes.count) bytes; a safetensors file starts with 8 bytes of length")
+      throw foreign() ?? fail("has \(bytes.count) bytes; a safetensors file starts with 8 bytes of length")
     }
     let headerCount = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[$1]) << UInt64(8 * $1) }
     guard headerCount <= UInt64(min(maximumHeaderBytes, bytes.count - 8)) else {
-      throw fail(
-        "announces a header of \(headerCount) bytes in a file of \(bytes.count); not a safetensors file, or cut short")
+      throw foreign()
+        ?? fail(
+          "announces a header of \(headerCount) bytes in a file of \(bytes.count); not a safetensors file, or cut short"
+        )
     }
     let dataStart = 8 + Int(headerCount)
     let header = try SafetensorsHeader(bytes[8..<dataStart], file: file, dataCount: bytes.count - dataStart)

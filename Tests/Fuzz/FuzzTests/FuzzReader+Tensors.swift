@@ -58,8 +58,8 @@ extension FuzzReader {
     FuzzReader(
       name: "pt", fileExtension: "pt", tokens: pickleTokens,
       seeds: [
-        pickled(stateDict), pickled(modulePickle, tinyStorages),
-        FuzzSeed(archive(stateDict, tensorStorages)),
+        pickled(stateDict), pickled(modulePickle, tinyStorages), pickled(interrupted), pickled(interrupted),
+        FuzzSeed(archive(stateDict, tensorStorages)), FuzzSeed(archive(stateDict, tensorStorages, zip64)),
         pickled(systemCall, isSound: false), pickled(doublings, isSound: false), pickled(endless, isSound: false),
       ],
       read: { bytes, file in
@@ -87,6 +87,9 @@ extension FuzzReader {
       Array("ccollections\nOrderedDict\n)R".utf8), Array("c__builtin__\nset\n(".utf8) + [0x85, 0x52],
       Array("}q\u{1}h\u{1}h\u{1}s".utf8), Array("h\u{0}h\u{0}".utf8) + [0x86, 0x71, 0],
       [0x8a, 8] + Array(repeating: 0xff, count: 8),
+      Array("cmine\nThing\n)".utf8) + [0x81], Array("}b".utf8), Array(")}".utf8) + [0x92, 0x94],
+      [0x8f, 0x28, 0x4e, 0x90],
+      [0x8c, 1, 0x61, 0x8c, 1, 0x62, 0x93], [0x8d] + Array(repeating: 0xff, count: 8), Array("(h\u{0}t1".utf8),
       Array("X".utf8) + [0xff, 0xff, 0xff, 0xff], Array("r".utf8) + [0xff, 0xff, 0xff, 0xff], Array("Q".utf8),
       [0x50, 0x4b, 1, 2],
     ]
@@ -192,6 +195,47 @@ extension FuzzReader {
       ("model", { $0.module(tinyNetwork, tinyNetwork.goldenParameters, storages: &storages) }),
     ])
     return (pickle, storages)
+  }()
+
+  /// Weights among objects of other classes, as a training leaves them.
+  private static let interrupted: PickleWriter = {
+    var pickle = PickleWriter()
+    pickle.dictionary([
+      (
+        "fitness",
+        { $0.call("numpy._core.multiarray", "scalar", [{ $0.call("numpy", "dtype", [{ $0.string("f8") }]) }]) }
+      ),
+      ("opt", { $0.object("argparse", "Namespace", [("weights", { $0.call("pathlib", "PosixPath") })]) }),
+      (
+        "seen",
+        {
+          $0.bytes += [0x8f, 0x94, 0x28, 0x4b, 1, 0x4b, 2, 0x90, 0x8a, 12] + [UInt8](repeating: 7, count: 12) + [0x86]
+        }
+      ),
+      (
+        "queue",
+        {
+          $0.call("collections", "deque"); $0.bytes += Array("(K\u{1}e".utf8)
+        }
+      ),
+      (
+        "model",
+        {
+          $0.call("collections", "OrderedDict")
+          $0.string("w")
+          $0.tensor("FloatStorage", "0", 6, offset: 0, [6], [1])
+          $0.bytes += Array("s}b".utf8)
+        }
+      ),
+      ("optimizer", { $0.dictionary([("state", { $0.tensor("CharStorage", "1", 8, offset: 0, [8], [1]) })]) }),
+    ])
+    return pickle
+  }()
+
+  private static let zip64: ArchiveStyle = {
+    var style = ArchiveStyle()
+    style.isZip64 = true
+    return style
   }()
 
   private static let systemCall: PickleWriter = {

@@ -80,4 +80,131 @@ import Zoo
       #expect(error?.description.contains(reason) == true, "\(String(describing: error))")
     }
   }
+
+  // MARK: - Class names
+
+  private func named(_ names: String?) throws -> SafetensorsFile {
+    var content = try ModelFile(network: network, parameters: network.goldenParameters, classNames: ["a", "b"])
+      .encoded()
+    content.metadata["class_names"] = names
+    return content
+  }
+
+  @Test func namesAreAListOrAMappingFromZero() throws {
+    for (text, names) in [
+      (#"["cat", "dog"]"#, ["cat", "dog"]), (#"{"1": "dog", "0": "cat"}"#, ["cat", "dog"]),
+      (nil, ["class0", "class1"]),
+    ] {
+      #expect(try ModelFile(decoding: named(text), file: "m").classNames == names)
+    }
+  }
+
+  @Test(arguments: [
+    (#"["cat"]"#, "has 1 class name for 2 classes"), (#"["cat", "dog", "cow"]"#, "has 3 class names for 2 classes"),
+    (#"{"1": "cat", "2": "dog"}"#, "counts its class names from 1"),
+    (#"{"0": "cat", "2": "dog"}"#, "not numbered from 0 to 1"),
+    (#"{"0": "cat", "1": "dog", "2": "cow"}"#, "3 class names"),
+    (#"{"a": "cat"}"#, "not numbered from 0 to 1"),
+  ])
+  func namesThatDoNotFitAreRefusedUnlessOthersAreGiven(_ text: String, _ reason: String) throws {
+    let content = try named(text)
+    let error = #expect(throws: InterchangeError.self) { try ModelFile(decoding: content, file: "m") }
+    #expect(
+      error?.reason.contains(reason) == true && error?.reason.contains("--data") == true, "\(error?.reason ?? "")")
+    var own: ModelFile.OwnClassNames = nil
+    let model = try ModelFile(
+      decoding: content, file: "m",
+      classNames: { _, names in
+        own = names
+        return ["x", "y"]
+      })
+    #expect(model.classNames == ["x", "y"])
+    #expect(own == .failure(try #require(error)))
+  }
+
+  // MARK: - Other names of tensors
+
+  private func stateDict(_ name: (String) -> String?) throws -> SafetensorsFile {
+    var content = SafetensorsFile()
+    for (key, tensor) in try named(nil).tensors { if let name = name(key) { content.tensors[name] = tensor } }
+    return content
+  }
+
+  private func read(_ content: SafetensorsFile) throws -> SafetensorsFile {
+    let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).safetensors").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Safetensors.write(content, to: path)
+    return try ModelFile.readStateDict(path)
+  }
+
+  /// DataParallel, an average of it, a compiled network, Lightning's and DeepSpeed's, FSDP, and bare layers.
+  @Test(arguments: [
+    "module.", "module.module.", "_orig_mod.", "module._orig_mod.", "model.", "_forward_module.", "ema.", "",
+  ])
+  func wordsOfWrappersAreTakenOff(_ prefix: String) throws {
+    var content = try stateDict { prefix + $0 }
+    if prefix.hasPrefix("mod") { content.tensors["n_averaged"] = StoredTensor(shape: [], int64s: [3]) }
+    let model = try ModelFile(decoding: read(content), file: "m", networkOf: Zoo.matching)
+    #expect(model.parameters == network.goldenParameters)
+  }
+
+  @Test func wordsWithinNamesAreTakenOff() throws {
+    let model = try ModelFile(
+      decoding: read(
+        stateDict { $0.replacing("model.2.", with: "model.2._fsdp_wrapped_module._checkpoint_wrapped_module.") }),
+      file: "m", networkOf: Zoo.matching)
+    #expect(model.parameters == network.goldenParameters)
+    let layers = try ModelFile(
+      decoding: read(stateDict { String($0.dropFirst("model.".count)) }), file: "m", networkOf: Zoo.matching)
+    #expect(layers.parameters == network.goldenParameters)
+  }
+
+  @Test func oneOfSeveralNetworksIsNotGuessed() throws {
+    var content = try stateDict { "student.\($0)" }
+    content.tensors.merge(try stateDict { "teacher.\($0)" }.tensors) { first, _ in first }
+    let error = #expect(throws: InterchangeError.self) { try read(content) }
+    #expect(error?.reason.contains("holds 2 networks (under ‘student’, ‘teacher’)") == true)
+  }
+
+  /// A model file's own names are as its network has them.
+  @Test func modelFilesKeepTheirNames() throws {
+    let content = try named(nil)
+    #expect(try read(content) == content)
+  }
+
+  // MARK: - Other files
+
+  @Test(arguments: [
+    ("", "is empty"), ("<!DOCTYPE html><title>Sign in</title>", "is a web page"), ("\u{feff}\n<html>", "is a web page"),
+    ("<?xml version=\"1.0\"?>", "or XML"),
+    ("version https://git-lfs.github.com/spec/v1\noid sha256:0", "'git lfs pull'"),
+    (#"{"message": "Not Found"}"#, "is text (‘{"), ("PK\u{5}\u{6}", "zip archive"), ("%PDF-1.4 and more", "a PDF"),
+    ("\u{8}\u{7}\u{12}\u{7}pytorch", "is an ONNX model"), ("\u{1c}\0\0\0TFL3....", "a TensorFlow Lite model"),
+  ])
+  func filesInPlaceOfWeightsAreNamed(_ text: String, _ reason: String) throws {
+    try expectKind(Array(text.utf8), reason)
+  }
+
+  @Test func binaryFilesInPlaceOfWeightsAreNamed() throws {
+    let magic: [UInt8] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]
+    try expectKind(magic + [0x80, 2, 0x4d, 0xe9, 3, 0x2e], "before 1.6")
+    try expectKind([0x80, 4, 0x95, 1, 0, 0, 0, 0, 0, 0, 0, 0x4e, 0x2e], "a bare pickle")
+    try expectKind([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3], "gzip")
+    try expectKind([0x93] + Array("NUMPY\u{1}\0v\0".utf8), "a NumPy array")
+    try expectKind([UInt8](repeating: 0x61, count: 257) + Array("ustar".utf8) + [0], "a tar archive")
+    try expectKind([0x89] + Array("HDF\r\n".utf8) + [0x1a, 0x0a], "an HDF5 file")
+    try expectKind([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0x7b], "not a safetensors file, or cut short")
+  }
+
+  private func expectKind(
+    _ bytes: [UInt8], _ reason: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).pt").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Data(bytes).write(to: URL(filePath: path))
+    let error = #expect(throws: InterchangeError.self, sourceLocation: sourceLocation) {
+      try ModelFile.readStateDict(path)
+    }
+    #expect(error?.reason.contains(reason) == true, "\(error?.reason ?? "")", sourceLocation: sourceLocation)
+  }
 }

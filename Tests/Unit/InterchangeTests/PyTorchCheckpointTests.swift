@@ -67,17 +67,154 @@ import Zoo
 
   // MARK: - What is refused
 
-  @Test func callsAreNamedNotMade() {
+  /// What a checkpoint holds besides the weights is of any class. None of it is needed, so all of it is passed over.
+  @Test(arguments: PassedOver.all) func whatIsNotNeededIsPassedOver(_ value: PassedOver) throws {
     var pickle = PickleWriter()
-    pickle.global("os", "system")
-    pickle.string("touch /tmp/owned")
-    pickle.bytes += [0x85, UInt8(ascii: "R")]
-    expectRefusal(pickle, "os system")
+    pickle.dictionary([
+      ("before", value.write), ("state_dict", { $0.dictionary([("w", ones)]) }), ("after", value.write),
+    ])
+    let content = try PyTorchCheckpoint.decode(archive(pickle, sixOnes), file: "m.pt")
+    #expect(content.tensors == ["w": StoredTensor(Tensor(shape: [6], repeating: 1))])
+  }
 
+  @Test func callsAreNeverMade() throws {
+    let path = FileManager.default.temporaryDirectory.appending(path: "owned-\(UUID().uuidString)").path
+    var pickle = PickleWriter()
+    pickle.dictionary([
+      ("optimizer", { $0.call("os", "system", [{ $0.string("touch \(path)") }]) }),
+      ("date", { $0.call("builtins", "open", [{ $0.string(path) }, { $0.string("w") }]) }),
+      ("model", { $0.dictionary([("w", ones)]) }),
+    ])
+    #expect(try PyTorchCheckpoint.decode(archive(pickle, sixOnes), file: "m.pt").tensors.count == 1)
+    #expect(!FileManager.default.fileExists(atPath: path))
     pickle = PickleWriter()
-    pickle.global("subprocess", "Popen")
-    pickle.bytes += [UInt8(ascii: ")"), 0x81]
-    expectRefusal(pickle, "no class of a YOLOv5 network")
+    pickle.call("os", "system", [{ $0.string("touch \(path)") }])
+    expectRefusal(pickle, "neither a model nor a state_dict")
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  /// The instructions of protocol 4: frames, names from the stack, a memo that counts by itself, sets.
+  @Test func protocolFour() throws {
+    func text(_ text: String) -> [UInt8] { [0x8c, UInt8(text.utf8.count)] + Array(text.utf8) }
+    var pickle = PickleWriter()
+    pickle.bytes = [0x80, 4, 0x95] + littleEndian(400, 8) + Array("}".utf8) + [0x94] + Array("(".utf8)
+    pickle.bytes += text("seen") + [0x8f, 0x94] + Array("(K\u{1}K\u{2}".utf8) + [0x90]
+    pickle.bytes += text("state_dict") + text("collections") + [0x94] + text("OrderedDict") + [0x94, 0x93, 0x94]
+    pickle.bytes += Array(")R".utf8) + [0x94]
+    pickle.string("w")
+    ones(&pickle)
+    pickle.bytes += Array("s".utf8)  // The sixth value that was kept is the dictionary of tensors.
+    pickle.string("again")
+    pickle.bytes += Array("h\u{5}u".utf8)
+    let content = try PyTorchCheckpoint.decode(archive(pickle, sixOnes), file: "m.pt")
+    #expect(content.tensors.keys.sorted() == ["w"])
+  }
+
+  /// What several calls around a tensor make is still that tensor.
+  @Test func wrappedTensors() throws {
+    func wrapped(_ writer: inout PickleWriter) {
+      writer.call("torch._utils", "_rebuild_parameter", [ones, { $0.bytes.append(0x89) }, { $0.none() }])
+    }
+    var pickle = PickleWriter()
+    pickle.dictionary([
+      ("parameter", wrapped),
+      (
+        "with_state",
+        { $0.call("torch._utils", "_rebuild_parameter_with_state", [ones, { $0.none() }, { $0.none() }]) }
+      ),
+      (
+        "subclass",
+        {
+          $0.call(
+            "torch._tensor", "_rebuild_from_type_v2",
+            [
+              { $0.global("torch._utils", "_rebuild_parameter") }, { $0.global("mine", "Parameter") },
+              { writer in
+                writer.bytes.append(UInt8(ascii: "("))
+                wrapped(&writer)
+                writer.bytes.append(UInt8(ascii: "t"))
+              }, { $0.dictionary([]) },
+            ])
+        }
+      ),
+    ])
+    let content = try PyTorchCheckpoint.decode(archive(pickle, sixOnes), file: "m.pt")
+    #expect(content.tensors.keys.sorted() == ["parameter", "subclass", "with_state"])
+    #expect(Set(content.tensors.values.map(\.floats)) == [[1, 1, 1, 1, 1, 1]])
+  }
+
+  /// A tensor of a network that cannot be read is an error, never left out.
+  @Test func tensorsThatAreNeededAndCannotBeRead() {
+    var pickle = PickleWriter()
+    pickle.object(
+      "models.yolo", "Model",
+      [
+        ("_modules", { $0.dictionary([]) }),
+        ("_parameters", { $0.dictionary([("w", { $0.call("torch._utils", "_rebuild_qtensor") })]) }),
+      ])
+    expectRefusal(pickle, "tensor w: it is of a kind that is not read (torch._utils _rebuild_qtensor)")
+    pickle = PickleWriter()
+    pickle.dictionary([("w", { $0.tensor("CharStorage", "0", 24, offset: 0, [24], [1]) })])
+    expectRefusal(pickle, "elements of type ‘torch CharStorage’ are not read")
+  }
+
+  @Test func buffersThatDoNotPersist() throws {
+    var pickle = PickleWriter()
+    pickle.object(
+      "models.yolo", "Model",
+      [
+        ("_buffers", { $0.dictionary([("kept", ones), ("grid", ones)]) }), ("_modules", { $0.dictionary([]) }),
+        (
+          "_non_persistent_buffers_set",
+          {
+            $0.call(
+              "__builtin__", "set",
+              [
+                {
+                  $0.bytes += Array("](".utf8); $0.string("grid"); $0.bytes += Array("e".utf8)
+                }
+              ])
+          }
+        ),
+      ])
+    let content = try PyTorchCheckpoint.decode(archive(pickle, sixOnes), file: "m.pt")
+    #expect(content.tensors.keys.sorted() == ["kept"])
+  }
+
+  // MARK: - Archives
+
+  @Test func archivesOfEveryKind() throws {
+    var pickle = PickleWriter()
+    pickle.dictionary([("w", ones)])
+    var (wide, described, unchecked, reversed) = (ArchiveStyle(), ArchiveStyle(), ArchiveStyle(), ArchiveStyle())
+    wide.isZip64 = true
+    described.hasDataDescriptors = true
+    unchecked.hasChecksums = false
+    reversed.more["archive/byteorder"] = Array("big".utf8)
+    for style in [wide, described, unchecked] {
+      let content = try PyTorchCheckpoint.decode(archive(pickle, sixOnes, style), file: "m.pt")
+      #expect(content.tensors["w"]?.floats == [1, 1, 1, 1, 1, 1])
+    }
+    let bigEndian = ["0": [UInt8]((0..<6).flatMap { _ in [0x3f, 0x80, 0, 0] as [UInt8] })]
+    let content = try PyTorchCheckpoint.decode(archive(pickle, bigEndian, reversed), file: "m.pt")
+    #expect(content.tensors["w"]?.floats == [1, 1, 1, 1, 1, 1])
+  }
+
+  @Test func archivesThatAreNotWeights() {
+    var pickle = PickleWriter()
+    pickle.dictionary([("w", ones)])
+    var (packed, script) = (ArchiveStyle(), ArchiveStyle())
+    packed.method = 8
+    script.more["archive/constants.pkl"] = [0x80, 2, 0x29, 0x2e]
+    let whole = archive(pickle, sixOnes)
+    for (bytes, reason) in [
+      (archive(pickle, sixOnes, packed), "is compressed"), (archive(pickle, sixOnes, script), "a TorchScript program"),
+      (archive([("runs/exp/last.pt", [1])]), "a zip archive of other things (‘runs/exp/last.pt’)"),
+      (Array(whole.dropLast(30)), "cut short"), (archive([("a", [])], packed), "other things"),
+    ] {
+      let error = #expect(throws: InterchangeError.self) { try PyTorchCheckpoint.decode(bytes, file: "m.pt") }
+      #expect(error?.reason.contains(reason) == true, "\(error?.reason ?? "")")
+    }
   }
 
   /// A module of many modules, each the same of many, and so on: walked naively, it has no end.
@@ -113,6 +250,12 @@ import Zoo
     var pickle = PickleWriter()
     pickle.bytes.append(UInt8(ascii: "i"))
     expectRefusal(pickle, "instruction 0x69 at byte 2")
+    pickle.bytes = [0x80, 6]
+    expectRefusal(pickle, "is of protocol 6; protocols up to 5 are read")
+    pickle.bytes = [0x80, 2, UInt8(ascii: "r")] + littleEndian(1 << 30, 4)
+    expectRefusal(pickle, "takes more values than there are")
+    pickle.bytes = [0x80, 2, UInt8(ascii: "N"), UInt8(ascii: "r")] + littleEndian(1 << 30, 4)
+    expectRefusal(pickle, "keeps value 1073741824 after 0 others")
   }
 
   @Test(arguments: [
@@ -163,6 +306,107 @@ import Zoo
       if random.next() % 4 == 0 { bytes.removeLast(Int(random.next() % UInt64(bytes.count))) }
       _ = try? PyTorchCheckpoint.decode(bytes, file: "damaged.pt")
     }
+  }
+}
+
+/// A tensor of six ones, and its storage.
+private func ones(_ writer: inout PickleWriter) { writer.tensor("FloatStorage", "0", 6, offset: 0, [6], [1]) }
+private let sixOnes = ["0": StoredTensor(Tensor(shape: [6], repeating: 1)).bytes]
+
+/// A value that training scripts keep beside the weights, or might.
+struct PassedOver: Sendable, CustomTestStringConvertible {
+  var testDescription: String
+  var write: @Sendable (inout PickleWriter) -> Void
+
+  static let all: [PassedOver] = [
+    PassedOver("a scalar of NumPy 1") { $0.scalar("numpy.core.multiarray") },
+    PassedOver("a scalar of NumPy 2") { $0.scalar("numpy._core.multiarray") },
+    PassedOver("an array of NumPy") { writer in
+      writer.call(
+        "numpy.core.multiarray", "_reconstruct",
+        [{ $0.global("numpy", "ndarray") }, { $0.integers([0]) }, { $0.bytes += [UInt8(ascii: "U"), 1, 0x62] }])
+      writer.bytes += Array("(K\u{1}K\u{1}".utf8) + [0x85]
+      writer.dtype()
+      writer.bytes += [0x89, UInt8(ascii: "C"), 8] + [UInt8](repeating: 0xff, count: 8) + Array("tb".utf8)
+    },
+    PassedOver("an optimizer's state") { writer in
+      writer.pairs([({ $0.integer(0) }, { $0.dictionary([("momentum_buffer", ones)]) })])
+    },
+    PassedOver("a date") { $0.call("datetime", "datetime", [{ $0.bytes += [UInt8(ascii: "C"), 2, 7, 0xe6] }]) },
+    PassedOver("a path") { $0.call("pathlib", "PosixPath", [{ $0.string("/") }, { $0.string("data") }]) },
+    PassedOver("options") { $0.object("argparse", "Namespace", [("epochs", { $0.integer(3) })]) },
+    PassedOver("a size") { $0.call("torch", "Size", [{ $0.integers([1, 2]) }]) },
+    PassedOver("a type") { $0.global("torch", "float16") },
+    PassedOver("a queue") { writer in
+      writer.call("collections", "deque", [{ $0.bytes.append(UInt8(ascii: "]")) }, { $0.integer(9) }])
+      writer.bytes += Array("(K\u{1}K\u{2}eK\u{3}a".utf8)
+    },
+    PassedOver("a dictionary with defaults") { writer in
+      writer.call("collections", "defaultdict", [{ $0.global("builtins", "list") }])
+      writer.bytes += Array("(K\u{1}K\u{2}uK\u{3}Ns".utf8)
+    },
+    PassedOver("a member of an enumeration") { $0.call("mine", "Colour", [{ $0.integer(1) }]) },
+    PassedOver("a function that a call looks up") { writer in
+      writer.call("builtins", "getattr", [{ $0.global("mine", "Thing") }, { $0.string("make") }])
+      writer.bytes += Array(")R".utf8)
+    },
+    PassedOver("an object with keyword arguments") { writer in
+      writer.global("mine", "Thing")
+      writer.bytes += Array(")}".utf8) + [0x92]
+    },
+    PassedOver("an object of protocol 1") { writer in
+      writer.bytes.append(UInt8(ascii: "("))
+      writer.global("mine", "Thing")
+      writer.bytes += Array("K\u{1}o".utf8)
+    },
+    PassedOver("an object with slots") { writer in
+      writer.object("mine", "Thing", [])
+      writer.none()
+      writer.dictionary([("slot", { $0.integer(1) })])
+      writer.bytes += [0x86, UInt8(ascii: "b")]
+    },
+    PassedOver("integers of many digits") { writer in
+      writer.bytes += [0x8a, 16] + [UInt8](repeating: 0x7f, count: 16)
+      writer.bytes += [0x8b] + littleEndian(300, 4) + [UInt8](repeating: 1, count: 300) + [0x86]
+      writer.bytes += Array("L123456789012345678901234567890L\nL-5L\nI01\n".utf8) + [0x87, 0x86]
+    },
+    PassedOver("bytes and sets") { writer in
+      writer.bytes += [UInt8(ascii: "B")] + littleEndian(3, 4) + [1, 2, 3] + [0x8e] + littleEndian(1, 8) + [9]
+      writer.bytes += [0x86, 0x8f] + Array("(K\u{1}".utf8) + [0x90] + Array("(K\u{1}".utf8) + [0x91, 0x87]
+    },
+    PassedOver("a list and a tuple that hold themselves") { writer in
+      // Python takes a tuple that turns out to hold itself off the stack and recalls what it kept.
+      writer.bytes += Array("]q\u{0}h\u{0}a(]q\u{1}(h\u{1}tq\u{2}a1h\u{2}".utf8) + [0x86]
+    },
+    PassedOver("tensors of other kinds") { writer in
+      writer.bytes.append(UInt8(ascii: "("))
+      writer.tensor("CharStorage", "7", 6, offset: 0, [6], [1])
+      writer.call("torch._utils", "_rebuild_qtensor")
+      writer.call("torch._utils", "_rebuild_sparse_tensor", [{ $0.global("torch", "sparse_coo") }])
+      writer.bytes.append(UInt8(ascii: "t"))
+    },
+    PassedOver("a module of another network") { $0.object("mine", "Net", [("_modules", { $0.dictionary([]) })]) },
+  ]
+
+  init(_ name: String, _ write: @escaping @Sendable (inout PickleWriter) -> Void) {
+    testDescription = name
+    self.write = write
+  }
+}
+
+extension PickleWriter {
+  fileprivate mutating func dtype() {
+    call("numpy", "dtype", [{ $0.string("f8") }, { $0.bytes.append(0x89) }, { $0.bytes.append(0x88) }])
+    bytes += Array("(K\u{3}".utf8)
+    string("<")
+    bytes += Array("NNNJ".utf8) + littleEndian(-1, 4) + Array("J".utf8) + littleEndian(-1, 4) + Array("K\u{0}tb".utf8)
+  }
+
+  /// As protocol 2 writes them: the bytes are a text to be encoded.
+  fileprivate mutating func scalar(_ module: String) {
+    call(
+      module, "scalar",
+      [{ $0.dtype() }, { $0.call("_codecs", "encode", [{ $0.string("\u{0}à?") }, { $0.string("latin1") }]) }])
   }
 }
 
