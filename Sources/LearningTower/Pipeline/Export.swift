@@ -31,13 +31,18 @@ public struct ExportReport: Sendable, Hashable, Codable {
   public var opset: Int
   /// nil: as many images as are handed in.
   public var batch: Int?
+  /// The longer side, in pixels.
   public var imageSize: Int
+  public var imageHeight: Int
+  public var imageWidth: Int
   public var classes: Int
   public var sizeMegabytes: Double
 
   enum CodingKeys: String, CodingKey {
     case model, output, opset, batch, classes
     case imageSize = "image_size"
+    case imageHeight = "image_height"
+    case imageWidth = "image_width"
     case sizeMegabytes = "size_mb"
   }
 }
@@ -58,6 +63,7 @@ public func export(_ request: ExportRequest) throws -> ExportReport {
   if case .fixed(let images) = request.options.batch { batch = images }
   return ExportReport(
     model: model.network.name, output: request.output, opset: request.options.opset, batch: batch,
-    imageSize: request.options.imageWidth, classes: model.network.detect.classCount,
+    imageSize: max(request.options.imageHeight, request.options.imageWidth), imageHeight: request.options.imageHeight,
+    imageWidth: request.options.imageWidth, classes: model.network.detect.classCount,
     sizeMegabytes: Double(bytes) / 1e6)
 }
