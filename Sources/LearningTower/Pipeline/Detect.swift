@@ -75,8 +75,7 @@ public func detect(
   _ request: DetectRequest, onImage: (ImageDetections) throws -> Void = { _ in },
   onDamage: (DatasetError) throws -> Void = { throw $0 }
 ) throws -> [ImageDetections] {
-  var model = try Model.read(request.model)
-  if let dataset = request.dataset { try model.takeClassNames(from: dataset, model: request.model) }
+  let model = try Model.read(request.model, namesIn: request.dataset)
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
   let paths = try ImageSearch.images(request.sources)
   var folder = try DetectFolder(request, images: paths, classNames: model.classNames)

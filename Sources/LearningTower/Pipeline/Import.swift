@@ -1,7 +1,7 @@
-import Dataset
 import Interchange
 import Network
 import Platform
+import Zoo
 
 /// Writes a model file from weights that say less: `import`.
 public struct ImportRequest: Sendable, Hashable {
@@ -9,6 +9,8 @@ public struct ImportRequest: Sendable, Hashable {
   public var model: String
   /// Of a network's name.
   public var classCount: Int
+  /// Which network the weights are of; nil: the file says so, or they are of one of the zoo.
+  public var architecture: Architecture?
   /// A YOLOv5 `data.yaml` that names the classes; nil: the weights do, if anything does.
   public var dataset: String?
   /// Where the model file goes.
@@ -17,32 +19,29 @@ public struct ImportRequest: Sendable, Hashable {
   public var isHalfPrecision: Bool
 
   public init(
-    model: String, classCount: Int = 80, dataset: String? = nil, output: String, isHalfPrecision: Bool = false
+    model: String, classCount: Int = 80, architecture: Architecture? = nil, dataset: String? = nil, output: String,
+    isHalfPrecision: Bool = false
   ) {
     self.model = model
     self.classCount = classCount
+    self.architecture = architecture
     self.dataset = dataset
     self.output = output
     self.isHalfPrecision = isHalfPrecision
   }
 }
 
+/// - Parameter onNote: called with what of the weights' own words was not followed.
 /// - Throws: the error of the module at fault, `PipelineError` for class names that are not the network's.
-public func importModel(_ request: ImportRequest) throws -> ModelInfo {
-  try refuseOverwriting([request.output], ofInputs: [request.model] + [request.dataset].compactMap { $0 })
-  var model = try Model.named(request.model, classCount: request.classCount)
-  if let dataset = request.dataset { try model.takeClassNames(from: dataset, model: request.model) }
+public func importModel(_ request: ImportRequest, onNote: (String) -> Void = { _ in }) throws -> ModelInfo {
+  var inputs = [request.model] + [request.dataset].compactMap { $0 }
+  if case .modelFile(let path)? = request.architecture?.source { inputs.append(path) }
+  try refuseOverwriting([request.output], ofInputs: inputs)
+  let model =
+    Model.isWeightsFile(request.model)
+    ? try Model.read(
+      request.model, architecture: request.architecture, namesIn: request.dataset, onNote: onNote)
+    : try Model.named(request.model, classCount: request.classCount, namesIn: request.dataset)
   try model.write(to: request.output, as: request.isHalfPrecision ? .float16 : .float32)
   return try modelInfo(request.output)
-}
-
-extension ModelFile {
-  /// Takes over the names in a `data.yaml`.
-  mutating func takeClassNames(from dataset: String, model: String) throws {
-    classNames = try DatasetDescription.classNames(inFile: dataset)
-    let classCount = network.detect.classCount
-    guard classNames.count == classCount else {
-      throw PipelineError("\(model) detects \(classCount) classes, \(dataset) names \(classNames.count)")
-    }
-  }
 }

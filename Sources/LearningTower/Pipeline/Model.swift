@@ -1,3 +1,4 @@
+import Dataset
 import Interchange
 import Network
 import Wording
@@ -5,25 +6,63 @@ import Zoo
 
 /// A network with its parameters, from wherever they come.
 enum Model {
-  /// A model file of ours, or bare YOLOv5 weights of a network of the zoo.
-  static func read(_ path: String) throws -> ModelFile {
-    try ModelFile.read(path) { try Zoo.matching($0) }
+  /// Reads a model file of ours, or bare YOLOv5 weights.
+  /// - Parameters:
+  ///   - architecture: which network bare weights are of; nil: one of the zoo.
+  ///   - dataset: a `data.yaml` whose class names take the place of the file's own.
+  ///   - onNote: called with what of the file's own words was not followed.
+  static func read(
+    _ path: String, architecture: Architecture? = nil, namesIn dataset: String? = nil,
+    onNote: (String) -> Void = { _ in }
+  ) throws -> ModelFile {
+    try ModelFile.read(
+      path,
+      networkOf: { try architecture?.network(matching: $0) ?? Zoo.matching($0) },
+      classNames: { network, own in
+        guard let dataset else { return try ModelFile.ownClassNames(network, own) }
+        let names = try classNames(in: dataset, for: network, model: path)
+        switch own {
+        case .success(let others)? where others != names:
+          let more = others.count > 5 ? " and \(others.count - 5) more" : ""
+          onNote(
+            "classes are called as \(dataset) says; \(path) says \(others.prefix(5).joined(separator: ", "))\(more)")
+        case .failure(let error)?:
+          onNote("classes are called as \(dataset) says; \(path) \(error.reason.prefix { $0 != ";" })")
+        default: break
+        }
+        return names
+      })
   }
 
-  /// `model` as a file's path if it looks like one, else as a name of the zoo; a network without weights newly
+  /// Takes `model` as a file's path if it looks like one, else as a name of the zoo; a network without weights is newly
   /// initialised.
-  static func named(_ model: String, classCount: Int, seed: UInt64 = 0) throws -> ModelFile {
-    if model.hasSuffix(".yaml") || model.hasSuffix(".yml") {
-      return new(try Architecture(.modelFile(model)).network(classCount: classCount), seed: seed)
-    }
-    if model.contains("/") || model.hasSuffix(".safetensors") || model.hasSuffix(".pt") { return try read(model) }
-    return new(try Zoo.network(named: model, classCount: classCount), seed: seed)
+  static func named(
+    _ model: String, classCount: Int, namesIn dataset: String? = nil, seed: UInt64 = 0
+  ) throws -> ModelFile {
+    if isWeightsFile(model) { return try read(model, namesIn: dataset) }
+    let isTable = model.hasSuffix(".yaml") || model.hasSuffix(".yml")
+    let network =
+      isTable
+      ? try Architecture(.modelFile(model)).network(classCount: classCount)
+      : try Zoo.network(named: model, classCount: classCount)
+    return ModelFile(
+      network: network, parameters: network.initialParameters(seed: seed),
+      classNames: try dataset.map { try classNames(in: $0, for: network, model: model) }
+        ?? ModelFile.ownClassNames(network, nil))
   }
 
-  private static func new(_ network: Network, seed: UInt64) -> ModelFile {
-    ModelFile(
-      network: network, parameters: network.initialParameters(seed: seed),
-      classNames: (0..<network.detect.classCount).map { "class\($0)" })
+  static func isWeightsFile(_ model: String) -> Bool {
+    if model.hasSuffix(".yaml") || model.hasSuffix(".yml") { return false }
+    return model.contains("/") || model.hasSuffix(".safetensors") || model.hasSuffix(".pt")
+  }
+
+  private static func classNames(in dataset: String, for network: Network, model: String) throws -> [String] {
+    let names = try DatasetDescription.classNames(inFile: dataset)
+    let classCount = network.detect.classCount
+    guard names.count == classCount else {
+      throw PipelineError("\(model) detects \(classCount) classes, \(dataset) names \(names.count)")
+    }
+    return names
   }
 }
 

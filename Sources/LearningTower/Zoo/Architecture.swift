@@ -52,13 +52,29 @@ public struct Architecture: Sendable, Hashable, Codable {
   /// - Parameter classCount: nil takes what the model file says; COCO's 80 without one.
   /// - Throws: `NetworkError` naming the nearest known family, or file and line of what is wrong in the model file.
   public func network(classCount: Int? = nil) throws(NetworkError) -> Network {
-    let table =
+    let table = try table()
+    return try table.network(classCount: classCount ?? table.classCount ?? 80)
+  }
+
+  /// Returns the network of this architecture whose `state_dict` is `parameters`, with the number of classes and the
+  /// anchors found there.
+  /// - Throws: `NetworkError` saying what does not fit.
+  public func network(matching parameters: Parameters) throws(NetworkError) -> Network {
+    let table = try table()
+    guard let network = try table.network(headOf: parameters) else {
+      throw NetworkError("the tensors have no detection head of \(table.name)")
+    }
+    _ = try network.validated(parameters)
+    return try network.adoptingAnchors(of: parameters)
+  }
+
+  private func table() throws(NetworkError) -> LayerTable {
+    var table =
       switch source {
       case .family(let name): try Zoo.family(named: name)
       case .modelFile(let path): try LayerTable(yaml: path)
       }
-    var named = table
-    if let name { named.name = name }
-    return try named.scaled(width: width, depth: depth).network(classCount: classCount ?? table.classCount ?? 80)
+    if let name { table.name = name }
+    return try table.scaled(width: width, depth: depth)
   }
 }

@@ -69,6 +69,18 @@ extension LayerTable {
     return network
   }
 
+  /// Returns the network for as many classes as the detection head in `parameters` has, or nil without such a head.
+  func network(headOf parameters: Parameters) throws(NetworkError) -> Network? {
+    let probe = try network(classCount: 1)
+    // The head's rows are anchors × (5 + classes).
+    let head = "\(probe.nodes[probe.detect.outputs[0]].name).bias"
+    let anchorCount = probe.detect.anchors[0].count
+    guard let rows = parameters[head]?.shape.first, rows % anchorCount == 0,
+      1...100_000 ~= rows / anchorCount - 5
+    else { return nil }
+    return try network(classCount: rows / anchorCount - 5)
+  }
+
   private func scaled(repeats: Int) -> Int {
     repeats > 1 ? max(Int((Double(repeats) * depthMultiple).rounded(.toNearestOrEven)), 1) : 1
   }

@@ -21,23 +21,37 @@ public enum Zoo {
     return family
   }
 
-  /// The network whose `state_dict` has these names and shapes, with the anchors found there: for files that do not say
-  /// what they hold, such as YOLOv5's own weights.
-  /// - Throws: `NetworkError` when no family has them.
+  /// Returns the network whose `state_dict` has these names and shapes, with the anchors found there: for files that do
+  /// not say what they hold, such as YOLOv5's own weights.
+  /// - Throws: `NetworkError` when no family has them, with what is known about the tensors.
   public static func matching(_ parameters: Parameters) throws(NetworkError) -> Network {
     for family in families {
-      // The head's rows say how many classes there are: anchors × (5 + classes).
-      let probe = try family.network(classCount: 1)
-      let head = "\(probe.nodes[probe.detect.outputs[0]].name).bias"
-      guard let rows = parameters[head]?.shape.first, rows % probe.detect.anchors[0].count == 0 else { continue }
-      let classCount = rows / probe.detect.anchors[0].count - 5
-      guard 1...100_000 ~= classCount else { continue }
-      let network = try family.network(classCount: classCount)
-      guard (try? network.validated(parameters)) != nil else { continue }
+      guard let network = try family.network(headOf: parameters), (try? network.validated(parameters)) != nil else {
+        continue
+      }
       return try network.adoptingAnchors(of: parameters)
     }
-    throw NetworkError("the tensors' names and shapes are those of no known network (\(names.joined(separator: ", ")))")
+    if let clue = clues.first(where: { parameters.tensors.keys.contains(where: $0.isIn) }) {
+      throw NetworkError("the tensors \(clue.meaning)")
+    }
+    throw NetworkError(
+      """
+      the tensors' names and shapes are those of no known network (\(names.joined(separator: ", "))): give its YOLOv5 \
+      model file, with 'import FILE --cfg MODEL.yaml' or 'train DATA.yaml --cfg MODEL.yaml --weights FILE'
+      """)
   }
+
+  /// Tensors that tell networks which are not supported.
+  private static let clues: [(isIn: @Sendable (String) -> Bool, meaning: String)] = [
+    ({ $0.contains(".dfl.") }, "are of YOLOv8, YOLOv5u or later, whose heads without anchors are not supported"),
+    ({ $0.contains(".proto.") }, "are of a network for segmentation, which is not supported"),
+    ({ $0.hasSuffix(".linear.weight") }, "are of a network for classification, which is not supported"),
+    ({ $0 == "model.0.conv.conv.weight" }, "begin with Focus, as YOLOv5 did before 6.0, which is not supported"),
+    (
+      { $0 == "model.0.conv.bias" },
+      "have their batch norms folded (YOLOv5's fuse): give the weights as they were before an export"
+    ),
+  ]
 
   private static let families: [LayerTable] = [
     .yolov5("yolov5n", depthMultiple: 0.33, widthMultiple: 0.25),
