@@ -68,9 +68,11 @@ public struct PruneReport: Sendable, Hashable, Codable {
   public var gflops: Double
   public var sizeMegabytesBefore: Double
   public var sizeMegabytes: Double
+  /// Where less went than was asked for, and where scores did not tell channels apart.
+  public var remarks: [String]
 
   enum CodingKeys: String, CodingKey {
-    case model, policy, ratio, threshold, candidates, removed, parameters, gflops
+    case model, policy, ratio, threshold, candidates, removed, parameters, gflops, remarks
     case parametersBefore = "parameters_before"
     case gflopsBefore = "gflops_before"
     case sizeMegabytesBefore = "size_mb_before"
@@ -88,6 +90,7 @@ public struct PruneReport: Sendable, Hashable, Codable {
     (parametersBefore, parameters) = (plan.before.parameterCount, plan.after.parameterCount)
     (gflopsBefore, gflops) = (plan.before.gflops, plan.after.gflops)
     (sizeMegabytesBefore, sizeMegabytes) = (plan.before.sizeMegabytes, plan.after.sizeMegabytes)
+    remarks = plan.remarks
   }
 
   /// By the names objectives use.

@@ -9,8 +9,11 @@ public struct ChannelRanking: Sendable {
   let units: ChannelUnits
   /// Per unit its score, or nothing where it may not be cut.
   let scores: [Float?]
-  /// The candidates' scores, ascending.
-  let sorted: [Float]
+  /// The candidates in the order in which they go: by ascending score, and those of one score from all layers in turn,
+  /// so that none loses more than its share.
+  private let order: [Int]
+  /// Per unit its place in `order`, or nothing where it may not be cut.
+  private let rank: [Int?]
   private let before: PruningPlan.Cost
 
   /// - Throws: `PruningError` when the method does not fit the network or nothing can be cut, `NetworkError` when
@@ -23,58 +26,71 @@ public struct ChannelRanking: Sendable {
     self.method = method
     units = try ChannelUnits(network)
     scores = try units.scores(parameters, method)
-    sorted = scores.compactMap(\.self).sorted()
-    guard !sorted.isEmpty else { throw PruningError("\(network.name) has no channel that may be cut") }
+    order = Self.order(units, scores)
+    guard !order.isEmpty else { throw PruningError("\(network.name) has no channel that may be cut") }
+    var rank = [Int?](repeating: nil, count: scores.count)
+    for (place, unit) in order.enumerated() { rank[unit] = place }
+    self.rank = rank
     before = try PruningPlan.Cost(network)
-    let firstToVanish = Self.vanishingCuts(units, scores, sorted).min() ?? .max
-    largestCut = method.minimumChannels == nil ? min(firstToVanish, sorted.count) - 1 : sorted.count - 1
+    let firstToVanish = Self.vanishingCuts(units, rank).min() ?? .max
+    largestCut = method.minimumChannels == nil ? min(firstToVanish, order.count) - 1 : order.count - 1
   }
 
   /// Units of tied channels that may go.
-  public var candidateCount: Int { sorted.count }
+  public var candidateCount: Int { order.count }
+
+  private static func order(_ units: ChannelUnits, _ scores: [Float?]) -> [Int] {
+    let candidates = scores.indices.filter { scores[$0] != nil }
+    let groups = Dictionary(grouping: candidates) { units.units[$0].batchNorms }
+    // How far down its group a unit stands.
+    var depth = [Double](repeating: 0, count: scores.count)
+    for group in groups.values {
+      for (place, unit) in group.enumerated() { depth[unit] = Double(place + 1) / Double(group.count) }
+    }
+    return candidates.sorted { (scores[$0]!, depth[$0], $0) < (scores[$1]!, depth[$1], $1) }
+  }
 
   /// The plan that cuts a share of the candidates.
   /// - Parameter ratio: in [0, 1).
   /// - Throws: `PruningError` when it would empty a layer, with the layers and the largest ratio that would not.
   public func plan(ratio: Double) throws -> PruningPlan {
     guard ratio >= 0, ratio < 1 else { throw PruningError("prune ratio \(ratio) does not lie in [0, 1)") }
-    return try plan(cutting: Int(Double(sorted.count) * ratio), ratio: ratio)
+    return try plan(cutting: Int(Double(candidateCount) * ratio), ratio: ratio)
   }
 
-  /// - Parameter count: units to cut, less than the candidates. Fewer go where scores are equal, or where the method's
-  ///   floor or multiple keeps some.
+  /// - Parameter count: units to cut, less than the candidates. Fewer go where the method's floor or multiple keeps
+  ///   some.
   func plan(cutting count: Int, ratio: Double) throws -> PruningPlan {
     if count > largestCut { throw refusal(of: ratio, cutting: count) }
-    let threshold = sorted[count]
-    var isCut = scores.map { score in score.map { $0 < threshold } ?? false }
+    var isCut = rank.map { $0.map { $0 < count } ?? false }
     restore(&isCut)
     return PruningPlan(
-      network: units.network.name, method: method, ratio: ratio, threshold: threshold, candidateCount: sorted.count,
+      network: units.network.name, method: method, ratio: ratio, threshold: scores[order[count]]!,
+      candidateCount: candidateCount,
       layers: layers(isCut), groups: groups(isCut), before: before,
       after: try PruningPlan.Cost(units.network(without: isCut)))
   }
 
   // MARK: - Nothing may vanish
 
-  /// Per node the least number of units to cut that leaves none of its channels: as many as score no more than its
-  /// best one.
-  private static func vanishingCuts(_ units: ChannelUnits, _ scores: [Float?], _ sorted: [Float]) -> [Int] {
+  /// Per node the least number of units to cut that leaves none of its channels.
+  private static func vanishingCuts(_ units: ChannelUnits, _ rank: [Int?]) -> [Int] {
     units.unitOf.map { node in
-      let best = node.reduce(-Float.infinity) { max($0, scores[$1] ?? .infinity) }
-      return best == .infinity ? .max : sorted.partitioningIndex { $0 > best }
+      let last = node.reduce(-1) { max($0, rank[$1] ?? .max - 1) }
+      return last < 0 ? .max : last + 1
     }
   }
 
   private func refusal(of ratio: Double, cutting count: Int) -> PruningError {
     let nodes = units.network.nodes
-    let cuts = Self.vanishingCuts(units, scores, sorted)
+    let cuts = Self.vanishingCuts(units, rank)
     let emptied = cuts.indices.filter { cuts[$0] <= count }
     let layers = emptied.filter { nodes[$0].operation.bringsChannels }
     let limits = layers.sorted { (cuts[$0], $0) < (cuts[$1], $1) }.map { node in
       LayerLimit(
         layer: nodes[node].name, channelCount: units.unitOf[node].count,
         largestScore: units.unitOf[node].compactMap { scores[$0] }.max() ?? 0,
-        vanishingRatio: Double(cuts[node]) / Double(sorted.count))
+        vanishingRatio: Double(cuts[node]) / Double(candidateCount))
     }
     let worst = limits.prefix(3).map { limit in
       "\(limit.layer) (\(limit.channelCount) channels, largest score \(limit.largestScore), gone from "
@@ -84,7 +100,7 @@ public struct ChannelRanking: Sendable {
     return PruningError(
       """
       a prune ratio of \(ratio) leaves no channel in \(worst.joined(separator: ", "))\(rest); the largest ratio that \
-      keeps one in every layer is \(Double(largestCut) / Double(sorted.count)); prune less, set a least number of \
+      keeps one in every layer is \(Double(largestCut) / Double(candidateCount)); prune less, set a least number of \
       channels to keep, or train with more sparsity first
       """, emptied: limits)
   }
@@ -100,7 +116,7 @@ public struct ChannelRanking: Sendable {
       for map in units.unitOf {
         var kept = map.count { !isCut[$0] }
         guard kept < map.count, kept < floor || kept % method.roundTo != 0 else { continue }
-        for unit in Set(map).filter({ isCut[$0] }).sorted(by: { (scores[$0]!, $1) > (scores[$1]!, $0) }) {
+        for unit in Set(map).filter({ isCut[$0] }).sorted(by: { rank[$0]! > rank[$1]! }) {
           isCut[unit] = false
           changes = true
           kept += map.count { $0 == unit }
@@ -173,18 +189,6 @@ extension ChannelUnits.Unit {
     var result: [Int] = []
     for member in members where result.last != member.batchNorm { result.append(member.batchNorm) }
     return result
-  }
-}
-
-extension [Float] {
-  /// The first index of a sorted array at which the condition holds, or the count.
-  fileprivate func partitioningIndex(where isBeyond: (Float) -> Bool) -> Int {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if isBeyond(self[middle]) { high = middle } else { low = middle + 1 }
-    }
-    return low
   }
 }
 

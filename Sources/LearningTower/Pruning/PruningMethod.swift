@@ -24,8 +24,9 @@ public struct PruningMethod: Sendable, Hashable, Codable {
   }
 }
 
-/// Which channels may go. Both policies cut what scores below one threshold for the whole network: element
-/// `int(N · ratio)` of the `N` candidates' scores in ascending order. A cut channel's scale and shift count as zero.
+/// Which channels may go. Both policies cut the first `int(N · ratio)` of the `N` candidates in ascending order of
+/// their scores in the whole network; the threshold is the next one's score. Of equal scores each layer loses a like
+/// share. A cut channel's scale and shift count as zero.
 public enum PruningPolicy: String, Sendable, Hashable, Codable, CaseIterable {
   /// The study's, for YOLOv5: each channel by its own |gamma|, and batch norms tied by shortcuts left whole
   /// (`Network.sparsityExcludedBatchNorms`). Refuses a network in which other channels are tied.

@@ -8,7 +8,7 @@ public struct PruningPlan: Sendable, Hashable, Codable {
   public var method: PruningMethod
   /// The share of the candidate channels that was asked to go, rounded down.
   public var ratio: Double
-  /// Channels score at least this to stay, unless the method's floor or multiple keeps them.
+  /// What goes scores no more than this, and what stays no less, unless the method's floor or multiple keeps it.
   public var threshold: Float
   /// Units of channels that could have gone.
   public var candidateCount: Int
@@ -82,15 +82,44 @@ public struct PruningPlan: Sendable, Hashable, Codable {
 }
 
 extension PruningPlan: CustomStringConvertible {
-  /// The totals, in lines.
+  /// The totals and the remarks, in lines.
   public var description: String {
-    """
-    \(network), \(method): \(cutUnitCount) of \(candidateCount) channels go (ratio \(rounded(ratio)), threshold \
-    \(threshold))
-    parameters \(before.parameterCount) → \(after.parameterCount)
-    GFLOPs at 640 \(rounded(before.gflops)) → \(rounded(after.gflops))
-    megabytes in half precision \(rounded(before.sizeMegabytes)) → \(rounded(after.sizeMegabytes))
-    """
+    let totals = """
+      \(network), \(method): \(cutUnitCount) of \(candidateCount) channels go (ratio \(rounded(ratio)), threshold \
+      \(threshold))
+      parameters \(before.parameterCount) → \(after.parameterCount)
+      GFLOPs at 640 \(rounded(before.gflops)) → \(rounded(after.gflops))
+      megabytes in half precision \(rounded(before.sizeMegabytes)) → \(rounded(after.sizeMegabytes))
+      """
+    return ([totals] + remarks).joined(separator: "\n")
+  }
+
+  /// Sentences about where less goes than was asked for, and where scores do not tell channels apart.
+  public var remarks: [String] {
+    var remarks: [String] = []
+    // A ratio made from a count may be a hair below it.
+    let asked = Int(Double(candidateCount) * ratio + 1e-6)
+    if ratio > 0, asked == 0 {
+      remarks.append("nothing goes: a ratio of \(ratio) is less than one of \(candidateCount) channels")
+    }
+    if asked > cutUnitCount {
+      let floor = method.minimumChannels.map { "at least \($0)" }
+      let multiple = method.roundTo > 1 ? "multiples of \(method.roundTo)" : nil
+      remarks.append(
+        "\(asked - cutUnitCount) of the \(asked) channels asked for stay, because layers keep "
+          + [floor, multiple].compactMap(\.self).joined(separator: " and "))
+    }
+    let tiedCount = groups.reduce(0) { $0 + $1.cut.count { $0.score == threshold } }
+    if tiedCount > 0 {
+      remarks.append("\(tiedCount) of them score just the threshold: of equal scores, each layer loses a like share")
+    }
+    let scores = groups.flatMap { [$0.lowestScore, $0.highestScore].compactMap(\.self) }
+    if tiedCount > 0, scores.allSatisfy({ $0 == threshold }) {
+      remarks.append(
+        "all channels score the same, so the scores say nothing: train with a sparsity rate first, or choose another "
+          + "importance")
+    }
+    return remarks
   }
 }
 

@@ -260,6 +260,55 @@ extension PruningTests {
     #expect(try wide.plan(ratio: 0.75).cutChannels.isEmpty)
   }
 
+  /// Scores that are equal say nothing about which channels matter, so each layer loses the same share of them.
+  @Test(arguments: [0.5, 0.9]) func equalScoresGoEvenly(_ ratio: Double) throws {
+    var parameters = twoLayers().1
+    let network = twoLayers().0
+    parameters["a.bn.weight"] = Tensor(shape: [16], repeating: 1)
+    parameters["b.bn.weight"] = Tensor(shape: [20], repeating: -1)
+    for policy in PruningPolicy.allCases {
+      let plan = try ChannelRanking(network, parameters, PruningMethod(policy)).plan(ratio: ratio)
+      #expect(plan.cutUnitCount == Int(36 * ratio) && plan.threshold == 1)
+      #expect(plan.layers.map(\.keptCount) == (ratio == 0.5 ? [8, 10] : [2, 2]))
+      #expect(plan.remarks.count == 2 && plan.description.contains("all channels score the same"))
+      #expect(try PruningPlan(decoding: plan.encoded(), file: "plan").remarks == plan.remarks)
+    }
+  }
+
+  /// More channels at zero than are to go: as many go as were asked for, and nothing that is not zero.
+  @Test func moreZerosThanAreAskedFor() throws {
+    let network = twoLayers().0
+    var parameters = twoLayers().1
+    parameters["a.bn.weight"]!.values = (0..<16).map { $0 < 8 ? 0 : 1 + Float($0) }
+    parameters["b.bn.weight"]!.values = (0..<20).map { $0 < 10 ? 0 : 100 + Float($0) }
+    let ranking = try ChannelRanking(network, parameters, PruningMethod(.study))
+    let plan = try ranking.plan(ratio: 0.25)
+    #expect(plan.cutUnitCount == 9 && plan.threshold == 0)
+    #expect(plan.cutChannels == ["a.bn": [0, 1, 2, 3], "b.bn": [0, 1, 2, 3, 4]])
+    #expect(plan.remarks == ["9 of them score just the threshold: of equal scores, each layer loses a like share"])
+    #expect(try ranking.plan(ratio: 0.5).remarks.isEmpty)
+  }
+
+  /// Without ties the threshold alone decides.
+  @Test func differentScoresLeaveNoRemark() throws {
+    let (network, parameters) = twoLayers()
+    let plan = try ChannelRanking(network, parameters, PruningMethod(.study)).plan(ratio: 0.3)
+    #expect(plan.remarks.isEmpty && plan.cutUnitCount == 10)
+  }
+
+  @Test func whatStaysAlthoughItWasAskedForIsTold() throws {
+    let (network, parameters) = twoLayers()
+    let floor = try ChannelRanking(network, parameters, PruningMethod(.study, minimumChannels: 20)).plan(ratio: 0.5)
+    #expect(floor.remarks == ["18 of the 18 channels asked for stay, because layers keep at least 20"])
+    let method = PruningMethod(.study, minimumChannels: 9, roundTo: 8)
+    #expect(
+      try ChannelRanking(network, parameters, method).plan(ratio: 0.5).remarks.contains {
+        $0.hasSuffix("because layers keep at least 9 and multiples of 8")
+      })
+    let none = try ChannelRanking(network, parameters, PruningMethod(.study)).plan(ratio: 0.02)
+    #expect(none.remarks == ["nothing goes: a ratio of 0.02 is less than one of 36 channels"])
+  }
+
   @Test func layersKeepMultiples() throws {
     let network = tiny { b in
       let a = b.block("a", of: 0, to: 20)
