@@ -32,7 +32,8 @@ struct PipelineStageRunner: StageRunner {
       case .started(let epochs, _): try report(.started(epochs: epochs))
       case .epoch(let summary, let timing, let epochs): try report(.epoch(epochMetrics(summary, timing, epochs)))
       case .checkpoint(let path, let epoch): try report(.checkpoint(epoch: epoch, file: fileName(path)))
-      case .finished, .remark: break  // `submit` has made the remarks; what was left out is not in the pack.
+      case .remark(let text): printError(text)
+      case .finished: break
       }
     }
     let result = try Pipeline.train(trainRequest, onEvent: forward)
@@ -60,6 +61,7 @@ struct PipelineStageRunner: StageRunner {
     let model = try request.file(.model)
     do {
       let plan = try pruningPlan(try request.pruning(of: model))
+      for remark in plan.remarks { printError("prune: \(remark)") }
       let pruned = try Pipeline.prune(model, by: plan, to: output)
       try writePlan(plan, to: request.path("report.json"))
       try report(

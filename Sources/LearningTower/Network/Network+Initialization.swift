@@ -55,22 +55,3 @@ extension Detect {
   /// Added to the class biases: the log of 0.6 classes per object (`_initialize_biases`).
   public var classBias: Float { Float(log(0.6 / (Double(classCount) - 0.999999))) }
 }
-
-extension Parameters {
-  /// These parameters with every tensor of `other` that has the same name and shape, as YOLOv5 starts from pretrained
-  /// weights (`intersect_dicts`). Anchors stay: they are the network's.
-  /// - Returns: also how many tensors were taken, of how many.
-  public func transferring(
-    from other: Parameters, into network: Network
-  ) -> (parameters: Parameters, transferred: Int, total: Int) {
-    var result = self
-    var transferred = 0
-    let specs = network.parameterSpecs
-    for spec in specs where spec.role != .anchors {
-      guard let tensor = other[spec.name], tensor.shape == spec.shape else { continue }
-      result[spec.name] = tensor
-      transferred += 1
-    }
-    return (result, transferred, specs.count)
-  }
-}

@@ -25,18 +25,14 @@ public func train(
   let runtime = try request.machine.runtime()
 
   let trainer: Trainer
-  var remarks = data.remarks
   var transferred = (count: 0, total: 0)
+  var remarks = data.remarks
   if let checkpoint = request.checkpoint {
     trainer = try Trainer(resuming: request.resumable(.read(checkpoint)), data: data, runtime: runtime)
   } else {
     let start = try request.startingModel(classNames: description.classNames)
-    transferred = (start.transferred, start.total)
-    if case .model(let path) = request.start,
-      let remark = classNameRemark(of: path, start.classNames, request.dataset, description.classNames)
-    {
-      remarks.append(remark)
-    }
+    transferred = (start.transferred, start.network.parameterSpecs.count)
+    if let remark = start.remark { remarks.append(remark) }
     trainer = try Trainer(
       starting: start.network, start.parameters, data: data, configuration: request.configuration, runtime: runtime)
   }
@@ -100,9 +96,10 @@ extension TrainRequest {
     }
   }
 
+  /// Returns the network to begin with, how many tensors of a file it begins with, and what to say of them.
   func startingModel(
     classNames: [String]
-  ) throws -> (network: Network, parameters: Parameters, classNames: [String], transferred: Int, total: Int) {
+  ) throws -> (network: Network, parameters: Parameters, transferred: Int, remark: String?) {
     switch start {
     case .model(let path):
       let model = try Model.read(path)
@@ -110,19 +107,26 @@ extension TrainRequest {
         throw PipelineError(
           "\(path): detects \(model.network.detect.classCount) classes, the data set has \(classNames.count)")
       }
-      let count = model.network.parameterSpecs.count
-      return (model.network, model.parameters, model.classNames, count, count)
+      let remark = classNameRemark(of: path, model.classNames, dataset, classNames)
+      return (model.network, model.parameters, model.network.parameterSpecs.count, remark)
     case .new(let architecture, let weights):
       let network = try architecture.network(classCount: classNames.count)
       let initial = network.initialParameters(seed: configuration.seed)
-      guard let weights else { return (network, initial, classNames, 0, network.parameterSpecs.count) }
-      let pretrained = Parameters(try ModelFile.readStateDict(weights).tensors.mapValues(\.tensor))
-      let transfer = initial.transferring(from: pretrained, into: network)
-      guard transfer.transferred > 0 else {
-        throw PipelineError("\(weights): no tensor has a name and a shape of \(network.name)")
+      guard let weights else { return (network, initial, 0, nil) }
+      let file = try ModelFile.readStateDict(weights)
+      let transfer = ParameterTransfer(
+        of: Parameters(file.tensors.mapValues(\.tensor)), into: network, initial: initial)
+      let hasNetwork = file.metadata["network"] != nil && transfer.learnedShare < 0.5
+      let remedy = hasNetwork ? "; to go on with the file's own network, give it as --model" : ""
+      guard transfer.hasWeights else {
+        throw PipelineError(
+          """
+          \(weights): no layer of \(network.name) can begin with these weights (\(transfer)); give weights of the same \
+          network, or leave --weights out to begin anew\(remedy)
+          """)
       }
       do { try network.checkValues(transfer.parameters) } catch { throw PipelineError("\(weights): \(error)") }
-      return (network, transfer.parameters, classNames, transfer.transferred, transfer.total)
+      return (network, transfer.parameters, transfer.tensorCount, "\(weights): \(transfer)\(remedy)")
     }
   }
 }

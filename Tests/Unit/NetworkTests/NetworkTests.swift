@@ -118,12 +118,34 @@ import Zoo
   @Test func transferTakesWhatFits() throws {
     let pretrained = try Zoo.network(named: "yolov5n", classCount: 80).goldenParameters
     let start = network.initialParameters(seed: 1)
-    let result = start.transferring(from: pretrained, into: network)
+    let result = ParameterTransfer(of: pretrained, into: network, initial: start)
     // All but the three heads' weights and biases and the anchors: YOLOv5 prints "Transferred 342/349 items".
-    #expect(result.transferred == 342 && result.total == 349)
+    #expect(result.tensorCount == 342 && result.totalTensorCount == 349 && result.hasWeights)
     #expect(result.parameters["model.0.conv.weight"] == pretrained["model.0.conv.weight"])
     #expect(result.parameters["model.24.m.0.weight"] == start["model.24.m.0.weight"])
     _ = try network.validated(result.parameters)
+  }
+
+  /// Of another network only counters and what fits by chance is left, which is no beginning.
+  @Test func transferTellsHowMuchFits() throws {
+    let start = network.initialParameters(seed: 1)
+    let small = try Zoo.network(named: "yolov5s", classCount: 14)
+    let other = ParameterTransfer(of: small.goldenParameters, into: network, initial: start)
+    #expect(!other.hasWeights && other.tensorCount > 0 && other.learnedShare < 0.001)
+    #expect(other.misshapen.first?.name == "model.0.conv.weight")
+    #expect(other.description.contains("model.0.conv.weight is 32×3×6×6, not 16×3×6×6"))
+
+    var pretrained = try Zoo.network(named: "yolov5n", classCount: 80).goldenParameters
+    pretrained["model.0.bn.weight"] = nil
+    pretrained["extra"] = Tensor(shape: [1])
+    let result = ParameterTransfer(of: pretrained, into: network, initial: start)
+    #expect(result.missing == ["model.0.bn.weight"] && result.misshapen.count == 6 && result.leftOverCount == 1)
+    let learned = network.parameterSpecs.filter {
+      $0.isLearned && !$0.name.hasPrefix("model.24.") && $0.name != "model.0.bn.weight"
+    }
+    #expect(result.learnedCount == learned.reduce(0) { $0 + $1.count })
+    #expect(
+      result.description.hasPrefix("341 of 349 tensors fit, with 98.") && result.description.contains("1 are missing"))
   }
 
   @Test func validationNamesWhatDoesNotFit() throws {
