@@ -23,12 +23,16 @@ struct SweepProgress {
   func followToTheEnd() async throws {
     var shownLines = 0
     var lastHeard = ContinuousClock.now
+    var isAway = false
     var last: [JobKey: (state: String, epoch: Int)] = [:]
     var furthest = (jobs: 0, epochs: 0)
     while true {
       try fleet?.check()
       let isPatient = ContinuousClock.now - lastHeard < .seconds(60)
-      if let status = try await reachableStatus(isPatient: isPatient) {
+      let status = try await reachableStatus(isPatient: isPatient)
+      if status == nil, !isAway { printError("the coordinator does not answer; waiting for it for a minute") }
+      isAway = status == nil
+      if let status {
         lastHeard = ContinuousClock.now
         let reached = (status.summary.jobs.succeeded, status.jobs.reduce(0) { $0 + ($1.epochs?.epoch ?? 0) })
         if reached > furthest {

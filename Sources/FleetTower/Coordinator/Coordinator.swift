@@ -51,6 +51,11 @@ public actor Coordinator {
   private var timer: Transport.Timer?
   private var timerDeadline: Instant?
   private var tokenTimer: Transport.Timer?
+  /// What goes wrong for now: logged once, although it is tried again every second.
+  private var troubles: [Trouble: String] = [:]
+
+  private enum Trouble { case tokens, journal }
+
   var storeTimer: Transport.Timer?
   var verification = VerificationReport()
   nonisolated let isStopping = Atomic(false)
@@ -241,6 +246,10 @@ extension Coordinator {
     }
   }
 
+  private func complain(of trouble: Trouble, _ text: String) {
+    if troubles.updateValue(text, forKey: trouble) != text { options.log(text) }
+  }
+
   private func missing(_ references: [ArtifactReference]) -> [ArtifactDigest] {
     references.filter { !keeper.holds($0) }.map(\.digest)
   }
@@ -274,7 +283,8 @@ extension Coordinator {
           }
           known = accepted
         }
-      } catch { options.log("the tokens stay as they were: \(error.words)") }
+        troubles[.tokens] = nil
+      } catch { complain(of: .tokens, "the tokens stay as they were: \(error.words)") }
       watchTokens(known)
     }
   }
@@ -341,10 +351,11 @@ extension Coordinator {
       for action in outbox.reachDisk(through: sequence) { carryOut(action) }
       guard isStalled, outbox.isWritten else { return }
       isStalled = false
+      troubles[.journal] = nil
       options.log("the journal is written again")
       handle(.journalResumed)
     case .stalled(let error):
-      options.log("cannot write the journal, trying again: \(error.words)")
+      complain(of: .journal, "cannot write the journal, trying again until it can: \(error.words)")
       stall("the journal cannot be written")
     case .failed(let error):
       failure = error

@@ -77,9 +77,10 @@ struct StageEnd {
       let limit = limits.memoryMB.map { " of the \($0) MB it may use" } ?? ""
       let used = "\(ending); it has used up to \(peakByteCount >> 20) MB of memory\(limit)"
       switch (signal == Int(SIGKILL), isKilledForMemory) {
-      case (true, true): words = "\(used), and the kernel killed it because the host's memory ran out: \(smaller)"
+      case (true, true):
+        words = "\(used), and the kernel killed it because the host's or container's memory ran out: \(smaller)"
       case (true, false):
-        words = "\(used). If nobody has killed it, the host's memory ran out ('dmesg' tells): \(smaller)"
+        words = "\(used). If nobody has killed it, the host's or container's memory ran out ('dmesg' tells): \(smaller)"
       case (false, _): words = used
       }
       cause = signal == Int(SIGKILL) && isKilledForMemory ? .outOfMemory : .other

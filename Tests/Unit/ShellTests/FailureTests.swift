@@ -26,7 +26,7 @@ import Wording
     #expect(FailureCause(of: StageRefusal("no")) == .refused)
     // Words say nothing.
     #expect(FailureCause(of: WireError.unexpected(kind: "No space left on device")) == .other)
-    #expect(errorNumber(of: CocoaError(.fileReadNoSuchFile)) == nil)
+    #expect(errorNumber(of: CocoaError(.fileReadNoSuchFile)) == ENOENT)
   }
 
   @Test func olderPeersUnderstandFailuresAndAreUnderstood() throws {

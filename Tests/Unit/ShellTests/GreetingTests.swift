@@ -3,6 +3,7 @@ import Client
 import Coordinator
 import Fleet
 import Foundation
+import Sweep
 import Synchronization
 import Testing
 import Transport
@@ -85,6 +86,23 @@ import Transport
     await coordinator.stop()
   }
 
+  /// The coordinator looks at its tokens every second.
+  @Test(.timeLimit(.minutes(20))) func aDamagedTokenFileIsToldOnce() async throws {
+    let cluster = try Cluster()
+    let log = Log()
+    let (coordinator, endpoint) = try await cluster.coordinator(log: log.append)
+    let bad = cluster.folder.path + "/data/tokens/worker-00000000.token"
+    try Files.createFolder(cluster.folder.path + "/data/tokens")
+    try Files.writeDurably(Array("nonsense\n".utf8), to: bad)
+    try await log.waitFor("the tokens stay as they were")
+    try await Task.sleep(for: .seconds(3))
+    #expect(log.text.count(where: { $0.contains("the tokens stay as they were") }) == 1, "\(log.text)")
+    try Files.remove(bad)
+    // Those it knows are good all the time.
+    _ = try await cluster.client(endpoint).request(.workers)
+    await coordinator.stop()
+  }
+
   /// A coordinator that is away, and one that comes back, are each told in a line.
   @Test(.timeLimit(.minutes(20))) func whatIsTriedAgainAndAgainIsLoggedOnce() async throws {
     let cluster = try Cluster()
@@ -104,6 +122,34 @@ import Transport
     await worker.leave()
     try await withoutHanging { await worker.ended() }
     await again.stop()
+  }
+
+  /// A machine that was copied as a whole has its worker's identity too. The first process keeps its jobs.
+  @Test(.timeLimit(.minutes(20))) func aSecondWorkerOfOneIdentityIsRefusedInWords() async throws {
+    let cluster = try Cluster()
+    let (coordinator, endpoint) = try await cluster.coordinator()
+    _ = try WorkerFolder(cluster.folder.path + "/a")
+    try FileManager.default.copyItem(atPath: cluster.folder.path + "/a", toPath: cluster.folder.path + "/b")
+    try Files.remove(cluster.folder.path + "/b/worker-place")
+    let (logA, logB) = (Log(), Log())
+    let first = try await cluster.worker("a", endpoint, pause: 0.2, log: logA.append)
+    try await logA.waitFor("connected to")
+    let client = try cluster.client(endpoint)
+    let sweep = try await cluster.submit(client)
+    let second = try await cluster.worker("b", endpoint, log: logB.append)
+    try await logB.waitFor("the coordinator refuses this worker: another process with the identity")
+    let table = try await cluster.table(client, sweep)
+    #expect(table.rows.allSatisfy { $0.state == .done })
+    guard case .sweep(let status) = try await client.request(.status(sweep: sweep.name)) else {
+      throw TimedOut(seconds: 0)
+    }
+    #expect(status.jobs.allSatisfy { $0.attempts == 1 }, "\(status.jobs.map(\.attempts))")
+    #expect(logA.text.count(where: { $0.contains("connected to") }) == 1, "\(logA.text)")
+    for worker in [first, second] {
+      await worker.leave()
+      try await withoutHanging { await worker.ended() }
+    }
+    await coordinator.stop()
   }
 
   @Test func aCopiedFolderDrawsANameOfItsOwn() throws {
