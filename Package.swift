@@ -68,12 +68,13 @@ let groundFloor: [Target] = [
   module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL", "Wording"]),
   module("GroundFloor", "Plotting"),
   module("GroundFloor", "Randomness"),
+  module("GroundFloor", "Settings", ["Wording", "JSON"], settings: numeric),
 ]
 
 let learningTower: [Target] = [
   module("LearningTower", "Network", ["Randomness"], settings: numeric),
   module("LearningTower", "Zoo", ["Wording", "YAML", "Network"]),
-  module("LearningTower", "Compute", ["Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
+  module("LearningTower", "Compute", ["Settings", "Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
   module("LearningTower", "Dataset", ["Wording", "YAML", "Randomness", "CJPEG", "CPNG"], settings: numeric),
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
   module("LearningTower", "Interchange", ["Wording", "JSON", "Network"], settings: numeric),
@@ -81,24 +82,27 @@ let learningTower: [Target] = [
   module("LearningTower", "Evaluation", ["Plotting", "Network", "Compute", "Dataset", "Detection"], settings: numeric),
   module(
     "LearningTower", "Training",
-    ["Wording", "YAML", "JSON", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange", "Evaluation"],
+    [
+      "Wording", "YAML", "JSON", "Settings", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange",
+      "Evaluation",
+    ],
     settings: numeric),
   module(
     "LearningTower", "Pipeline",
     [
-      "Wording", "Platform", "YAML", "JSON", "Plotting", "Network", "Zoo", "Compute", "Dataset", "Detection",
-      "Interchange", "Pruning", "Evaluation", "Training",
+      "Wording", "Platform", "YAML", "JSON", "Settings", "Plotting", "Network", "Zoo", "Compute", "Dataset",
+      "Detection", "Interchange", "Pruning", "Evaluation", "Training",
     ], settings: numeric),
 ]
 
 let fleetTower: [Target] = [
-  module("FleetTower", "Sweep", ["Wording", "YAML", "JSON", "Plotting"], settings: numeric),
+  module("FleetTower", "Sweep", ["Wording", "YAML", "JSON", "Settings", "Plotting"], settings: numeric),
   module("FleetTower", "Fleet", ["JSON", "Randomness", "Sweep"], settings: numeric),
   module("FleetTower", "Wire", ["Wording", "JSON", "Sweep", "Fleet"], settings: numeric),
   module("FleetTower", "Transport", ["Wording", "Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Transfer", ["Wording", "Artifacts", "Sweep", "Wire", "Transport"]),
   module("FleetTower", "Store", ["Wording", "JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
-  module("FleetTower", "Simulation", ["JSON", "Randomness", "Sweep", "Fleet"]),
+  module("FleetTower", "Simulation", ["Settings", "Randomness", "Sweep", "Fleet"]),
   module(
     "FleetTower", "Coordinator",
     ["Wording", "JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
@@ -126,12 +130,13 @@ let testTargets: [Target] = [
       "Zoo", "YAML", "TestSupport",
     ]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
-  tests("Unit", "SweepTests", ["JSON", "Sweep"]),
-  tests("Unit", "FleetTests", ["Fleet", "Sweep", "Simulation"]),
+  tests("Unit", "SweepTests", ["JSON", "Settings", "Sweep"]),
+  tests("Unit", "FleetTests", ["Fleet", "Settings", "Sweep", "Simulation"]),
   tests(
     "Unit", "ShellTests",
     [
-      "JSON", "Randomness", "Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client", "Sweep",
+      "JSON", "Randomness", "Settings", "Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client",
+      "Sweep",
       "Fleet",
       "Artifacts",
     ]),
@@ -145,16 +150,20 @@ let testTargets: [Target] = [
   tests(
     "Fuzz", "FuzzTests",
     [
-      "Wording", "Randomness", "YAML", "JSON", "Network", "Dataset", "Detection", "Interchange", "Training", "Sweep",
+      "Wording", "Randomness", "YAML", "JSON", "Settings", "Network", "Dataset", "Detection", "Interchange", "Training",
+      "Sweep",
       "Fleet", "Wire", "Transport", "Coordinator", "Artifacts", "TestSupport",
     ]),
+  tests(
+    "Unit", "DoorTests",
+    ["greensweep", "JSON", "Settings", "Network", "Zoo", "Compute", "Pruning", "Training", "Pipeline", "Sweep"]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
   tests("Tidy", "TidyTests", []),
   .executableTarget(name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: common),
   .executableTarget(
     name: "fleet-benchmark",
     dependencies: [
-      "Randomness", "Artifacts", "Client", "Transport", "Transfer", "Wire", "Fleet", "Sweep", "greensweep",
+      "Randomness", "Artifacts", "Client", "Transport", "Transfer", "Wire", "Fleet", "Settings", "Sweep", "greensweep",
     ],
     path: "Tests/FleetBenchmark", swiftSettings: common),
   .executableTarget(name: "kill-at-write", path: "Tests/KillAtWrite"),
@@ -170,7 +179,8 @@ let package = Package(
     .executableTarget(
       name: "greensweep",
       dependencies: [
-        "Wording", "Platform", "YAML", "JSON", "Artifacts", "Network", "Zoo", "Compute", "Dataset", "Detection",
+        "Wording", "Platform", "YAML", "JSON", "Settings", "Artifacts", "Network", "Zoo", "Compute", "Dataset",
+        "Detection",
         "Interchange",
         "Pruning", "Evaluation", "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator",
         "Worker", "Client",

@@ -39,7 +39,7 @@ struct EpochProgress {
         cls \(loss.classification.shown(4))  mAP50 \(summary.map50.shown(4))  mAP50-95 \(summary.map50_95.shown(4))  \
         \(timing.imagesPerSecond.shown(1)) images/s  ETA \(timing.remainingSeconds.shownAsDuration)
         """)
-    case .checkpoint, .finished: break
+    case .checkpoint: break
     }
   }
 }

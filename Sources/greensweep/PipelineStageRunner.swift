@@ -2,100 +2,129 @@ import Compute
 import Dataset
 import Detection
 import Foundation
-import JSON
+import Network
 import Pipeline
 import Pruning
+import Settings
 import Sweep
 import Training
+import Wording
 import Zoo
 
-/// The door between the towers, from the fleet's plain request to the pipeline's typed one and back.
+/// The door between the towers: from the configuration of a stage to the pipeline's request, and from the pipeline's
+/// measurements to metrics.
 struct PipelineStageRunner: StageRunner {
   func run(_ request: StageRequest, report: (StageEvent) throws -> Void) throws {
-    switch request.stage {
-    case .train, .sparsify, .finetune: try train(request, report)
-    case .prune: try prune(request, report)
-    case .evaluate: try evaluate(request, report)
-    case .benchmark: try benchmark(request, report)
+    let name = request.stage.rawValue
+    if let key = request.configuration.unknownKeys.first {
+      throw WorkError("\(name): unknown setting ‘\(key.printable)’: update this worker")
+    }
+    if let problem = request.configuration.problem { throw StageRefusal("\(name): \(problem)") }
+    do {
+      switch request.configuration {
+      case .train(let choices):
+        let start = TrainRequest.Start.new(
+          try request.architecture(choices.backbone), weights: request.input(.weights))
+        try train(request, start, try request.training(choices, preset: .scratchLow, fitsAnchors: true), report)
+      case .sparsify(let choices):
+        var configuration = try request.training(choices, preset: .scratchLow)
+        configuration.sparsityRate = choices.sparsityRate
+        try train(request, .model(try request.file(.model)), configuration, report)
+      case .finetune(let choices):
+        let configuration = try request.training(choices, preset: .finetunePrune)
+        try train(request, .model(try request.file(.model)), configuration, report)
+      case .prune(let choices): try prune(request, choices, report)
+      case .evaluate(let choices): try evaluate(request, choices, report)
+      case .benchmark(let choices): try benchmark(request, choices, report)
+      }
+    } catch  where followsFromTheRequest(error) {
+      throw StageRefusal("\(error)")
     }
   }
 
-  private func train(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+  /// Whether the same request fails in the same way on every host.
+  private func followsFromTheRequest(_ error: any Error) -> Bool {
+    switch error {
+    case let error as TrainingError: error.isWrongRequest
+    case let error as PipelineError: error.isWrongRequest
+    case is PruningError, is NetworkError: true
+    default: false
+    }
+  }
+
+  private func train(
+    _ request: StageRequest, _ start: TrainRequest.Start, _ configuration: TrainingConfiguration,
+    _ report: (StageEvent) throws -> Void
+  ) throws {
     let trainRequest = TrainRequest(
-      start: request.stage == .train
-        ? .new(try request.architecture(), weights: request.input(.weights))
-        : .model(try request.file(.model)),
-      checkpoint: request.input(.resume), dataset: try request.dataset(), configuration: try request.training(),
+      start: start, checkpoint: request.input(.resume), dataset: try request.dataset(), configuration: configuration,
       outputDirectory: request.directory, machine: try request.machine())
     func forward(_ event: RunEvent) throws {
       switch event {
       case .started(let epochs, _): try report(.started(epochs: epochs))
-      case .epoch(let summary, let timing, let epochs): try report(.epoch(epochMetrics(summary, timing, epochs)))
+      case .epoch(let summary, let timing, let epochs):
+        let seconds = timing.trainingSeconds + timing.validationSeconds
+        let values = metrics(epochMetrics, of: summary)
+        try report(.epoch(EpochMetrics(epoch: summary.epoch, epochs: epochs, seconds: seconds, values: values)))
       case .checkpoint(let path, let epoch): try report(.checkpoint(epoch: epoch, file: fileName(path)))
       case .remark(let text): printError(text)
-      case .finished: break
       }
     }
     let result = try Pipeline.train(trainRequest, onEvent: forward)
     guard let model = result.model else { throw WorkError("the run ended without a model") }
-    var metrics: [String: Double] = ["epochs": Double(result.completedEpochs)]
-    metrics["map50"] = result.map50
-    metrics["map50_95"] = result.map50_95
-    metrics["best_epoch"] = result.bestEpoch.map(Double.init)
-    try report(
-      .finished(StageOutput(metrics: metrics, files: [.model: fileName(model), .epochs: fileName(result.results)])))
+    let files: [OutputRole: String] = [.model: fileName(model), .epochs: fileName(result.results)]
+    try report(.finished(StageOutput(metrics: metrics(trainMetrics, of: result), files: files)))
   }
 
-  private func epochMetrics(_ summary: EpochSummary, _ timing: EpochTiming, _ epochs: Int) -> EpochMetrics {
-    EpochMetrics(
-      epoch: summary.epoch, epochs: epochs, seconds: timing.trainingSeconds + timing.validationSeconds,
-      values: [
-        "box_loss": Double(summary.loss.box), "objectness_loss": Double(summary.loss.objectness),
-        "class_loss": Double(summary.loss.classification), "precision": summary.precision, "recall": summary.recall,
-        "map50": summary.map50, "map50_95": summary.map50_95, "learning_rate": summary.learningRates.weights,
-      ])
-  }
-
-  private func prune(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+  private func prune(
+    _ request: StageRequest, _ choices: Choices<PruneStage>, _ report: (StageEvent) throws -> Void
+  ) throws {
     let output = request.path("model.safetensors")
     let model = try request.file(.model)
-    do {
-      let plan = try pruningPlan(try request.pruning(of: model))
-      for remark in plan.remarks { printError("prune: \(remark)") }
-      let pruned = try Pipeline.prune(model, by: plan, to: output)
-      try writePlan(plan, to: request.path("report.json"))
-      try report(
-        .finished(StageOutput(metrics: pruned.metrics, files: [.model: fileName(output), .report: "report.json"])))
-    } catch let error as PruningError {
-      // The same model and the same request fail the same way on every box.
-      throw StageRefusal(error.message)
-    }
+    let plan = try pruningPlan(
+      PruneRequest(
+        model: model, amount: PruneAmount(choices), policy: try choices.policy.map { try known($0, .policy) },
+        importance: try choices.importance.map { try known($0, .importance) } ?? .gamma, seed: UInt64(choices.seed),
+        minimumChannels: choices.minimumChannels, roundTo: choices.roundTo ?? 1))
+    for remark in plan.remarks { printError("prune: \(remark)") }
+    let pruned = try Pipeline.prune(model, by: plan, to: output)
+    try writePlan(plan, to: request.path("report.json"))
+    let files: [OutputRole: String] = [.model: fileName(output), .report: "report.json"]
+    try report(.finished(StageOutput(metrics: metrics(pruneMetrics, of: pruned), files: files)))
   }
 
-  private func evaluate(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+  private func evaluate(
+    _ request: StageRequest, _ choices: Choices<EvaluateStage>, _ report: (StageEvent) throws -> Void
+  ) throws {
     let evaluation = try Pipeline.evaluate(
       EvaluateRequest(
-        model: try request.file(.model), dataset: try request.dataset(), imageSize: try request.int("image_size"),
-        batchSize: try request.int("batch_size"), machine: try request.machine()))
-    try write(evaluation, to: request.path("report.json"))
-    try report(.finished(StageOutput(metrics: evaluation.metrics, files: [.report: "report.json"])))
+        model: try request.file(.model), dataset: try request.dataset(), imageSize: choices.imageSize,
+        batchSize: choices.batchSize, machine: try request.machine()))
+    try finish(request, evaluation, evaluateMetrics, report)
   }
 
-  private func benchmark(_ request: StageRequest, _ report: (StageEvent) throws -> Void) throws {
+  private func benchmark(
+    _ request: StageRequest, _ choices: Choices<BenchmarkStage>, _ report: (StageEvent) throws -> Void
+  ) throws {
     var machine = try request.machine()
-    machine.threads = try request.int("threads")
+    machine.threads = choices.threads
     let benchmark = try Pipeline.benchmark(
       BenchmarkRequest(
-        model: try request.file(.model), imageSize: try request.int("image_size"),
-        iterations: try request.int("iterations"), machine: machine))
-    try write(benchmark, to: request.path("report.json"))
-    try report(.finished(StageOutput(metrics: benchmark.metrics, files: [.report: "report.json"])))
+        model: try request.file(.model), imageSize: choices.imageSize, iterations: choices.iterations,
+        machine: machine))
+    try finish(request, benchmark, benchmarkMetrics, report)
   }
 
-  private func write(_ value: some Encodable, to path: String) throws {
+  /// The end of a stage that measures.
+  private func finish<Measurement: Encodable>(
+    _ request: StageRequest, _ measurement: Measurement, _ table: [StageMetric<Measurement>],
+    _ report: (StageEvent) throws -> Void
+  ) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    try encoder.encode(value).write(to: URL(filePath: path), options: .atomic)
+    try encoder.encode(measurement).write(to: URL(filePath: request.path("report.json")), options: .atomic)
+    let metrics = metrics(table, of: measurement)
+    try report(.finished(StageOutput(metrics: metrics, files: [.report: "report.json"])))
   }
 
   private func fileName(_ path: String) -> String { URL(filePath: path).lastPathComponent }
@@ -127,20 +156,8 @@ extension StageRequest {
     return description
   }
 
-  fileprivate func value<Value>(_ key: String, _ read: (PlainValue) -> Value?) throws -> Value {
-    guard let value = configuration[key].flatMap(read) else {
-      throw WorkError("\(stage.rawValue): the request has no usable \(key)")
-    }
-    return value
-  }
-
-  fileprivate func string(_ key: String) throws -> String { try value(key, \.string) }
-  fileprivate func int(_ key: String) throws -> Int { try value(key, \.int) }
-  fileprivate func double(_ key: String) throws -> Double { try value(key, \.double) }
-
   /// The network that the stage `train` begins with.
-  fileprivate func architecture() throws -> Architecture {
-    let backbone = try string("backbone")
+  fileprivate func architecture(_ backbone: String) throws -> Architecture {
     guard let file = input(.network) else { return try Architecture(named: backbone) }
     let name = URL(filePath: backbone).deletingPathExtension().lastPathComponent
     return Architecture(.modelFile(file), name: name)
@@ -154,43 +171,38 @@ extension StageRequest {
     return Machine(threads: threads, backend: backend)
   }
 
-  fileprivate func pruning(of model: String) throws -> PruneRequest {
-    func known<Word: RawRepresentable>(_ key: String, _: Word.Type) throws -> Word? where Word.RawValue == String {
-      guard configuration[key] != nil else { return nil }
-      return try value(key) { $0.string.flatMap(Word.init(rawValue:)) }
-    }
-    let roundsLeft = configuration["rounds_left"]?.int ?? 1
-    let amount: PruneAmount =
-      if configuration["target_parameters"] != nil {
-        .target(.parameters(try int("target_parameters")), roundsLeft: roundsLeft)
-      } else if configuration["target_gflops"] != nil {
-        .target(.gflops(try double("target_gflops")), roundsLeft: roundsLeft)
-      } else {
-        .ratio(try double("prune_ratio"))
-      }
-    return PruneRequest(
-      model: model, amount: amount, policy: try known("policy", PruningPolicy.self),
-      importance: try known("importance", Importance.self) ?? .gamma,
-      seed: UInt64(clamping: configuration["seed"]?.int ?? 0), minimumChannels: configuration["min_channels"]?.int,
-      roundTo: configuration["round_to"]?.int ?? 1)
-  }
-
-  private var frozenLayers: [Int] {
-    guard case .array(let layers) = configuration["freeze"] else { return [] }
-    return layers.compactMap(\.int)
-  }
-
-  fileprivate func training() throws -> TrainingConfiguration {
-    let patience = try int("patience")
-    let preset = configuration["hyp"]?.string ?? (stage == .finetune ? "finetune_prune" : "scratch-low")
+  /// - Parameter preset: the hyper-parameters where the sweep names none.
+  func training<Stage: EpochStage>(
+    _ choices: Choices<Stage>, preset: Hyperparameters, fitsAnchors: Bool = false
+  ) throws -> TrainingConfiguration {
+    let named = try choices.hyp.map { name throws(TrainingError) in try Hyperparameters(preset: name) }
     return TrainingConfiguration(
-      epochs: try int("epochs"), batchSize: try int("batch_size"),
-      nominalBatchSize: try int("nominal_batch_size"), imageSize: try int("image_size"),
-      hyperparameters: try input(.hyp).map { try Hyperparameters(hypYAMLPath: $0) } ?? hyperparameters(preset),
-      optimizer: try optimizer(try string("optimizer")), patience: patience == 0 ? nil : patience,
-      sparsityRate: stage == .sparsify ? try double("sparsity_rate") : nil, fitsAnchors: stage == .train,
-      frozenLayers: frozenLayers, usesImageWeights: configuration["image_weights"]?.bool ?? false,
-      isMultiScale: configuration["multi_scale"]?.bool ?? false, isRectangular: configuration["rect"]?.bool ?? false,
-      seed: UInt64(try int("seed")))
+      epochs: choices.epochs, batchSize: choices.batchSize, nominalBatchSize: choices.nominalBatchSize,
+      imageSize: choices.imageSize,
+      hyperparameters: try input(.hyp).map { try Hyperparameters(hypYAMLPath: $0) } ?? named ?? preset,
+      optimizer: try known(choices.optimizer, .optimizer), patience: choices.patience == 0 ? nil : choices.patience,
+      fitsAnchors: fitsAnchors, frozenLayers: choices.freeze, usesImageWeights: choices.imageWeights,
+      isMultiScale: choices.multiScale, isRectangular: choices.rect, seed: UInt64(choices.seed))
   }
+}
+
+extension PruneAmount {
+  init(_ choices: Choices<PruneStage>) {
+    let roundsLeft = choices.roundsLeft
+    if let count = choices.targetParameters {
+      self = .target(.parameters(count), roundsLeft: roundsLeft)
+    } else if let limit = choices.targetGFLOPs {
+      self = .target(.gflops(limit), roundsLeft: roundsLeft)
+    } else {
+      self = .ratio(choices.pruneRatio)
+    }
+  }
+}
+
+/// The word of a vocabulary that the learning tower has.
+private func known<Word: RawRepresentable & CaseIterable>(
+  _ text: String, _ kind: SettingRule.Vocabulary
+) throws(StageRefusal) -> Word where Word.RawValue == String {
+  if let word = Word(rawValue: text) { return word }
+  throw StageRefusal(unknown(kind.rawValue, text, among: Word.allCases.map(\.rawValue)))
 }

@@ -19,8 +19,8 @@ enum StatusText {
     let header = ["job", "stage", "of", "state", "worker", "tries", "progress"]
     let rows = status.jobs.map { job in
       [
-        job.job.short, job.stage.rawValue, job.title, job.state, job.worker ?? "", "\(job.attempts)",
-        job.reason ?? (job.state == "running" ? job.epochs.map(progress) : nil) ?? "",
+        job.job.short, job.stage.rawValue, job.title, job.state.rawValue, job.worker ?? "", "\(job.attempts)",
+        job.reason ?? (job.state == .running ? job.epochs.map(progress) : nil) ?? "",
       ]
     }
     let remarks = (status.remarks ?? []).map { "\n\($0.oneLine)" }.joined()
@@ -46,7 +46,7 @@ enum StatusText {
     let done = "\(jobs.succeeded) of \(jobs.total) jobs done"
     let state = status.summary.state == .running ? "" : " (\(status.summary.state.rawValue))"
     let head = "\(status.summary.sweep)\(state): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
-    let running = status.jobs.filter { $0.state == "running" }
+    let running = status.jobs.filter { $0.state == .running }
     return [head]
       + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }
   }

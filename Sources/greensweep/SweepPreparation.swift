@@ -2,6 +2,8 @@ import Artifacts
 import Client
 import Dataset
 import Foundation
+import Pruning
+import Settings
 import Sweep
 import Training
 import Wording
@@ -24,10 +26,9 @@ struct SweepPreparation {
       throw UsageError("\(path): the sweep file cannot be read: \(reason(of: error))")
     }
     let folder = URL(filePath: path).deletingLastPathComponent()
-    let vocabulary = SweepVocabulary(
-      backbones: Zoo.names, isVariant: { (try? Architecture(named: $0)) != nil },
-      hyps: Hyperparameters.presets.map(\.name),
-      fileExists: { FileManager.default.fileExists(atPath: URL(filePath: $0, relativeTo: folder).path) })
+    let vocabulary = SweepVocabulary {
+      FileManager.default.fileExists(atPath: URL(filePath: $0, relativeTo: folder).path)
+    }
     do {
       spec = try SweepSpec(parsing: String(decoding: bytes, as: UTF8.self), file: path, vocabulary: vocabulary)
     } catch {
@@ -81,5 +82,23 @@ struct SweepPreparation {
     var submission = SweepSubmission(spec: spec, dataset: try reference(pack), files: files)
     if !remarks.isEmpty { submission.remarks = remarks }
     return (submission, paths)
+  }
+}
+
+extension SweepVocabulary {
+  /// With the words that the learning tower knows.
+  init(fileExists: @escaping @Sendable (String) -> Bool) {
+    let words = SettingRule.Vocabulary.allCases.map { kind in
+      switch kind {
+      case .backbone: (kind, Zoo.names)
+      case .optimizer: (kind, OptimizerKind.allCases.map(\.rawValue))
+      case .hyp: (kind, Hyperparameters.presets.map(\.name))
+      case .policy: (kind, PruningPolicy.allCases.map(\.rawValue))
+      case .importance: (kind, Importance.allCases.map(\.rawValue))
+      }
+    }
+    self.init(
+      Dictionary(uniqueKeysWithValues: words), isVariant: { (try? Architecture(named: $0)) != nil },
+      fileExists: fileExists)
   }
 }

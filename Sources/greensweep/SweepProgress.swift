@@ -24,7 +24,7 @@ struct SweepProgress {
     var shownLines = 0
     var lastHeard = ContinuousClock.now
     var isAway = false
-    var last: [JobKey: (state: String, epoch: Int)] = [:]
+    var last: [JobKey: (state: JobPhase, epoch: Int)] = [:]
     var furthest = (jobs: 0, epochs: 0)
     while true {
       try fleet?.check()
@@ -71,15 +71,15 @@ struct SweepProgress {
     return lines.count
   }
 
-  private func news(_ status: SweepStatus, since last: inout [JobKey: (state: String, epoch: Int)]) -> [String] {
+  private func news(_ status: SweepStatus, since last: inout [JobKey: (state: JobPhase, epoch: Int)]) -> [String] {
     var lines: [String] = []
     for job in status.jobs {
       let now = (state: job.state, epoch: job.epochs?.epoch ?? 0)
       let before = last.updateValue(now, forKey: job.job)
-      if let epochs = job.epochs, job.state == "running", epochs.epoch != before?.epoch {
+      if let epochs = job.epochs, job.state == .running, epochs.epoch != before?.epoch {
         lines.append("\(StatusText.title(job)): \(StatusText.progress(epochs))")
       }
-      guard before?.state != job.state, ["succeeded", "failed", "cancelled"].contains(job.state) else { continue }
+      guard before?.state != job.state, job.state.hasEnded else { continue }
       lines.append("\(StatusText.title(job)): \(job.state)\(job.reason.map { " (\($0))" } ?? "")")
     }
     return lines

@@ -2,6 +2,7 @@ import Artifacts
 import Client
 import Foundation
 import JSON
+import Settings
 import Sweep
 import Transfer
 import Transport

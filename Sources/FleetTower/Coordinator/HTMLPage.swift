@@ -83,14 +83,14 @@ enum HTMLPage {
 
   private static func row(_ job: JobStatus) -> String {
     var state = job.reason.map(escaped) ?? ""
-    if state.isEmpty, job.state == "running", let epochs = job.epochs {
+    if state.isEmpty, job.state == .running, let epochs = job.epochs {
       state =
         "<progress max=\"\(max(1, epochs.epochs))\" value=\"\(max(0, epochs.epoch))\"></progress> "
         + "epoch \(epochs.epoch) of \(epochs.epochs)"
       if let map50 = epochs.values["map50"] { state += ", mAP50 \(Objective.Metric.map50.format(map50))" }
     }
     return row([
-      "<code>\(job.job.short)</code>", job.stage.rawValue, escaped(job.title), badge(job.state),
+      "<code>\(job.job.short)</code>", job.stage.rawValue, escaped(job.title), badge(job.state.rawValue),
       escaped(job.worker ?? ""),
       number(job.attempts), state,
     ])

@@ -111,7 +111,7 @@ extension CoordinatorBrain {
     let tree = sweeps[sweep].tree
     let job = jobs[sweeps[sweep].jobs[tree.modelNode(ofTrial: trial)]]
     guard let result = job.success?.result else {
-      throw Refusal("trial \(tree.trialIDs[trial]) has no model yet: its \(job.stage.rawValue) is \(job.state.word)")
+      throw Refusal("trial \(tree.trialIDs[trial]) has no model yet: its \(job.stage.rawValue) is \(job.state.phase)")
     }
     if let model = result.artifact(.model), isUnavailable(model.digest) {
       throw Refusal(

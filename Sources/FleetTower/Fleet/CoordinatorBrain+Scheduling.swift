@@ -37,8 +37,8 @@ extension CoordinatorBrain {
   private func assignment(_ number: AttemptNumber, of job: Int) -> Assignment {
     let configuration = sweeps[jobs[job].sweep].tree.configuration(of: jobs[job].node)
     return Assignment(
-      attempt: number, job: jobs[job].key, stage: jobs[job].stage, configuration: configuration,
-      inputs: inputs(of: job), limits: limits(of: job))
+      attempt: number, job: jobs[job].key, configuration: configuration, inputs: inputs(of: job),
+      limits: limits(of: job))
   }
 
   /// What an attempt that began now would be given.

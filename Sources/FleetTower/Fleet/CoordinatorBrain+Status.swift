@@ -60,7 +60,7 @@ extension CoordinatorBrain {
       worker = attempts[number].map { shownName(of: $0.worker) }
     }
     return JobStatus(
-      job: job.key, stage: job.stage, title: title(of: node, in: sweeps[sweep].tree), state: job.state.word,
+      job: job.key, stage: job.stage, title: sweeps[sweep].tree.title(of: node), state: job.state.phase,
       reason: reason(of: index) ?? wait?.text, waitsFor: wait?.cause, retryInSeconds: wait?.seconds, worker: worker,
       attempts: job.attemptCount, epochs: job.epochs, trials: trials)
   }
@@ -69,21 +69,6 @@ extension CoordinatorBrain {
   private func shownName(of id: WorkerID) -> String {
     guard let name = workers[id]?.name else { return id.name }
     return workers.values.contains { $0.name == name && $0.id != id } ? "\(name) (\(id))" : name
-  }
-
-  /// The axes that the stage depends on.
-  private func title(of node: Int, in tree: StageTree) -> String {
-    let trial = tree.trials[tree.nodes[node].trial]
-    var parts = [trial.backbone, trial.optimizer]
-    if tree.submission.spec.grid.seed.count > 1 { parts.append("seed \(trial.seed)") }
-    let stage = tree.nodes[node].stage
-    if stage > .train, trial.sparsityRate > 0 { parts.append("sparsity \(trial.sparsityRate)") }
-    if stage > .sparsify, trial.pruneRatio > 0 { parts.append(tree.submission.spec.pruneTitle(trial)) }
-    let rounds = tree.submission.spec.prune.rounds
-    if rounds > 1, stage == .prune || stage == .finetune {
-      parts.append("round \(tree.nodes[node].round) of \(rounds)")
-    }
-    return parts.joined(separator: " ")
   }
 
   func status(of id: WorkerID) -> WorkerStatus {
@@ -125,15 +110,15 @@ extension CoordinatorBrain {
 }
 
 extension Job.State {
-  var word: String {
+  var phase: JobPhase {
     switch self {
-    case .waiting: "waiting"
-    case .ready: "ready"
-    case .leased: "running"
-    case .succeeded: "succeeded"
-    case .failed: "failed"
-    case .blocked: "blocked"
-    case .cancelled: "cancelled"
+    case .waiting: .waiting
+    case .ready: .ready
+    case .leased: .running
+    case .succeeded: .succeeded
+    case .failed: .failed
+    case .blocked: .blocked
+    case .cancelled: .cancelled
     }
   }
 }

@@ -48,25 +48,30 @@ public struct Welcome: Hashable, Sendable, Codable {
 public struct Assignment: Hashable, Sendable, Codable {
   public var attempt: AttemptNumber
   public var job: JobKey
-  public var stage: Stage
-  public var configuration: [String: PlainValue]
+  public let stage: Stage
+  private let values: [String: PlainValue]
   /// By the `InputRole`'s name. `resume` is the newest acknowledged checkpoint, if there is one.
   public var inputs: [String: ArtifactReference]
   /// What the attempt may use; the worker may allow less. (From protocol 2 on.)
   public var limits: StageLimits?
 
   public init(
-    attempt: AttemptNumber, job: JobKey, stage: Stage, configuration: [String: PlainValue],
+    attempt: AttemptNumber, job: JobKey, configuration: StageConfiguration,
     inputs: [InputRole: ArtifactReference], limits: StageLimits? = nil
   ) {
     self.attempt = attempt
     self.job = job
-    self.stage = stage
-    self.configuration = configuration
+    stage = configuration.stage
+    values = configuration.values
     self.inputs = Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, $0.value) })
     self.limits = limits
   }
 
+  private enum CodingKeys: String, CodingKey {
+    case attempt, job, stage, values = "configuration", inputs, limits
+  }
+
+  public var configuration: StageConfiguration { StageConfiguration(stage, values) }
   public func input(_ role: InputRole) -> ArtifactReference? { inputs[role.rawValue] }
 }
 

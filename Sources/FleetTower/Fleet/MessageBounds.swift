@@ -91,7 +91,8 @@ extension Assignment {
       return "inputs that no stage has"
     }
     var room = MessageBounds.configuration
-    return configuration.allSatisfy { $0.key.fits(&room) && $0.value.fits(&room) } ? nil : "a configuration too large"
+    return configuration.values.allSatisfy { $0.key.fits(&room) && $0.value.fits(&room) }
+      ? nil : "a configuration too large"
   }
 }
 

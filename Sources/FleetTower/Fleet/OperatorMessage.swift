@@ -87,7 +87,7 @@ public struct JobStatus: Hashable, Sendable, Codable {
   public var stage: Stage
   /// What sets the job apart, for people: `yolov5n SGD sr 0.0001 prune 0.3`.
   public var title: String
-  public var state: String
+  public var state: JobPhase
   /// Why it waits, or why it failed.
   public var reason: String?
   /// What kind of thing it waits for; nil if it does not wait, or the coordinator is too old to tell.
@@ -98,6 +98,13 @@ public struct JobStatus: Hashable, Sendable, Codable {
   public var attempts: Int
   public var epochs: EpochMetrics?
   public var trials: [TrialID]
+}
+
+/// Where a job stands, for people.
+public enum JobPhase: String, Hashable, Sendable, Codable {
+  case waiting, ready, running, succeeded, failed, blocked, cancelled
+
+  public var hasEnded: Bool { self == .succeeded || self == .failed || self == .cancelled }
 }
 
 /// Why a job is not running, or not getting on.

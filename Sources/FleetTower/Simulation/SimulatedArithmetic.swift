@@ -1,4 +1,3 @@
-import JSON
 import Randomness
 import Sweep
 
@@ -22,13 +21,13 @@ enum SimulatedArithmetic {
     SplitMix64.mixed(value &+ UInt64(epoch) &* 0x1_0000_0001)
   }
 
+  /// All that objectives ask of the stage: a fraction each, drawn from the model.
   static func metrics(of stage: Stage, model: UInt64) -> [String: Double] {
-    func fraction(_ salt: UInt64) -> Double { Double(SplitMix64.mixed(model ^ salt) >> 40) / Double(1 << 24) }
-    switch stage {
-    case .evaluate: return ["map50": fraction(1), "size_mb": 1 + 20 * fraction(2)]
-    case .benchmark: return ["latency_ms": 5 + 50 * fraction(3), "energy_j": 1 + fraction(4)]
-    case .train, .sparsify, .prune, .finetune: return [:]
-    }
+    let metrics = Objective.Metric.allCases.enumerated().filter { $1.stage == stage }
+    return Dictionary(
+      uniqueKeysWithValues: metrics.map { salt, metric in
+        (metric.rawValue, Double(SplitMix64.mixed(model ^ UInt64(salt + 1)) >> 40) / Double(1 << 24))
+      })
   }
 
   /// Every job's result computed one after the other, without a cluster: what a run must come to.
@@ -43,7 +42,7 @@ enum SimulatedArithmetic {
       var value = parent.flatMap { $0 }
       if node.stage.makesModel {
         var state = start(of: node.key, from: value)
-        let epochs = tree.configuration(of: index)["epochs"]?.int ?? 0
+        let epochs = tree.configuration(of: index).epochs
         for epoch in stride(from: 1, through: epochs, by: 1) { state = self.epoch(epoch, from: state) }
         value = state
       }

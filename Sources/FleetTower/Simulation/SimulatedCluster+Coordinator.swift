@@ -250,7 +250,7 @@ extension SimulatedCluster {
   /// In peace, what failed by bad luck is tried again.
   private mutating func judge(_ status: SweepStatus) {
     let tree = trees.first { $0.sweep == status.summary.sweep }!
-    let isDone = zip(status.jobs, futileNodes(of: tree)).allSatisfy { $0.state == "succeeded" || $1 }
+    let isDone = zip(status.jobs, futileNodes(of: tree)).allSatisfy { $0.state == .succeeded || $1 }
     guard !isDone else {
       if isStoreWhole { coordinator.finishedSweeps.insert(tree.sweep) }
       return

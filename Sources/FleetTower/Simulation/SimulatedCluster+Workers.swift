@@ -1,5 +1,4 @@
 import Fleet
-import JSON
 import Randomness
 import Sweep
 
@@ -205,7 +204,7 @@ extension SimulatedCluster {
       model = workers[index].damaged.contains(input.digest) ? ~value : value
     }
     var stage = SimulatedStage(
-      assignment: assignment, epochs: assignment.configuration["epochs"]?.int ?? 0, epoch: 0,
+      assignment: assignment, epochs: assignment.configuration.epochs, epoch: 0,
       value: assignment.stage.makesModel ? SimulatedArithmetic.start(of: assignment.job, from: model) : model ?? 0)
     if let resume = assignment.input(.resume), case .checkpoint(let epoch, let value) = contents[resume.digest] {
       stage.epoch = epoch

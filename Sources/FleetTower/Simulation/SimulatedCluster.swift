@@ -1,5 +1,6 @@
 import Fleet
 import Randomness
+import Settings
 import Sweep
 
 /// A cluster of the real brains on one thread, with everything else made up from a seed: the clock, the network, disks,
@@ -307,7 +308,7 @@ extension SimulatedCluster {
       let effects = brain?.handle(.requested(request, from: ConnectionID(0)), at: Instant(milliseconds: 0))
       guard case .respond(.sweep(let status), _) = effects?.last else { return [String]() }
       let futile = futileNodes(of: tree)
-      return zip(status.jobs, futile).filter { $0.state != "succeeded" && !$1 }.map { job, _ in
+      return zip(status.jobs, futile).filter { $0.state != .succeeded && !$1 }.map { job, _ in
         "\(job.job.short) of \(tree.sweep) (\(job.stage)) is \(job.state), \(job.reason ?? "for no reason")"
       }
     }

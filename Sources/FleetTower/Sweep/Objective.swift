@@ -1,5 +1,5 @@
+import Plotting
 import Wording
-import YAML
 
 /// A metric to make as large or as small as possible.
 public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
@@ -15,23 +15,26 @@ public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
     case energyJ = "energy_j"
 
     /// The stage that measures it.
-    public var stage: Stage { self == .latencyMS || self == .energyJ ? .benchmark : .evaluate }
-
+    public var stage: Stage { row.stage }
     /// How people write it on a plot's axis.
-    public var title: String {
+    public var title: String { row.title }
+    /// Accuracy is maximised, every cost minimised.
+    public var naturalDirection: Direction { row.direction }
+
+    private var row: (stage: Stage, title: String, direction: Direction, decimals: Int) {
       switch self {
-      case .map50: "mAP50"
-      case .map50_95: "mAP50-95"
-      case .sizeMB: "size (MB)"
-      case .parameters: "parameters"
-      case .gflops: "GFLOPs"
-      case .latencyMS: "latency (ms)"
-      case .energyJ: "energy (J)"
+      case .map50: (.evaluate, "mAP50", .maximize, 3)
+      case .map50_95: (.evaluate, "mAP50-95", .maximize, 3)
+      case .sizeMB: (.evaluate, "size (MB)", .minimize, 2)
+      case .parameters: (.evaluate, "parameters", .minimize, 0)
+      case .gflops: (.evaluate, "GFLOPs", .minimize, 2)
+      case .latencyMS: (.benchmark, "latency (ms)", .minimize, 2)
+      case .energyJ: (.benchmark, "energy (J)", .minimize, 2)
       }
     }
 
-    /// The direction nobody doubts.
-    public var naturalDirection: Direction { self == .map50 || self == .map50_95 ? .maximize : .minimize }
+    /// As many digits as mean something.
+    public func format(_ value: Double) -> String { fixed(value, decimals: row.decimals) }
   }
 
   public var direction: Direction
@@ -78,7 +81,7 @@ extension Objective {
 }
 
 /// `unknown metric ‘map5’; did you mean ‘map50’?`
-func unknown(_ kind: String, _ word: String, among words: [String]) -> String {
+public func unknown(_ kind: String, _ word: String, among words: [String]) -> String {
   let hint =
     nearest(word, among: words).map { "did you mean ‘\($0)’?" } ?? "there are \(words.joined(separator: ", "))"
   return "unknown \(kind) ‘\(word.shortened())’; \(hint)"

@@ -108,17 +108,6 @@ extension ResultTable {
   }
 }
 
-extension Objective.Metric {
-  /// As many digits as mean something.
-  public func format(_ value: Double) -> String {
-    switch self {
-    case .map50, .map50_95: fixed(value, decimals: 3)
-    case .sizeMB, .gflops, .latencyMS, .energyJ: fixed(value, decimals: 2)
-    case .parameters: fixed(value, decimals: 0)
-    }
-  }
-}
-
 private func quotedCSV(_ text: String) -> String {
   guard text.contains(where: { ",\"\r\n".contains($0) }) else { return text }
   return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""

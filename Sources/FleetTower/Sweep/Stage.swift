@@ -1,3 +1,6 @@
+import JSON
+import Settings
+
 /// One step of a trial, in the order trials take them.
 public enum Stage: String, CaseIterable, Hashable, Sendable, Codable, Comparable {
   case train, sparsify, prune, finetune, evaluate, benchmark
@@ -7,6 +10,124 @@ public enum Stage: String, CaseIterable, Hashable, Sendable, Codable, Comparable
 
   /// Stages whose result is a model that later stages start from. The others measure it.
   public var makesModel: Bool { self < .evaluate }
+
+  /// Whether it computes with the images of the data set.
+  var needsDataset: Bool { self != .prune && self != .benchmark }
+}
+
+/// A stage and what was chosen of its settings: all that determines its result besides its files. Written as the
+/// members `stage` and `configuration` of a message or a request.
+public enum StageConfiguration: Hashable, Sendable {
+  case train(Choices<TrainStage>)
+  case sparsify(Choices<SparsifyStage>)
+  case prune(Choices<PruneStage>)
+  case finetune(Choices<FinetuneStage>)
+  case evaluate(Choices<EvaluateStage>)
+  case benchmark(Choices<BenchmarkStage>)
+
+  public init(_ stage: Stage, _ values: [String: PlainValue]) {
+    switch stage {
+    case .train: self = .train(Choices(values))
+    case .sparsify: self = .sparsify(Choices(values))
+    case .prune: self = .prune(Choices(values))
+    case .finetune: self = .finetune(Choices(values))
+    case .evaluate: self = .evaluate(Choices(values))
+    case .benchmark: self = .benchmark(Choices(values))
+    }
+  }
+
+  /// The stage and its choices.
+  private var parts: (stage: Stage, choices: any AnyChoices) {
+    switch self {
+    case .train(let choices): (.train, choices)
+    case .sparsify(let choices): (.sparsify, choices)
+    case .prune(let choices): (.prune, choices)
+    case .finetune(let choices): (.finetune, choices)
+    case .evaluate(let choices): (.evaluate, choices)
+    case .benchmark(let choices): (.benchmark, choices)
+    }
+  }
+
+  public var stage: Stage { parts.stage }
+  public var values: [String: PlainValue] { parts.choices.values }
+  /// What is wrong with a value, if anything.
+  public var problem: String? { parts.choices.problem }
+  /// Settings that only a newer version of the program knows.
+  public var unknownKeys: [String] { parts.choices.unknownKeys }
+  public var settings: [any AnySetting] { type(of: parts.choices).settings }
+
+  /// 0 where there are none.
+  public var epochs: Int {
+    switch self {
+    case .train(let choices): choices.epochs
+    case .sparsify(let choices): choices.epochs
+    case .finetune(let choices): choices.epochs
+    case .prune, .evaluate, .benchmark: 0
+    }
+  }
+
+  /// Rough work in tenths of an epoch: enough to start long chains first.
+  var cost: Int { epochs > 0 ? epochs * 10 : stage.makesModel ? 1 : 5 }
+}
+
+/// What a sweep chooses of each stage.
+public struct StageChoices: Hashable, Sendable {
+  public var train = Choices<TrainStage>()
+  public var sparsify = Choices<SparsifyStage>()
+  public var prune = Choices<PruneStage>()
+  public var finetune = Choices<FinetuneStage>()
+  public var evaluate = Choices<EvaluateStage>()
+  public var benchmark = Choices<BenchmarkStage>()
+
+  public init() {}
+
+  public subscript(stage: Stage) -> StageConfiguration {
+    switch stage {
+    case .train: .train(train)
+    case .sparsify: .sparsify(sparsify)
+    case .prune: .prune(prune)
+    case .finetune: .finetune(finetune)
+    case .evaluate: .evaluate(evaluate)
+    case .benchmark: .benchmark(benchmark)
+    }
+  }
+
+  mutating func set(_ configuration: StageConfiguration) {
+    switch configuration {
+    case .train(let choices): train = choices
+    case .sparsify(let choices): sparsify = choices
+    case .prune(let choices): prune = choices
+    case .finetune(let choices): finetune = choices
+    case .evaluate(let choices): evaluate = choices
+    case .benchmark(let choices): benchmark = choices
+    }
+  }
+}
+
+/// A stage in its place in a trial.
+struct Step: Hashable, Sendable {
+  let stage: Stage
+  /// Of pruning and fine-tuning, from 1.
+  let round: Int
+
+  init(_ stage: Stage, _ round: Int = 1) {
+    self.stage = stage
+    self.round = round
+  }
+}
+
+extension Trial {
+  /// The steps this trial takes. A sparsity rate of 0 leaves `sparsify` out; a prune ratio of 0 leaves out `prune` and
+  /// with it `finetune`, which only mends what pruning cut: such trials are the baseline. `benchmark` runs only where
+  /// an objective needs it.
+  func steps(of spec: SweepSpec) -> [Step] {
+    var steps = [Step(.train)]
+    if sparsityRate > 0 { steps.append(Step(.sparsify)) }
+    if pruneRatio > 0 { for round in 1...spec.prune.rounds { steps += [Step(.prune, round), Step(.finetune, round)] } }
+    steps.append(Step(.evaluate))
+    if spec.isBenchmarked { steps.append(Step(.benchmark)) }
+    return steps
+  }
 }
 
 /// What a file given to a stage is for.

@@ -1,3 +1,6 @@
+import JSON
+import Settings
+
 /// What one attempt at a stage may use on the box it runs on; nil is no bound. A result does not depend on it, so it is
 /// no part of what a job is.
 public struct StageLimits: Hashable, Sendable, Codable {
@@ -5,10 +8,6 @@ public struct StageLimits: Hashable, Sendable, Codable {
   public var memoryMB: Int?
   /// From the start of the process; the next attempt goes on from its newest checkpoint.
   public var timeMinutes: Double?
-
-  public static let memoryMBRange = 16...(1 << 24)
-  /// A second to a year.
-  public static let timeMinutesRange = 1.0 / 60...525_600
 
   public init(memoryMB: Int? = nil, timeMinutes: Double? = nil) {
     self.memoryMB = memoryMB
@@ -33,11 +32,13 @@ public struct StageLimits: Hashable, Sendable, Codable {
       memoryMB: greater(memoryMB, other.memoryMB), timeMinutes: greater(timeMinutes, other.timeMinutes))
   }
 
+  init(_ values: [String: PlainValue]) {
+    let choices = Choices<LimitSettings>(values)
+    self.init(memoryMB: choices.memoryMB, timeMinutes: choices.timeMinutes)
+  }
+
   var problem: String? {
-    if let memoryMB, !Self.memoryMBRange.contains(memoryMB) { return "memory_limit_mb must lie in 16...16777216" }
-    if let timeMinutes, !Self.timeMinutesRange.contains(timeMinutes) {
-      return "time_limit_minutes must lie between a second (0.017) and a year (525600)"
-    }
-    return nil
+    let settings = LimitSettings.all.group
+    return settings.memoryMB.problem(memoryMB) ?? settings.timeMinutes.problem(timeMinutes)
   }
 }

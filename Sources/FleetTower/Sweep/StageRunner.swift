@@ -12,14 +12,12 @@ public protocol StageRunner: Sendable {
   func run(_ request: StageRequest, report: (StageEvent) throws -> Void) throws
 }
 
-/// Everything that determines what a stage computes, in plain values and local paths.
+/// Everything that determines what a stage computes, with local paths.
 public struct StageRequest: Hashable, Sendable, Codable {
   public var version = 1
   public var job: JobKey
-  public var stage: Stage
-  /// `backbone`, `optimizer`, `sparsity_rate`, `prune_ratio`, `seed`, `image_size`, `batch_size`, `epochs`, `patience`,
-  /// `hyp` …: those that matter to the stage (`StageTree.configuration(of:)` says which).
-  public var configuration: [String: PlainValue]
+  public let stage: Stage
+  private let values: [String: PlainValue]
   /// Local paths, by the `InputRole`'s name.
   public var inputs: [String: String]
   /// Where the stage writes: an existing folder of its own.
@@ -32,12 +30,12 @@ public struct StageRequest: Hashable, Sendable, Codable {
   public var backend: String?
 
   public init(
-    job: JobKey, stage: Stage, configuration: [String: PlainValue], inputs: [InputRole: String], directory: String,
+    job: JobKey, configuration: StageConfiguration, inputs: [InputRole: String], directory: String,
     unpackedDataset: String? = nil, threads: Int, backend: String? = nil
   ) {
     self.job = job
-    self.stage = stage
-    self.configuration = configuration
+    stage = configuration.stage
+    values = configuration.values
     self.inputs = Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, $0.value) })
     self.directory = directory
     self.unpackedDataset = unpackedDataset
@@ -45,6 +43,11 @@ public struct StageRequest: Hashable, Sendable, Codable {
     self.backend = backend
   }
 
+  private enum CodingKeys: String, CodingKey {
+    case version, job, stage, values = "configuration", inputs, directory, unpackedDataset, threads, backend
+  }
+
+  public var configuration: StageConfiguration { StageConfiguration(stage, values) }
   public func input(_ role: InputRole) -> String? { inputs[role.rawValue] }
 }
 

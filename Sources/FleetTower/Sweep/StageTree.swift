@@ -1,4 +1,5 @@
 import JSON
+import Settings
 
 /// A sweep's trials laid over each other: stages that agree on everything which determines their result are one node.
 ///
@@ -39,9 +40,10 @@ public struct StageTree: Sendable {
     nodesOfTrial = builder.nodesOfTrial
   }
 
-  /// The values handed to the stage's process: those that determine its result, and no others.
-  public func configuration(of node: Int) -> [String: PlainValue] {
-    submission.spec.configuration(of: nodes[node].step, in: trials[nodes[node].trial])
+  /// What is handed to the stage's process: what determines its result, and nothing else.
+  public func configuration(of node: Int) -> StageConfiguration {
+    let values = submission.spec.values(of: nodes[node].step, in: trials[nodes[node].trial])
+    return StageConfiguration(nodes[node].stage, values)
   }
 
   /// The files the node needs besides its parent's model.
@@ -60,21 +62,9 @@ extension SweepSubmission {
   }
 
   private var canonicalValue: PlainValue {
-    func stage(
-      _ epochs: Int, _ hyp: String?, _ patience: Int, _ choices: SweepSpec.TrainingChoices?
-    ) -> [String: PlainValue] {
-      let common: [String: PlainValue] = [
-        "epochs": .int(epochs), "hyp": hyp.map { .string($0) } ?? .null, "patience": .int(patience),
-      ]
-      return common.merging(choices?.values ?? [:]) { own, _ in own }
-    }
-    var train = stage(spec.train.epochs, spec.train.hyp, spec.train.patience, spec.train.choices)
-    train["weights"] = .object(spec.train.weights.mapValues { .string($0) })
     var members: [String: PlainValue] = [
       "name": .string(spec.name), "dataset": .string(dataset.digest.description),
       "files": .object(files.mapValues { .string($0.digest.description) }),
-      "image_size": .int(spec.imageSize), "batch_size": .int(spec.batchSize),
-      "nominal_batch_size": .int(spec.nominalBatchSize),
       "grid": .object([
         "backbone": .array(spec.grid.backbone.map { .string($0) }),
         "optimizer": .array(spec.grid.optimizer.map { .string($0) }),
@@ -82,31 +72,26 @@ extension SweepSubmission {
         "sparsity_rate": .array(spec.grid.sparsityRate.map { .double($0) }),
         "prune_ratio": .array(spec.grid.pruneRatio.map { .double($0) }),
       ]),
-      "train": .object(train),
-      "sparsify": .object(
-        stage(
-          spec.sparsify.epochs, spec.sparsify.hyp, spec.sparsify.patience, spec.sparsify.choices)),
-      "finetune": .object(
-        stage(
-          spec.finetune.epochs, spec.finetune.hyp, spec.finetune.patience, spec.finetune.choices)),
-      "benchmark": .object([
-        "iterations": .int(spec.benchmark.iterations), "threads": .int(spec.benchmark.threads),
-      ]),
       "objectives": .array(spec.objectives.map { .string($0.description) }),
     ]
-    // Only where something is chosen, so that names given before there was a choice stay.
-    if spec.prune != SweepSpec.PruneStage() {
-      members["prune"] = .object(spec.prune.choices.merging(["rounds": .int(spec.prune.rounds)]) { own, _ in own })
+    members.merge(spec.common.values) { own, _ in own }
+    for stage in Stage.allCases {
+      var values = spec.stages[stage].values
+      // The names of sweeps with these stages are older than the settings of the others.
+      let isNamed = [.train, .sparsify, .finetune, .benchmark].contains(stage)
+      guard isNamed || values != StageChoices()[stage].values else { continue }
+      if spec.stages[stage].epochs > 0 { values["hyp"] = values["hyp"] ?? .null }
+      members[stage.rawValue] = .object(values)
     }
     return .object(members)
   }
 
   func inputs(of stage: Stage, backbone: String) -> [InputRole: ArtifactReference] {
     var inputs: [InputRole: ArtifactReference] = [:]
-    if [.train, .sparsify, .finetune, .evaluate].contains(stage) { inputs[.dataset] = dataset }
+    if stage.needsDataset { inputs[.dataset] = dataset }
     if stage == .train, let weights = spec.train.weights[backbone] { inputs[.weights] = files[weights] }
-    if stage == .train, SweepSpec.isModelFile(backbone) { inputs[.network] = files[backbone] }
-    if let hyp = spec.hyp(of: stage) { inputs[.hyp] = files[hyp] }
+    if stage == .train, SettingRule.isYAML(backbone) { inputs[.network] = files[backbone] }
+    if let hyp = spec.stages[stage].values["hyp"]?.string { inputs[.hyp] = files[hyp] }
     return inputs
   }
 }
@@ -115,91 +100,37 @@ extension StageTree.Node {
   fileprivate var step: Step { Step(stage, round) }
 }
 
-extension SweepSpec.PruneStage {
-  /// What is set, by the sweep file's keys.
-  fileprivate var choices: [String: PlainValue] {
-    var values: [String: PlainValue] = [:]
-    values["policy"] = policy.map { .string($0) }
-    values["importance"] = importance.map { .string($0) }
-    values["min_channels"] = minimumChannels.map { .int($0) }
-    values["round_to"] = roundTo.map { .int($0) }
-    values["target_parameters"] = targetParameters.map { .int($0) }
-    values["target_gflops"] = targetGFLOPs.map { .double($0) }
-    return values
-  }
-}
-
-extension SweepSpec.TrainingChoices {
-  /// What is chosen, by the sweep file's keys: where nothing is, keys are what they were before there was a choice.
-  fileprivate var values: [String: PlainValue] {
-    var values: [String: PlainValue] = [:]
-    values["freeze"] = freeze.map { .array($0.map { .int($0) }) }
-    values["image_weights"] = imageWeights.map { .bool($0) }
-    values["multi_scale"] = multiScale.map { .bool($0) }
-    values["rect"] = rect.map { .bool($0) }
-    return values
-  }
-}
-
 extension SweepSpec {
-  fileprivate func hyp(of stage: Stage) -> String? {
-    switch stage {
-    case .train: train.hyp
-    case .sparsify: sparsify.hyp
-    case .finetune: finetune.hyp
-    case .prune, .evaluate, .benchmark: nil
-    }
-  }
-
-  fileprivate func configuration(of step: Step, in trial: Trial) -> [String: PlainValue] {
+  /// Each setting gets its value where it says.
+  fileprivate func values(of step: Step, in trial: Trial) -> [String: PlainValue] {
+    let chosen = stages[step.stage]
+    let (own, point) = (chosen.values, trial.point)
     var values: [String: PlainValue] = [:]
-    let stage = step.stage
-    switch stage {
-    case .train, .sparsify, .finetune:
-      values = [
-        "backbone": .string(trial.backbone), "optimizer": .string(trial.optimizer), "seed": .int(trial.seed),
-        "image_size": .int(imageSize), "batch_size": .int(batchSize), "nominal_batch_size": .int(nominalBatchSize),
-      ]
-      let (epochs, patience, choices) =
-        switch stage {
-        case .train: (train.epochs, train.patience, train.choices)
-        case .sparsify: (sparsify.epochs, sparsify.patience, sparsify.choices)
-        default: (finetune.epochs, finetune.patience, finetune.choices)
+    for setting in chosen.settings {
+      values[setting.key] =
+        switch setting.source {
+        case .here: own[setting.key]
+        case .sweep: common.values[setting.key]
+        case .trial: point[setting.key]
+        case .plan, .step: nil
         }
-      if let choices { values.merge(choices.values) { own, _ in own } }
-      values["epochs"] = .int(epochs)
-      values["patience"] = .int(patience)
-      if let hyp = hyp(of: stage), !SweepSpec.isFile(hyp) { values["hyp"] = .string(hyp) }
-      if stage == .sparsify { values["sparsity_rate"] = .double(trial.sparsityRate) }
-    case .prune:
-      values = prune.choices
-      values["backbone"] = .string(trial.backbone)
-      if prune.importance == "random" { values["seed"] = .int(trial.seed) }
-      if !prune.hasTarget {
-        values["prune_ratio"] = .double(trial.pruneRatio(inRound: step.round, of: prune.rounds))
-      } else if prune.rounds > 1 {
-        values["rounds_left"] = .int(prune.rounds - step.round + 1)
-      }
-    case .evaluate:
-      values = ["image_size": .int(imageSize), "batch_size": .int(batchSize)]
-    case .benchmark:
-      values = [
-        "image_size": .int(imageSize), "iterations": .int(benchmark.iterations), "threads": .int(benchmark.threads),
-      ]
     }
+    // A file is an input, which counts by its content.
+    if let hyp = values["hyp"]?.string, SettingRule.isFile(hyp) { values["hyp"] = nil }
+    if step.stage == .prune { narrow(&values, to: step.round, in: trial) }
     return values
   }
 
-  /// Rough work of one stage in tenths of an epoch: enough to start long chains first.
-  fileprivate func cost(of stage: Stage) -> Int {
-    switch stage {
-    case .train: train.epochs * 10
-    case .sparsify: sparsify.epochs * 10
-    case .finetune: finetune.epochs * 10
-    case .prune: 1
-    case .evaluate, .benchmark: 5
-    }
+  private func narrow(_ values: inout [String: PlainValue], to round: Int, in trial: Trial) {
+    let (prune, rounds) = (stages.prune, stages.prune.rounds)
+    if prune.importance != "random" { values["seed"] = nil }
+    values["prune_ratio"] = prune.hasTarget ? nil : .double(trial.pruneRatio(inRound: round, of: rounds))
+    if prune.hasTarget, rounds > 1 { values["rounds_left"] = .int(rounds - round + 1) }
   }
+}
+
+extension Choices<PruneStage> {
+  var hasTarget: Bool { self.targetParameters != nil || self.targetGFLOPs != nil }
 }
 
 private struct Builder {
@@ -234,7 +165,7 @@ private struct Builder {
   private mutating func node(_ step: Step, parent: Int?, trial: Int) -> Int {
     let key = JobKey(hashing: identity(of: step, parent: parent, trial: trials[trial]).canonicalJSON)
     if let known = nodeOfKey[key] { return known }
-    let cost = submission.spec.cost(of: step.stage)
+    let cost = submission.spec.stages[step.stage].cost
     nodes.append(
       StageTree.Node(
         key: key, stage: step.stage, round: step.round, parent: parent, trial: trial, remainingCost: cost))
@@ -247,7 +178,7 @@ private struct Builder {
     let inputs = submission.inputs(of: stage, backbone: trial.backbone)
     var members: [String: PlainValue] = [
       "stage": .string(stage.rawValue),
-      "configuration": .object(submission.spec.configuration(of: step, in: trial)),
+      "configuration": .object(submission.spec.values(of: step, in: trial)),
       "inputs": .object(
         Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, .string($0.value.digest.description)) })),
     ]

@@ -1,19 +1,16 @@
-/// What a sweep file says, with every default filled in.
-public struct SweepSpec: Hashable, Sendable, Codable {
+import JSON
+import Settings
+import Wording
+
+/// What a sweep file says, with every default filled in. `spec.train` is `spec.stages.train`.
+@dynamicMemberLookup
+public struct SweepSpec: Hashable, Sendable {
   public var name: String
   /// Path of the YOLOv5 `data.yaml`, relative to the sweep file.
   public var dataset: String
-  /// Side in pixels of the square that images are letterboxed to.
-  public var imageSize: Int
-  public var batchSize: Int
-  /// Images an optimizer step stands for; gradients of smaller batches are accumulated.
-  public var nominalBatchSize: Int
+  public var common = Choices<CommonSettings>()
   public var grid: Grid
-  public var train: TrainStage
-  public var sparsify: EpochStage
-  public var prune: PruneStage
-  public var finetune: EpochStage
-  public var benchmark: BenchmarkStage
+  public var stages = StageChoices()
   public var objectives: [Objective]
   /// Among sweeps that wait for slots, higher goes first. Not part of what the sweep is: submitting it again with
   /// another one changes it. nil leaves it as it is, which is 0 at first.
@@ -29,14 +26,15 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     public var backbone: [String]
     public var optimizer: [String]
     public var seed: [Int]
-    /// Weight of the L1 penalty on batch-norm gammas; 0 leaves the `sparsify` stage out.
     public var sparsityRate: [Double]
-    /// Fraction of prunable channels to remove, in [0, 1); 0 leaves `prune` and `finetune` out.
     public var pruneRatio: [Double]
 
+    public static let settings = TrialSettings.all.group
+
     public init(
-      backbone: [String] = ["yolov5s"], optimizer: [String] = ["SGD"], seed: [Int] = [0],
-      sparsityRate: [Double] = [0.0001], pruneRatio: [Double] = [0.3]
+      backbone: [String] = [settings.backbone.fallback], optimizer: [String] = [settings.optimizer.fallback],
+      seed: [Int] = [settings.seed.fallback], sparsityRate: [Double] = [settings.sparsityRate.fallback],
+      pruneRatio: [Double] = [settings.pruneRatio.fallback]
     ) {
       self.backbone = backbone
       self.optimizer = optimizer
@@ -46,129 +44,22 @@ public struct SweepSpec: Hashable, Sendable, Codable {
     }
   }
 
-  /// `sparsify` and `finetune`.
-  public struct EpochStage: Hashable, Sendable, Codable {
-    public var epochs: Int
-    /// A built-in set's name or a file's path; nil takes the stage's own.
-    public var hyp: String?
-    /// Epochs without a better fitness after which training stops; 0 never does.
-    public var patience: Int
-    /// nil: nothing is chosen.
-    public var choices: TrainingChoices?
-
-    public init(epochs: Int, hyp: String? = nil, patience: Int = 0, choices: TrainingChoices? = nil) {
-      self.epochs = epochs
-      self.hyp = hyp
-      self.patience = patience
-      self.choices = choices
-    }
-  }
-
-  /// What may be chosen about epochs besides hyper-parameters, under YOLOv5's names; nil is its default.
-  public struct TrainingChoices: Hashable, Sendable, Codable {
-    /// Layers whose learned parameters stay.
-    public var freeze: [Int]?
-    public var imageWeights: Bool?
-    public var multiScale: Bool?
-    public var rect: Bool?
-
-    public init(freeze: [Int]? = nil, imageWeights: Bool? = nil, multiScale: Bool? = nil, rect: Bool? = nil) {
-      self.freeze = freeze
-      self.imageWeights = imageWeights
-      self.multiScale = multiScale
-      self.rect = rect
-    }
-
-    var isEmpty: Bool { self == TrainingChoices() }
-  }
-
-  public struct TrainStage: Hashable, Sendable, Codable {
-    public var epochs: Int
-    public var hyp: String?
-    public var patience: Int
-    /// Files with weights to start from, by backbone; a backbone without an entry starts from its initial weights.
-    public var weights: [String: String]
-    public var choices: TrainingChoices?
-
-    public init(
-      epochs: Int = 100, hyp: String? = nil, patience: Int = 0, weights: [String: String] = [:],
-      choices: TrainingChoices? = nil
-    ) {
-      self.epochs = epochs
-      self.hyp = hyp
-      self.patience = patience
-      self.weights = weights
-      self.choices = choices
-    }
-  }
-
-  /// How channels are chosen; what is nil is left to the stage's default.
-  public struct PruneStage: Hashable, Sendable, Codable {
-    /// `study` or `grouped`; by default the study's where it applies.
-    public var policy: String?
-    /// What scores a channel; by default `gamma`.
-    public var importance: String?
-    /// What every layer keeps; by default a ratio that would empty one fails.
-    public var minimumChannels: Int?
-    /// Layers keep multiples of it.
-    public var roundTo: Int?
-    /// How often a trial is pruned and fine-tuned: each round cuts an equal part of what is to go.
-    public var rounds: Int
-    /// What the pruned network may have at most; takes the place of the ratio.
-    public var targetParameters: Int?
-    /// For an image of 640 × 640; takes the place of the ratio.
-    public var targetGFLOPs: Double?
-
-    public init(
-      policy: String? = nil, importance: String? = nil, minimumChannels: Int? = nil, roundTo: Int? = nil,
-      rounds: Int = 1, targetParameters: Int? = nil, targetGFLOPs: Double? = nil
-    ) {
-      self.policy = policy
-      self.importance = importance
-      self.minimumChannels = minimumChannels
-      self.roundTo = roundTo
-      self.rounds = rounds
-      self.targetParameters = targetParameters
-      self.targetGFLOPs = targetGFLOPs
-    }
-
-    public var hasTarget: Bool { targetParameters != nil || targetGFLOPs != nil }
-  }
-
-  public struct BenchmarkStage: Hashable, Sendable, Codable {
-    /// Timed passes over one image; the median counts.
-    public var iterations: Int
-    public var threads: Int
-
-    public init(iterations: Int = 100, threads: Int = 1) {
-      self.iterations = iterations
-      self.threads = threads
-    }
-  }
-
   public init(
-    name: String, dataset: String, imageSize: Int = 640, batchSize: Int = 16, nominalBatchSize: Int = 64,
-    grid: Grid = Grid(),
-    train: TrainStage = TrainStage(), sparsify: EpochStage = EpochStage(epochs: 50),
-    prune: PruneStage = PruneStage(),
-    finetune: EpochStage = EpochStage(epochs: 100), benchmark: BenchmarkStage = BenchmarkStage(),
+    name: String, dataset: String, grid: Grid = Grid(),
     objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)], priority: Int? = nil,
     limits: [String: StageLimits]? = nil
   ) {
     self.name = name
     self.dataset = dataset
-    self.imageSize = imageSize
-    self.batchSize = batchSize
-    self.nominalBatchSize = nominalBatchSize
     self.grid = grid
-    self.train = train
-    self.sparsify = sparsify
-    self.prune = prune
-    self.finetune = finetune
-    self.benchmark = benchmark
     self.objectives = objectives
     self.priority = priority
     self.limits = limits
+  }
+
+  public subscript<Group>(dynamicMember path: WritableKeyPath<StageChoices, Choices<Group>>) -> Choices<Group> {
+    get { stages[keyPath: path] }
+    set { stages[keyPath: path] = newValue }
   }
 
   /// The files a submission must bring along besides the data set: weights, hyper-parameters and model files, sorted,
@@ -176,15 +67,11 @@ public struct SweepSpec: Hashable, Sendable, Codable {
   public var files: [String] { Set(namedFiles).sorted() }
 
   private var namedFiles: [String] {
-    let hyps = [train.hyp, sparsify.hyp, finetune.hyp].compactMap { $0 }.filter(SweepSpec.isFile)
-    return hyps + train.weights.values + grid.backbone.filter(SweepSpec.isModelFile)
+    let chosen = Stage.allCases.flatMap { stage in
+      stages[stage].settings.flatMap { setting in stages[stage].values[setting.key].map(setting.rule.files) ?? [] }
+    }
+    return chosen + grid.backbone.filter(SettingRule.isYAML)
   }
-
-  /// A backbone that is a YAML file describes itself; any other is a name.
-  static func isModelFile(_ backbone: String) -> Bool { backbone.hasSuffix(".yaml") || backbone.hasSuffix(".yml") }
-
-  /// A `hyp` that looks like a path is one; any other word is the name of a built-in set.
-  static func isFile(_ hyp: String) -> Bool { hyp.contains("/") || hyp.hasSuffix(".yaml") || hyp.hasSuffix(".yml") }
 }
 
 /// A spec and the artifacts it speaks of: what an operator submits.
@@ -251,7 +138,9 @@ extension SweepSpec {
       return "the grid has more than \(SweepSpec.trialLimit) trials"
     }
     if trialCount == 0 { return "a grid axis is empty" }
-    if let problem = prune.problem { return problem }
+    if let problem = settingProblem { return problem }
+    let prune = stages.prune
+    if prune.targetParameters != nil, prune.targetGFLOPs != nil { return "there are two targets; give one" }
     if trialCount * (4 + 2 * prune.rounds) > SweepSpec.stageLimit {
       return "the grid has more than \(SweepSpec.stageLimit) stages"
     }
@@ -266,62 +155,105 @@ extension SweepSpec {
     if objectives.count > SweepSpec.objectiveLimit {
       return "there are more than \(SweepSpec.objectiveLimit) objectives"
     }
-    if !grid.sparsityRate.allSatisfy({ $0 >= 0 && $0.isFinite }) { return "a sparsity rate must not be negative" }
-    if !grid.pruneRatio.allSatisfy({ $0 >= 0 && $0 < 1 }) { return "a prune ratio must lie in [0, 1)" }
-    if imageSize < 32 || imageSize > 8192 || imageSize % 32 != 0 {
-      return "image_size must be a multiple of 32 from 32 to 8192"
-    }
-    if !(1...65_536).contains(batchSize) { return "batch_size must lie in 1...65536" }
-    if !(1...65_536).contains(nominalBatchSize) { return "nominal_batch_size must lie in 1...65536" }
-    if !(1...1_000_000).contains(benchmark.iterations) { return "the benchmark's iterations must lie in 1...1000000" }
-    if !(1...1024).contains(benchmark.threads) { return "the benchmark's threads must lie in 1...1024" }
-    if ![train.epochs, sparsify.epochs, finetune.epochs].allSatisfy((1...1_000_000).contains) {
-      return "epochs must lie in 1...1000000"
-    }
     if let priority, !SweepSpec.priorityRange.contains(priority) { return "a priority must lie in -1000...1000" }
     return targetProblem ?? limits?.values.lazy.compactMap(\.problem).first
   }
 
+  /// Of each value by itself.
+  private var settingProblem: String? {
+    func first<Value>(_ setting: Setting<Value>, _ values: [Value]) -> String? {
+      values.lazy.compactMap(setting.problem).first
+    }
+    let axes = Grid.settings
+    let gridProblem =
+      first(axes.seed, grid.seed) ?? first(axes.sparsityRate, grid.sparsityRate)
+      ?? first(axes.pruneRatio, grid.pruneRatio)
+    if let problem = common.problem ?? gridProblem { return problem }
+    for stage in Stage.allCases {
+      if let problem = stages[stage].problem { return "\(stage.rawValue): \(problem)" }
+      if let key = stages[stage].unknownKeys.first {
+        return "\(stage.rawValue): unknown setting ‘\(key.shortened())’; a newer version may know it"
+      }
+    }
+    return nil
+  }
+
   private var texts: [String] {
-    [name, dataset] + grid.backbone + grid.optimizer + train.weights.keys + train.weights.values
-      + [train.hyp, sparsify.hyp, finetune.hyp].compactMap { $0 }
+    [name, dataset] + grid.backbone + grid.optimizer + files + stages.train.weights.keys
+      + Stage.allCases.flatMap { stages[$0].values.values.compactMap(\.string) }
   }
 
   private var targetProblem: String? {
-    guard prune.hasTarget, grid.pruneRatio.count(where: { $0 > 0 }) > 1 else { return nil }
+    guard stages.prune.hasTarget, grid.pruneRatio.count(where: { $0 > 0 }) > 1 else { return nil }
     return "a target takes the place of the prune ratio, which then only says whether a trial is pruned: "
       + "give prune_ratio one value besides 0"
   }
 }
 
-extension SweepSpec.PruneStage {
-  public static let policies = ["study", "grouped"]
-  public static let importances = ["gamma", "weight_l1", "weight_l2", "random"]
-  static let minimumChannelsRange = 1...1_000_000
-  static let roundToRange = 1...1024
-  static let roundsRange = 1...100
-
-  var problem: String? {
-    if let policy, !Self.policies.contains(policy) { return unknown("policy", policy, among: Self.policies) }
-    if let importance, !Self.importances.contains(importance) {
-      return unknown("importance", importance, among: Self.importances)
-    }
-    if let minimumChannels, !Self.minimumChannelsRange.contains(minimumChannels) {
-      return "min_channels must lie in 1...1000000"
-    }
-    if let roundTo, !Self.roundToRange.contains(roundTo) { return "round_to must lie in 1...1024" }
-    if !Self.roundsRange.contains(rounds) { return "rounds must lie in 1...100" }
-    if targetParameters != nil, targetGFLOPs != nil { return "there are two targets; give one" }
-    if targetParameters ?? 1 < 1 || !(targetGFLOPs ?? 1 > 0 && targetGFLOPs ?? 1 < .infinity) {
-      return "a target must be positive"
-    }
-    return nil
+extension SweepSpec: Codable {
+  /// A member of the written form, whatever its name.
+  private struct Member: CodingKey, ExpressibleByStringLiteral {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init(stringLiteral: String) { self.init(stringValue: stringLiteral) }
+    init?(intValue: Int) { nil }
   }
-}
 
-extension KeyedDecodingContainer {
-  /// Used by the synthesized `SweepSpec.init(from:)`: journals older than the prune stage's choices have none.
-  func decode(_ type: SweepSpec.PruneStage.Type, forKey key: Key) throws -> SweepSpec.PruneStage {
-    try decodeIfPresent(type, forKey: key) ?? SweepSpec.PruneStage()
+  /// How journals write settings that are older than their keys; those of `nested` stand in a member `choices`.
+  private static let memberNames = [
+    "image_size": "imageSize", "batch_size": "batchSize", "nominal_batch_size": "nominalBatchSize",
+    "image_weights": "imageWeights", "multi_scale": "multiScale", "min_channels": "minimumChannels",
+    "round_to": "roundTo", "target_parameters": "targetParameters", "target_gflops": "targetGFLOPs",
+  ]
+  private static let keys = Dictionary(uniqueKeysWithValues: memberNames.map { ($1, $0) })
+  private static let nested: Set = ["freeze", "image_weights", "multi_scale", "rect"]
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: Member.self)
+    self.init(
+      name: try container.decode(String.self, forKey: "name"),
+      dataset: try container.decode(String.self, forKey: "dataset"),
+      grid: try container.decode(Grid.self, forKey: "grid"),
+      objectives: try container.decode([Objective].self, forKey: "objectives"),
+      priority: try container.decodeIfPresent(Int.self, forKey: "priority"),
+      limits: try container.decodeIfPresent([String: StageLimits].self, forKey: "limits"))
+    var shared = common.values
+    for key in CommonSettings.all.settings.map(\.key) {
+      let member = Member(stringValue: Self.memberNames[key] ?? key)
+      shared[key] = try container.decodeIfPresent(PlainValue.self, forKey: member) ?? shared[key]
+    }
+    common = Choices(shared)
+    for stage in Stage.allCases {
+      let member = Member(stringValue: stage.rawValue)
+      var members = try container.decodeIfPresent([String: PlainValue].self, forKey: member) ?? [:]
+      if case .object(let choices)? = members.removeValue(forKey: "choices") { members.merge(choices) { $1 } }
+      var values = stages[stage].values
+      for (name, value) in members { values[Self.keys[name] ?? name] = value }
+      stages.set(StageConfiguration(stage, values))
+    }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Member.self)
+    try container.encode(name, forKey: "name")
+    try container.encode(dataset, forKey: "dataset")
+    for (key, value) in common.values.sorted(by: { $0.key < $1.key }) {
+      try container.encode(value, forKey: Member(stringValue: Self.memberNames[key] ?? key))
+    }
+    try container.encode(grid, forKey: "grid")
+    for stage in Stage.allCases where !stages[stage].values.isEmpty {
+      var members: [String: PlainValue] = [:]
+      var choices: [String: PlainValue] = [:]
+      for (key, value) in stages[stage].values {
+        let name = Self.memberNames[key] ?? key
+        if Self.nested.contains(key) { choices[name] = value } else { members[name] = value }
+      }
+      if !choices.isEmpty { members["choices"] = .object(choices) }
+      try container.encode(members, forKey: Member(stringValue: stage.rawValue))
+    }
+    try container.encode(objectives, forKey: "objectives")
+    try container.encodeIfPresent(priority, forKey: "priority")
+    try container.encodeIfPresent(limits, forKey: "limits")
   }
 }

@@ -1,4 +1,5 @@
 import JSON
+import Settings
 
 /// The short, stable name of a trial: eight hex digits of its grid point's hash.
 public struct TrialID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
@@ -31,18 +32,6 @@ extension Trial {
     ]
   }
 
-  /// The steps this trial takes. A sparsity rate of 0 leaves `sparsify` out; a prune ratio of 0 leaves out `prune` and
-  /// with it `finetune`, which only mends what pruning cut: such trials are the baseline. `benchmark` runs only where
-  /// an objective needs it.
-  func steps(of spec: SweepSpec) -> [Step] {
-    var steps = [Step(.train)]
-    if sparsityRate > 0 { steps.append(Step(.sparsify)) }
-    if pruneRatio > 0 { for round in 1...spec.prune.rounds { steps += [Step(.prune, round), Step(.finetune, round)] } }
-    steps.append(Step(.evaluate))
-    if spec.isBenchmarked { steps.append(Step(.benchmark)) }
-    return steps
-  }
-
   /// What one of several rounds cuts of the channels that are left, so that all rounds cut equally many and together
   /// the trial's ratio. To twelve digits, so that 0.4 in two rounds and 0.6 in three begin with one and the same job.
   func pruneRatio(inRound round: Int, of rounds: Int) -> Double {
@@ -52,21 +41,24 @@ extension Trial {
   }
 }
 
-/// A stage in its place in a trial.
-struct Step: Hashable, Sendable {
-  let stage: Stage
-  /// Of pruning and fine-tuning, from 1.
-  let round: Int
-
-  init(_ stage: Stage, _ round: Int = 1) {
-    self.stage = stage
-    self.round = round
+extension StageTree {
+  /// The axes that the stage depends on, for people: `yolov5n SGD sparsity 0.0001 prune 0.3`.
+  public func title(of node: Int) -> String {
+    let (spec, stage, trial) = (submission.spec, nodes[node].stage, trials[nodes[node].trial])
+    var parts = [trial.backbone, trial.optimizer]
+    if spec.grid.seed.count > 1 { parts.append("seed \(trial.seed)") }
+    if stage >= .sparsify, trial.sparsityRate > 0 { parts.append("sparsity \(trial.sparsityRate)") }
+    if stage >= .prune, trial.pruneRatio > 0 { parts.append(spec.pruneTitle(trial)) }
+    let rounds = spec.prune.rounds
+    if rounds > 1, stage == .prune || stage == .finetune { parts.append("round \(nodes[node].round) of \(rounds)") }
+    return parts.joined(separator: " ")
   }
 }
 
 extension SweepSpec {
   /// How far a pruned trial is pruned, for people.
-  public func pruneTitle(_ trial: Trial) -> String {
+  fileprivate func pruneTitle(_ trial: Trial) -> String {
+    let prune = stages.prune
     if let count = prune.targetParameters { return "prune to \(count) parameters" }
     if let limit = prune.targetGFLOPs { return "prune to \(limit) GFLOPs" }
     return "prune \(trial.pruneRatio)"

@@ -308,8 +308,7 @@ extension Worker {
         inputs[role] = assignment.input(role).map { cache.artifacts.location(of: ContentHash($0.digest)) }
       }
       let request = StageRequest(
-        job: assignment.job, stage: assignment.stage, configuration: assignment.configuration, inputs: inputs,
-        directory: directory,
+        job: assignment.job, configuration: assignment.configuration, inputs: inputs, directory: directory,
         unpackedDataset: assignment.input(.dataset).map { folder.unpacked(ContentHash($0.digest)) },
         threads: options.threads, backend: options.backend)
       stages[number] = try StageProcess(

@@ -1,3 +1,5 @@
+import Settings
+
 /// The library that computes convolutions, and the number of threads.
 public struct Runtime: Sendable, Hashable {
   public enum Backend: String, Sendable, Hashable, Codable, CaseIterable {
@@ -10,9 +12,7 @@ public struct Runtime: Sendable, Hashable {
 
   /// - Throws: `ComputeError` if this build has no such backend or `threads` is not in 1...256.
   public init(backend: Backend = Runtime.defaultBackend, threads: Int) throws(ComputeError) {
-    guard (1...256).contains(threads) else {
-      throw ComputeError("cannot compute on \(threads) threads: choose 1 to 256")
-    }
+    if let problem = BenchmarkStage.all.group.threads.problem(threads) { throw ComputeError(problem) }
     guard Self.availableBackends.contains(backend) else {
       throw ComputeError(
         "this build has no backend '\(backend.rawValue)': install libdnnl-dev and build again, or choose "

@@ -2,6 +2,7 @@ import Compute
 import Evaluation
 import Interchange
 import Network
+import Settings
 
 /// The cost of one image: the stage `benchmark` and `bench infer`.
 public struct BenchmarkRequest: Sendable, Hashable, Codable {
@@ -53,22 +54,13 @@ public struct BenchmarkReport: Sendable, Hashable, Codable {
     case energyJoules = "energy_j"
     case peakMemoryMegabytes = "peak_memory_mb"
   }
-
-  /// By the names objectives use.
-  public var metrics: [String: Double] {
-    var metrics = ["latency_ms": medianMilliseconds, "latency_p95_ms": p95Milliseconds]
-    metrics["energy_j"] = energyJoules
-    return metrics
-  }
 }
 
 /// Times a network's pass over one image, batch norms folded and activations fused.
 public func benchmark(_ request: BenchmarkRequest) throws -> BenchmarkReport {
   let model = try Model.named(request.model, classCount: request.classCount)
   try requireImageSize(request.imageSize, stride: model.network.detect.strides.max() ?? 32)
-  guard (1...1_000_000).contains(request.iterations) else {
-    throw PipelineError("iterations: \(request.iterations) is not in 1 … 1000000")
-  }
+  try require(BenchmarkStage.all.group.iterations, request.iterations)
   let runtime = try request.machine.runtime()
   let latency = try LatencyBenchmark.measure(
     model.network, model.parameters, runtime: runtime, imageSize: request.imageSize, runs: request.iterations,

@@ -4,6 +4,7 @@ import Foundation
 import Interchange
 import Network
 import Platform
+import Settings
 
 /// What to measure on a data set: the stage `evaluate` and `val`.
 public struct EvaluateRequest: Sendable, Hashable, Codable {
@@ -87,15 +88,6 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
     case parametersFused = "parameters_fused"
     case sizeMegabytes = "size_mb"
   }
-
-  /// By the names objectives use.
-  public var metrics: [String: Double] {
-    [
-      "precision": precision, "recall": recall, "map50": map50, "map50_95": map50_95,
-      "parameters": Double(parameters), "parameters_fused": Double(parametersFused), "gflops": gflops,
-      "size_mb": sizeMegabytes,
-    ]
-  }
 }
 
 extension EvaluateRequest {
@@ -131,9 +123,7 @@ public func evaluate(
     throw PipelineError("no split is called ‘\(request.split)’; there are \(known)")
   }
   let stride = model.network.detect.strides.max() ?? 32
-  guard (1...4096).contains(request.batchSize) else {
-    throw PipelineError("batch size: \(request.batchSize) is not in 1 … 4096")
-  }
+  try require(EvaluateStage.all.group.batchSize, request.batchSize)
   try requireImageSize(request.imageSize, stride: stride)
   try refuseOverwriting(
     request.outputs, ofInputs: [request.model] + [request.annotations].compactMap { $0 } + description.files())

@@ -55,14 +55,6 @@ public struct ModelInfo: Sendable, Hashable, Codable {
         outputs: layer.outputs.map { [$0.channels, $0.height, $0.width] })
     }
   }
-
-  /// By the names objectives use.
-  var metrics: [String: Double] {
-    [
-      "parameters": Double(parameters), "parameters_fused": Double(parametersFused), "gflops": gflops,
-      "size_mb": sizeMegabytes,
-    ]
-  }
 }
 
 /// - Parameter classCount: nil takes the model file's own, or COCO's 80.

@@ -1,4 +1,5 @@
 import Network
+import Settings
 import Wording
 
 /// Why a stage or a command could not do its work.
@@ -21,4 +22,8 @@ public struct PipelineError: SystemFailure, Sendable, Hashable, CustomStringConv
 ///   in pixels.
 func requireImageSize(_ size: Int, stride: Int) throws(PipelineError) {
   if let problem = imageSizeProblem(size, stride: stride) { throw PipelineError(problem, isWrongRequest: true) }
+}
+
+func require<Value>(_ setting: Setting<Value>, _ value: Value) throws(PipelineError) {
+  if let problem = setting.problem(value) { throw PipelineError(problem, isWrongRequest: true) }
 }

@@ -92,14 +92,6 @@ public struct PruneReport: Sendable, Hashable, Codable {
     (sizeMegabytesBefore, sizeMegabytes) = (plan.before.sizeMegabytes, plan.after.sizeMegabytes)
     remarks = plan.remarks
   }
-
-  /// By the names objectives use.
-  public var metrics: [String: Double] {
-    [
-      "parameters": Double(parameters), "gflops": gflops, "size_mb": sizeMegabytes, "threshold": Double(threshold),
-      "removed_channels": Double(removed),
-    ]
-  }
 }
 
 /// Chooses the channels. Nothing is cut.

@@ -10,6 +10,4 @@ public enum RunEvent: Sendable, Hashable {
   case epoch(EpochSummary, EpochTiming, of: Int)
   /// A file from which the run can go on, complete when the event comes.
   case checkpoint(path: String, epoch: Int)
-  /// - model: the file a stage has made, if it makes one.
-  case finished(model: String?, metrics: [String: Double])
 }

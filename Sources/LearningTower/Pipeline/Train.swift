@@ -62,7 +62,6 @@ public func train(
     network: trainer.network, parameters: trainer.bestParameters, classNames: trainer.classNames
   ).write(to: folder.model)
   result.take(best, model: folder.model)
-  try onEvent(.finished(model: folder.model, metrics: best.metrics))
   return result
 }
 
@@ -123,18 +122,11 @@ extension TrainRequest {
           """
           \(weights): no layer of \(network.name) can begin with these weights (\(transfer)); give weights of the same \
           network, or leave --weights out to begin anew\(remedy)
-          """)
+          """, isWrongRequest: true)
       }
       do { try network.checkValues(transfer.parameters) } catch { throw PipelineError("\(weights): \(error)") }
       return (network, transfer.parameters, transfer.tensorCount, "\(weights): \(transfer)\(remedy)")
     }
-  }
-}
-
-extension EpochSummary {
-  /// By the names objectives use.
-  var metrics: [String: Double] {
-    ["precision": precision, "recall": recall, "map50": map50, "map50_95": map50_95, "best_epoch": Double(epoch)]
   }
 }
 

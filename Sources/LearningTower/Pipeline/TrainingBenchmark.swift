@@ -4,6 +4,7 @@ import Detection
 import Foundation
 import Interchange
 import Network
+import Settings
 import Training
 
 /// Times training steps (forward, loss, backward and SGD update) on data in memory: `bench train`.
@@ -59,8 +60,9 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
   }
 
   public func run() throws -> Result {
-    guard (1...4096).contains(batchSize), (1...100_000).contains(repeats) else {
-      throw PipelineError("a benchmark of \(repeats) steps of \(batchSize) images: give numbers from 1")
+    try require(CommonSettings.all.group.batchSize, batchSize)
+    guard (1...100_000).contains(repeats) else {
+      throw PipelineError("a benchmark of \(repeats) steps: give a number from 1 to 100000")
     }
     let start = try Model.named(model, classCount: classCount)
     let network = start.network

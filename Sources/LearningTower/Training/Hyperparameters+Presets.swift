@@ -53,7 +53,8 @@ extension Hyperparameters {
       let names = Self.presets.map(\.name)
       let hint = nearest(name, among: names).map { ", did you mean ‘\($0)’?" } ?? ""
       throw TrainingError(
-        "no hyper-parameter set is called ‘\(name)’\(hint); there are \(names.joined(separator: ", "))")
+        "no hyper-parameter set is called ‘\(name)’\(hint); there are \(names.joined(separator: ", "))",
+        isWrongRequest: true)
     }
     self = preset.values
   }

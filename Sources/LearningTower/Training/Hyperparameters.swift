@@ -90,16 +90,18 @@ extension Hyperparameters {
     if key == "anchors" {
       // Anchors per level. YOLOv5's evolved files write it; the networks here have three.
       guard value.isFinite, value.rounded() == 3 || value == 0 else {
-        throw TrainingError("anchors: \(value) anchors a level are not supported; leave the key out for three")
+        throw TrainingError(
+          "anchors: \(value) anchors a level are not supported; leave the key out for three", isWrongRequest: true)
       }
       return
     }
     guard let field = Self.fields.first(where: { $0.key == key }) else {
       let hint = nearest(key, among: Self.keys).map { "; did you mean ‘\($0)’?" } ?? ""
-      throw TrainingError("unknown hyper-parameter ‘\(key.shortened())’\(hint)")
+      throw TrainingError("unknown hyper-parameter ‘\(key.shortened())’\(hint)", isWrongRequest: true)
     }
     guard value.isFinite, field.range.contains(value) else {
-      throw TrainingError("\(key): \(value) is not in \(field.range.lowerBound) … \(field.range.upperBound)")
+      throw TrainingError(
+        "\(key): \(value) is not in \(field.range.lowerBound) … \(field.range.upperBound)", isWrongRequest: true)
     }
     self[keyPath: field.path] = value
   }
@@ -119,7 +121,7 @@ extension Hyperparameters {
     do {
       try self.init(yaml: YAMLDocument.load(path))
     } catch let error as YAMLError {
-      throw TrainingError("\(error)")
+      throw TrainingError("\(error)", isWrongRequest: true)
     } catch let error as TrainingError {
       throw error
     } catch {

@@ -61,7 +61,8 @@ public final class Trainer {
     try configuration.validate(largestStride: network.detect.strides.max() ?? 32)
     guard network.detect.classCount == data.classNames.count else {
       throw TrainingError(
-        "the network detects \(network.detect.classCount) classes, the data set has \(data.classNames.count)")
+        "the network detects \(network.detect.classCount) classes, the data set has \(data.classNames.count)",
+        isWrongRequest: true)
     }
     self.network = network
     self.configuration = configuration

@@ -1,4 +1,5 @@
 import Network
+import Settings
 
 /// Everything but data, weights and machine that determines a training run.
 public struct TrainingConfiguration: Sendable, Hashable, Codable {
@@ -54,25 +55,24 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
 
   /// - Throws: `TrainingError` saying which value makes no sense.
   func validate(largestStride: Int) throws(TrainingError) {
-    guard (1...1_000_000).contains(epochs) else { throw TrainingError("epochs: \(epochs) is not in 1 … 1000000") }
-    guard (1...4096).contains(batchSize) else { throw TrainingError("batch size: \(batchSize) is not in 1 … 4096") }
-    guard (1...65_536).contains(nominalBatchSize) else {
-      throw TrainingError("nominal batch size: \(nominalBatchSize) is not in 1 … 65536")
+    let settings = SparsifyStage.all.group
+    let problems = [
+      settings.epochs.problem(epochs), settings.batchSize.problem(batchSize),
+      settings.nominalBatchSize.problem(nominalBatchSize), settings.patience.problem(patience ?? 0),
+      settings.freeze.problem(frozenLayers), sparsityRate.flatMap(settings.sparsityRate.problem),
+    ]
+    if let problem = problems.compactMap(\.self).first { throw TrainingError(problem, isWrongRequest: true) }
+    guard patience != 0 else { throw TrainingError("patience 0: leave it out for none", isWrongRequest: true) }
+    if let problem = imageSizeProblem(imageSize, stride: largestStride) {
+      throw TrainingError(problem, isWrongRequest: true)
     }
-    if let problem = imageSizeProblem(imageSize, stride: largestStride) { throw TrainingError(problem) }
-    guard patience ?? 1 > 0 else {
-      throw TrainingError("patience: \(patience!) is not positive; leave it out for none")
-    }
-    if let layer = frozenLayers.first(where: { $0 < 0 }) { throw TrainingError("frozen layers: \(layer) is negative") }
     guard !(usesImageWeights && isRectangular) else {
-      throw TrainingError("image weights draw images freely, rectangular batches are fixed: choose one of them")
+      throw TrainingError(
+        "image weights draw images freely, rectangular batches are fixed: choose one of them", isWrongRequest: true)
     }
     for (key, value) in hyperparameters.values.sorted(by: { $0.key < $1.key }) {
       var checked = hyperparameters
       try checked.set(key, to: value)
-    }
-    if let rate = sparsityRate, !(rate >= 0 && rate < 1) {
-      throw TrainingError("sparsity rate: \(rate) is not in [0, 1)")
     }
   }
 }

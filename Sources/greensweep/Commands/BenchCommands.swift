@@ -1,5 +1,6 @@
 import Compute
 import Pipeline
+import Settings
 import Wording
 
 extension Command {
@@ -42,10 +43,12 @@ extension Command {
     ]
   ) { arguments in
     try refuseClassCount(arguments)
+    let settings = BenchmarkStage.all.group.iterations
     let report = try benchmark(
       BenchmarkRequest(
         model: arguments.string("--model") ?? "yolov5s", classCount: arguments.classCount(default: 14),
-        imageSize: arguments.imageSize(), iterations: arguments.int("--iterations", in: 1...1_000_000) ?? 100,
+        imageSize: arguments.imageSize(),
+        iterations: arguments.int("--iterations", in: settings.rule.integers) ?? settings.fallback,
         isProfiled: arguments.has("--plan"), machine: arguments.machine()))
     if arguments.has("--json") { return printJSON(report) }
     printLine(

@@ -3,6 +3,7 @@ import Coordinator
 import Foundation
 import Pipeline
 import Platform
+import Settings
 import Sweep
 import Transport
 import Wording
@@ -53,10 +54,13 @@ extension Command {
       coordinator: try Endpoint(address), token: try token(arguments, of: .worker),
       folder: arguments.string("--cache") ?? "greensweep-cache")
     options.slots = try arguments.int("--slots", in: 1...1024) ?? 1
-    options.threads = try arguments.int("--threads", in: 1...256) ?? max(1, Processors.available / options.slots)
-    options.stageLimits.memoryMB = try arguments.int("--memory-limit-mb", in: StageLimits.memoryMBRange)
+    options.threads =
+      try arguments.int("--threads", in: BenchmarkStage.all.group.threads.rule.integers)
+      ?? max(1, Processors.available / options.slots)
+    let limits = LimitSettings.all.group
+    options.stageLimits.memoryMB = try arguments.int("--memory-limit-mb", in: limits.memoryMB.rule.integers)
     options.stageLimits.timeMinutes = try arguments.double(
-      "--time-limit-minutes", in: StageLimits.timeMinutesRange)
+      "--time-limit-minutes", in: limits.timeMinutes.rule.numbers)
     options.backend = try arguments.machine().backend?.rawValue
     options.name = arguments.string("--name") ?? options.name
     options.labels = try labels(arguments.strings("--label"))

@@ -174,7 +174,7 @@ func requireSuccess(_ status: SweepStatus) throws {
     throw WorkError("\(sweep) was stopped: 'greensweep resume \(sweep)' goes on with it")
   }
   guard jobs.failed > 0 else { return }
-  let reasons = status.jobs.filter { $0.state == "failed" }.map {
+  let reasons = status.jobs.filter { $0.state == .failed }.map {
     "\($0.stage) \($0.title): \($0.reason ?? "no reason given")"
   }
   throw WorkError("\(jobs.failed) jobs failed:\n\(reasons.joined(separator: "\n"))\n'greensweep retry' runs them again")

@@ -1,6 +1,7 @@
 import Pipeline
 import Platform
 import Pruning
+import Settings
 import Wording
 
 extension Command {
@@ -23,8 +24,8 @@ extension Command {
       Option(
         "--target-ms", "T", excludes: ["--ratio", "--target-parameters", "--target-gflops"],
         help: "cut just enough for a pass of at most T milliseconds, measured here"),
-      Option("--policy", "NAME", help: "study or grouped (default: the study's where it applies)"),
-      Option("--importance", "NAME", help: "gamma, weight_l1, weight_l2 or random (default: gamma)"),
+      Option("--policy", "NAME", help: "\(names(PruningPolicy.self)) (default: the study's where it applies)"),
+      Option("--importance", "NAME", help: "\(names(Importance.self)) (default: gamma)"),
       Option("--seed", "N", needs: ["--importance"], help: "of the random importance (default: 0)"),
       Option(
         "--min-channels", "N", help: "what every layer keeps (default: refuse a cut that would empty one)"),
@@ -57,6 +58,7 @@ extension Command {
     if arguments.string("--importance") != Importance.random.rawValue {
       try arguments.refuse(["--seed"], because: "only the random importance draws numbers")
     }
+    let settings = PruneStage.all.group
     let request = PruneRequest(
       model: model, amount: try amount(arguments),
       policy: try arguments.choice("--policy", among: PruningPolicy.allCases.map(\.rawValue))
@@ -64,8 +66,8 @@ extension Command {
       importance: try arguments.choice("--importance", among: Importance.allCases.map(\.rawValue))
         .flatMap(Importance.init(rawValue:)) ?? .gamma,
       seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0),
-      minimumChannels: try arguments.int("--min-channels", in: 1...1_000_000),
-      roundTo: try arguments.int("--round-to", in: 1...1024) ?? 1)
+      minimumChannels: try arguments.int("--min-channels", in: settings.minimumChannels.rule.integers),
+      roundTo: try arguments.int("--round-to", in: settings.roundTo.rule.integers) ?? 1)
     do {
       return try pruningPlan(request) { plan, milliseconds in
         printError("ratio \(plan.ratio.shown(4)): \(milliseconds.shown(2)) ms")
@@ -82,7 +84,8 @@ extension Command {
     if let limit = try arguments.double("--target-ms", in: positive) {
       return .target(.milliseconds(limit, imageSize: try arguments.imageSize(), machine: try arguments.machine()))
     }
-    return .ratio(try arguments.double("--ratio", in: 0...0.9999) ?? 0.3)
+    let settings = PruneStage.all.group
+    return .ratio(try arguments.double("--ratio", in: settings.pruneRatio.rule.numbers) ?? settings.pruneRatio.fallback)
   }
 
   /// Per layer what goes and why, then the totals.

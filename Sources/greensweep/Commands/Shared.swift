@@ -1,6 +1,7 @@
 import Compute
 import Pipeline
 import Platform
+import Settings
 import Zoo
 
 extension Option {
@@ -20,7 +21,7 @@ extension Arguments {
   func machine() throws -> Machine {
     let names = Runtime.Backend.allCases.map(\.rawValue)
     return Machine(
-      threads: try int("--threads", in: 1...256) ?? Processors.available,
+      threads: try int("--threads", in: BenchmarkStage.all.group.threads.rule.integers) ?? Processors.available,
       backend: try choice("--backend", among: names).flatMap(Runtime.Backend.init(rawValue:)))
   }
 
@@ -34,15 +35,24 @@ extension Arguments {
     return architecture
   }
 
-  func imageSize(default size: Int = 640) throws -> Int { try int("--image-size", in: 32...8192) ?? size }
+  func imageSize(default size: Int = CommonSettings.all.group.imageSize.fallback) throws -> Int {
+    try int("--image-size", in: CommonSettings.all.group.imageSize.rule.integers) ?? size
+  }
 
   func classCount(default count: Int = 80) throws -> Int { try int("--nc", in: 1...10_000) ?? count }
 
-  func batchSize(default size: Int) throws -> Int { try int("--batch", in: 1...4096) ?? size }
+  func batchSize(default size: Int) throws -> Int {
+    try int("--batch", in: CommonSettings.all.group.batchSize.rule.integers) ?? size
+  }
+}
+
+/// A vocabulary as help texts list it.
+func names<Word: RawRepresentable & CaseIterable>(_: Word.Type) -> String where Word.RawValue == String {
+  Word.allCases.map(\.rawValue).joined(separator: ", ")
 }
 
 extension String {
-  var isModelYAML: Bool { hasSuffix(".yaml") || hasSuffix(".yml") }
+  var isModelYAML: Bool { SettingRule.isYAML(self) }
 
   /// A model that is a file with weights, not a name or a YAML.
   var isWeightsFile: Bool { !isModelYAML && (contains("/") || hasSuffix(".safetensors") || hasSuffix(".pt")) }

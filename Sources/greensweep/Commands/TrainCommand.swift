@@ -2,6 +2,7 @@ import Detection
 import Foundation
 import Pipeline
 import Platform
+import Settings
 import Training
 import Wording
 
@@ -16,7 +17,7 @@ extension Command {
       Option("--nominal-batch", "B", help: "images an optimizer step; gradients are accumulated (default: 64)"),
       .imageSize,
       Option("--hyp", "NAME|FILE", help: "\(presetNames), or a YOLOv5 hyp file (default: scratch-low)"),
-      Option("--optimizer", "NAME", help: "SGD, Adam or AdamW (default: SGD)"),
+      Option("--optimizer", "NAME", help: "\(names(OptimizerKind.self)) (default: SGD)"),
       Option("--cosine", help: "cosine learning rate instead of linear"),
       Option("--patience", "N", help: "stop after N epochs without improvement (default: 100; 0 never)"),
       Option("--sparsity-rate", "R", help: "pull batch-norm scales towards 0, to prune afterwards"),
@@ -78,14 +79,17 @@ extension Command {
     let model = arguments.string("--model") ?? "yolov5s"
     let isFile = model.isWeightsFile
     if isFile { try arguments.refuse(["--weights", "--width", "--depth"], because: "\(model) is a file with weights") }
-    let patience = try arguments.int("--patience", in: 0...1_000_000) ?? 100
+    let settings = SparsifyStage.all.group
+    let patience = try arguments.int("--patience", in: settings.patience.rule.integers) ?? 100
     let configuration = TrainingConfiguration(
-      epochs: try arguments.int("--epochs", in: 1...1_000_000) ?? 100, batchSize: try arguments.batchSize(default: 16),
-      nominalBatchSize: try arguments.int("--nominal-batch", in: 1...65_536) ?? 64,
+      epochs: try arguments.int("--epochs", in: settings.epochs.rule.integers) ?? 100,
+      batchSize: try arguments.batchSize(default: settings.batchSize.fallback),
+      nominalBatchSize: try arguments.int("--nominal-batch", in: settings.nominalBatchSize.rule.integers)
+        ?? settings.nominalBatchSize.fallback,
       imageSize: try arguments.imageSize(), hyperparameters: try hyperparameters(arguments),
       optimizer: try optimizer(arguments.string("--optimizer") ?? "SGD"),
       curve: arguments.has("--cosine") ? .cosine : .linear, patience: patience == 0 ? nil : patience,
-      sparsityRate: try arguments.double("--sparsity-rate", in: 0...0.999),
+      sparsityRate: try arguments.double("--sparsity-rate", in: settings.sparsityRate.rule.numbers),
       fitsAnchors: !arguments.has("--no-autoanchor"),
       frozenLayers: try frozenLayers(arguments.string("--freeze")), usesImageWeights: arguments.has("--image-weights"),
       isMultiScale: arguments.has("--multi-scale"), isRectangular: arguments.has("--rect"),
@@ -118,19 +122,18 @@ private func hyperparameters(_ arguments: Arguments) throws -> Hyperparameters {
 }
 
 /// A built-in set's name or a `hyp` file.
-func hyperparameters(_ text: String?) throws -> Hyperparameters {
+private func hyperparameters(_ text: String?) throws -> Hyperparameters {
   guard let text else { return .scratchLow }
   if let preset = Hyperparameters.presets.first(where: { $0.name == text }) { return preset.values }
-  guard text.contains("/") || text.hasSuffix(".yaml") || text.hasSuffix(".yml") else {
+  guard SettingRule.isFile(text) else {
     throw UsageError("no hyper-parameters ‘\(text.shortened())’: give \(presetNames), or a .yaml file")
   }
   return try Hyperparameters(hypYAMLPath: text)
 }
 
-func optimizer(_ name: String) throws -> OptimizerKind {
-  let names = OptimizerKind.allCases.map(\.rawValue)
+private func optimizer(_ name: String) throws -> OptimizerKind {
   guard let kind = OptimizerKind.allCases.first(where: { $0.rawValue.lowercased() == name.lowercased() }) else {
-    throw UsageError("no optimizer ‘\(name.shortened())’: there are \(names.joined(separator: ", "))")
+    throw UsageError("no optimizer ‘\(name.shortened())’: there are \(names(OptimizerKind.self))")
   }
   return kind
 }

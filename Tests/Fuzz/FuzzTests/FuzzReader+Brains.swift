@@ -1,5 +1,6 @@
 @testable import Fleet
 import JSON
+import Settings
 import Sweep
 import Wire
 import Wording

@@ -1,4 +1,5 @@
 @testable import Dataset
+import Settings
 import Sweep
 import Training
 import YAML
@@ -44,7 +45,11 @@ extension FuzzReader {
         FuzzSeed(laughs, isSound: false),
       ],
       read: { bytes, file in
-        let vocabulary = SweepVocabulary(backbones: ["yolov5n", "ghostnet"], hyps: ["scratch-low"]) { $0.count < 40 }
+        let vocabulary = SweepVocabulary([
+          .backbone: ["yolov5n", "ghostnet"], .hyp: ["scratch-low"], .optimizer: ["SGD"],
+          .policy: ["study", "grouped"],
+          .importance: ["gamma", "random"],
+        ]) { $0.count < 40 }
         let spec = try SweepSpec(parsing: String(decoding: bytes, as: UTF8.self), file: file, vocabulary: vocabulary)
         _ = spec.files
       }),

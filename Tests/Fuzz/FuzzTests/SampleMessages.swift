@@ -1,5 +1,6 @@
 import Fleet
 import JSON
+import Settings
 import Sweep
 import Wire
 
@@ -30,10 +31,10 @@ enum SampleMessages {
   ]
 
   static let assignment = Assignment(
-    attempt: attempt, job: JobKey(hashing: "x"), stage: .train,
-    configuration: [
-      "seed": .int(1), "backbone": .string("yolov5n"), "rates": .array([.double(0.5), .null, .bool(true)]),
-    ],
+    attempt: attempt, job: JobKey(hashing: "x"),
+    configuration: StageConfiguration(
+      .train,
+      ["seed": .int(1), "backbone": .string("yolov5n"), "rates": .array([.double(0.5), .null, .bool(true)])]),
     inputs: [.dataset: artifact, .resume: model], limits: StageLimits(memoryMB: 512, timeMinutes: 2.5))
 
   static let welcome = CoordinatorMessage.welcome(
@@ -46,16 +47,20 @@ enum SampleMessages {
     .artifactsMissing(attempt: attempt, digests: [digest, model.digest]), .drain(isDraining: true),
   ]
 
-  static let submission = {
-    var submission = SweepSubmission(
-      spec: SweepSpec(
-        name: "campus", dataset: "data.yaml", imageSize: 320,
-        grid: SweepSpec.Grid(backbone: ["yolov5n", "ghostnet"], sparsityRate: [0.0001], pruneRatio: [0, 0.3]),
-        train: SweepSpec.TrainStage(epochs: 3, hyp: "h.yaml", weights: ["yolov5n": "w.pt"]),
-        prune: SweepSpec.PruneStage(importance: "random", rounds: 2),
-        objectives: [Objective(.maximize, .map50), Objective(.minimize, .latencyMS)], priority: 3,
-        limits: ["train": StageLimits(memoryMB: 512)]),
-      dataset: artifact, files: ["h.yaml": artifact, "w.pt": model])
+  static let submission: SweepSubmission = {
+    var spec = SweepSpec(
+      name: "campus", dataset: "data.yaml",
+      grid: SweepSpec.Grid(backbone: ["yolov5n", "ghostnet"], sparsityRate: [0.0001], pruneRatio: [0, 0.3]),
+      objectives: [Objective(.maximize, .map50), Objective(.minimize, .latencyMS)], priority: 3,
+      limits: ["train": StageLimits(memoryMB: 512)])
+    spec.common.imageSize = 320
+    spec.train.epochs = 3
+    spec.train.hyp = "h.yaml"
+    spec.train.weights = ["yolov5n": "w.pt"]
+    spec.finetune.freeze = [0, 1]
+    spec.prune.importance = "random"
+    spec.prune.rounds = 2
+    var submission = SweepSubmission(spec: spec, dataset: artifact, files: ["h.yaml": artifact, "w.pt": model])
     submission.remarks = ["train: 1 of 4 images are left out: odd.jpg"]
     return submission
   }()

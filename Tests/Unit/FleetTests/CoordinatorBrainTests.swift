@@ -225,7 +225,7 @@ struct CoordinatorBrainTests {
     #expect(desk.finish(other, on: 1).assignments.map(\.0.stage) == [.evaluate])
     guard case .sweep(let status) = desk.ask(.status(sweep: "test")) else { return }
     let failed = try #require(status.jobs.first { $0.job == first.job })
-    #expect(failed.state == "failed")
+    #expect(failed.state == .failed)
     #expect(failed.reason == "failed 3 times, at last: no memory")
     #expect(status.summary.jobs.blocked == 1)
 
@@ -252,7 +252,7 @@ struct CoordinatorBrainTests {
     #expect(desk.wait(600_000).assignments.isEmpty)
     guard case .sweep(let status) = desk.ask(.status(sweep: "test")) else { return }
     let failed = try #require(status.jobs.first { $0.job == prune.job })
-    #expect(failed.state == "failed")
+    #expect(failed.state == .failed)
     #expect(failed.reason == failure.message)
     #expect(failed.attempts == 1)
     #expect(status.summary.state == .failed)

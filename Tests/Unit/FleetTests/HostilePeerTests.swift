@@ -1,5 +1,6 @@
 import Fleet
 import JSON
+import Settings
 import Sweep
 import Testing
 
@@ -123,7 +124,7 @@ struct HostilePeerTests {
         $0.grid.seed = Array(0..<100_000); $0.prune.rounds = 100
       }, { $0.prune.rounds = 0 },
       { $0.objectives = Array(repeating: Objective(.maximize, .map50), count: 20) }, { $0.benchmark.threads = 0 },
-      { $0.nominalBatchSize = 0 },
+      { $0.common.nominalBatchSize = 0 },
     ]
     for change in changes {
       var desk = Desk()
@@ -155,8 +156,8 @@ struct HostilePeerTests {
     _ = bench.handle(.started)
     _ = bench.join()
     let large = Assignment(
-      attempt: AttemptNumber(1), job: JobKey(hashing: "x"), stage: .train,
-      configuration: ["x": .string(String(repeating: "x", count: 100_000))], inputs: [:])
+      attempt: AttemptNumber(1), job: JobKey(hashing: "x"),
+      configuration: StageConfiguration(.train, ["x": .string(String(repeating: "x", count: 100_000))]), inputs: [:])
     let effects = bench.handle(.received(.assign(large)))
     #expect(bench.brain.heldAttempts.isEmpty && effects.contains(.discard(AttemptNumber(1))))
     for number in 1...3_000 {
@@ -164,7 +165,8 @@ struct HostilePeerTests {
         .received(
           .assign(
             Assignment(
-              attempt: AttemptNumber(UInt64(number)), job: JobKey(hashing: "x"), stage: .train, configuration: [:],
+              attempt: AttemptNumber(UInt64(number)), job: JobKey(hashing: "x"),
+              configuration: StageConfiguration(.train, [:]),
               inputs: [.dataset: reference(1)]))))
     }
     #expect(bench.brain.heldAttempts.count == bench.brain.policy.attemptLimit)

@@ -1,4 +1,5 @@
 import Fleet
+import Settings
 import Sweep
 import Testing
 
@@ -144,7 +145,7 @@ struct SteeringTests {
     #expect(returned.says(.attemptAcknowledged(attempt: assignment.attempt, accepted: true)))
     #expect(returned.assignments.isEmpty)
     let waits = try #require(try desk.status("s").jobs.first)
-    #expect(waits.waitsFor == .sweep && waits.state == "ready")
+    #expect(waits.waitsFor == .sweep && waits.state == .ready)
 
     desk.restart()
     #expect(desk.hello("a", on: 2).assignments.isEmpty)
@@ -296,7 +297,7 @@ struct WaitingTests {
     desk.hello("a", on: 1, box: "den", slots: 2)
     let both = desk.submit(submission).map(\.0)
     _ = desk.finish(both[0], on: 1)
-    let benchmark = try #require(try desk.status("s").jobs.first { $0.stage == .benchmark && $0.state == "ready" })
+    let benchmark = try #require(try desk.status("s").jobs.first { $0.stage == .benchmark && $0.state == .ready })
     #expect(benchmark.reason == "waits until nothing else runs on box den")
     #expect(benchmark.waitsFor == .box)
     desk.hello("b", on: 2, box: "attic", slots: 1)

@@ -39,7 +39,7 @@ private let first = AttemptNumber(1)
 
 private func assignment(_ number: UInt64) -> Assignment {
   Assignment(
-    attempt: AttemptNumber(number), job: JobKey(hashing: "\(number)"), stage: .train, configuration: [:],
+    attempt: AttemptNumber(number), job: JobKey(hashing: "\(number)"), configuration: StageConfiguration(.train, [:]),
     inputs: [.dataset: reference(1)])
 }
 

@@ -1,6 +1,7 @@
 import Fleet
 import Foundation
 import JSON
+import Settings
 import Sweep
 import Testing
 import Wire
@@ -72,7 +73,7 @@ struct RecordedSweepTests {
     let nodes = try tree.nodes.indices.map { index in
       let node = tree.nodes[index]
       let assignment = Assignment(
-        attempt: AttemptNumber(1), job: node.key, stage: node.stage, configuration: tree.configuration(of: index),
+        attempt: AttemptNumber(1), job: node.key, configuration: tree.configuration(of: index),
         inputs: tree.inputs(of: index))
       guard case .object(let members) = try plain(assignment) else { throw WireError.empty }
       return Recording.Node(
@@ -89,8 +90,10 @@ struct RecordedSweepTests {
 
   private func submission(_ name: String) throws -> SweepSubmission {
     let vocabulary = SweepVocabulary(
-      backbones: ["yolov5n", "yolov5s", "ghostnet"], isVariant: { $0 == "mobilenetv2-w0.5" },
-      hyps: ["scratch-low", "finetune_prune"], fileExists: { _ in true })
+      [
+        .backbone: ["yolov5n", "yolov5s"], .optimizer: ["SGD", "Adam", "AdamW"],
+        .hyp: ["scratch-low", "finetune_prune"], .policy: ["study", "grouped"], .importance: ["weight_l2", "random"],
+      ], isVariant: { $0 == "mobilenetv2-w0.5" }, fileExists: { _ in true })
     let spec = try SweepSpec(parsing: Self.files[name]!, file: "\(name).yaml", vocabulary: vocabulary)
     func reference(_ digit: Int) -> ArtifactReference {
       ArtifactReference(digest: ArtifactDigest(String(repeating: "\(digit)", count: 64))!, byteCount: 10 + digit)

@@ -25,8 +25,9 @@ private let messages: [WireMessage] = [
   .coordinator(
     .assign(
       Assignment(
-        attempt: attempt, job: JobKey(hashing: "x"), stage: .train,
-        configuration: ["seed": .int(1), "rates": .array([.double(0.5), .null, .bool(true)])],
+        attempt: attempt, job: JobKey(hashing: "x"),
+        configuration: StageConfiguration(
+          .train, ["seed": .int(1), "rates": .array([.double(0.5), .null, .bool(true)])]),
         inputs: [.dataset: reference]))),
   .request(.results(sweep: "campus", objectives: [Objective(.maximize, .map50)])),
   .request(.steer(sweep: "campus", mode: .paused)),
@@ -59,6 +60,21 @@ private let messages: [WireMessage] = [
     let final = WireMessage.worker(
       .attemptFailed(attempt: attempt, failure: StageFailure(message: "no", cause: .refused)))
     #expect(try WireMessage(final.frame) == final)
+  }
+
+  /// A job's state is written as the release before wrote it.
+  @Test func aStatusOfTheReleaseBeforeIsUnderstood() throws {
+    let summary =
+      #"{"sweep":"campus-1f3a9c04","state":"running","priority":0,"trials":1,"jobs":{"waiting":0,"ready":0,"leased":1,"#
+      + #""succeeded":0,"failed":0,"blocked":0,"cancelled":0}}"#
+    let job =
+      #"{"job":"0123456789abcdef0123456789abcdef","stage":"train","title":"yolov5n SGD","state":"running","#
+      + #""worker":"w","attempts":1,"trials":["daf5258b"]}"#
+    let text = Array(#"{"sweep":{"_0":{"summary":\#(summary),"jobs":[\#(job)]}}}"#.utf8)
+    let message = try WireMessage([1, 4] + text)
+    guard case .response(.sweep(let status)) = message else { throw WireError.empty }
+    #expect(status.jobs.map(\.state) == [.running])
+    #expect(message.frame == [1, 4] + text)
   }
 
   @Test func saysWhatItDoesNotUnderstand() {

@@ -1,4 +1,5 @@
 import JSON
+import Settings
 import Sweep
 import Testing
 
@@ -65,11 +66,14 @@ struct StageTreeTests {
 
   @Test func trainingChoicesCountWhereTheyAreMade() {
     let plain = tree()
-    let chosen = tree { $0.finetune.choices = .init(freeze: [0, 1], multiScale: true) }
+    let chosen = tree {
+      $0.finetune.freeze = [0, 1]
+      $0.finetune.multiScale = true
+    }
     for (a, b) in zip(plain.nodes, chosen.nodes) { #expect((a.key == b.key) == (a.stage < .finetune)) }
     let finetune = chosen.nodes.firstIndex { $0.stage == .finetune }!
-    #expect(chosen.configuration(of: finetune)["freeze"] == .array([.int(0), .int(1)]))
-    #expect(chosen.configuration(of: finetune)["multi_scale"] == .bool(true))
+    #expect(chosen.configuration(of: finetune).values["freeze"] == .array([.int(0), .int(1)]))
+    #expect(chosen.configuration(of: finetune).values["multi_scale"] == .bool(true))
     #expect(chosen.sweep != plain.sweep)
   }
 
@@ -80,7 +84,7 @@ struct StageTreeTests {
     #expect(tree { $0.grid.pruneRatio = [0.7] }.nodes[0].key == base)
     #expect(tree { $0.train.epochs = 99 }.nodes[0].key != base)
     #expect(tree { $0.grid.seed = [1] }.nodes[0].key != base)
-    #expect(tree { $0.imageSize = 320 }.nodes[0].key != base)
+    #expect(tree { $0.common.imageSize = 320 }.nodes[0].key != base)
     let elsewhere = ArtifactReference(digest: ArtifactDigest(String(repeating: "b", count: 64))!, byteCount: 1)
     let spec = SweepSpec(name: "t", dataset: "data.yaml")
     #expect(StageTree(SweepSubmission(spec: spec, dataset: elsewhere)).nodes[0].key != base)
@@ -98,7 +102,7 @@ struct StageTreeTests {
   /// A job's key must not depend on choices that were not made, and on all that were.
   @Test func choicesOfThePruneStageAreInItsKeyAlone() {
     let base = tree()
-    let changes: [(inout SweepSpec.PruneStage) -> Void] = [
+    let changes: [(inout Choices<PruneStage>) -> Void] = [
       { $0.policy = "grouped" }, { $0.importance = "weight_l1" }, { $0.importance = "random" },
       { $0.minimumChannels = 8 }, { $0.roundTo = 8 }, { $0.targetParameters = 1_000_000 }, { $0.targetGFLOPs = 2 },
     ]
@@ -110,8 +114,8 @@ struct StageTreeTests {
       #expect(keys.insert(changed.nodes[2].key).inserted)
     }
     let byTarget = tree { $0.prune.targetGFLOPs = 2 }
-    #expect(byTarget.configuration(of: 2) == ["backbone": "yolov5s", "target_gflops": 2.0])
-    #expect(tree { $0.prune.importance = "random" }.configuration(of: 2)["seed"] == 0)
+    #expect(byTarget.configuration(of: 2).values == ["backbone": "yolov5s", "target_gflops": 2.0])
+    #expect(tree { $0.prune.importance = "random" }.configuration(of: 2).values["seed"] == 0)
   }
 
   @Test func roundsArePairsOfStagesThatCutEquallyMuch() {
@@ -128,12 +132,12 @@ struct StageTreeTests {
     #expect(rounds.modelNode(ofTrial: 0) == 7)
     var left = 1.0
     for node in [2, 4, 6] {
-      left *= 1 - rounds.configuration(of: node)["prune_ratio"]!.double!
+      left *= 1 - rounds.configuration(of: node).values["prune_ratio"]!.double!
     }
     #expect(abs(left - 0.4) < 1e-11)
     // One round is what there was before rounds; equal schedules of two sweeps share their first rounds.
     let once = tree { $0.grid.pruneRatio = [0.6] }
-    #expect(once.configuration(of: 2)["prune_ratio"] == 0.6)
+    #expect(once.configuration(of: 2).values["prune_ratio"] == 0.6)
     let shorter = tree {
       $0.grid.pruneRatio = [0.4]
       $0.prune.rounds = 2
@@ -145,7 +149,7 @@ struct StageTreeTests {
       $0.prune.targetParameters = 1_000_000
       $0.prune.rounds = 2
     }
-    #expect([2, 4].map { target.configuration(of: $0)["rounds_left"] } == [2, 1])
+    #expect([2, 4].map { target.configuration(of: $0).values["rounds_left"] } == [2, 1])
   }
 
   @Test func stagesGetWhatTheyNeedAndNoMore() {
@@ -155,11 +159,11 @@ struct StageTreeTests {
     }
     #expect(tree.nodes.map(\.stage) == [.train, .sparsify, .prune, .finetune, .evaluate])
     #expect(
-      tree.configuration(of: 0) == [
+      tree.configuration(of: 0).values == [
         "backbone": "yolov5s", "optimizer": "SGD", "seed": 0, "image_size": 640, "batch_size": 16,
         "nominal_batch_size": 64, "epochs": 100, "patience": 0, "hyp": "scratch-low",
       ])
-    #expect(tree.configuration(of: 2) == ["backbone": "yolov5s", "prune_ratio": 0.3])
+    #expect(tree.configuration(of: 2).values == ["backbone": "yolov5s", "prune_ratio": 0.3])
     #expect(tree.inputs(of: 2).isEmpty)
     #expect(tree.inputs(of: 4) == [.dataset: dataset])
     #expect(tree.modelNode(ofTrial: 0) == 3)

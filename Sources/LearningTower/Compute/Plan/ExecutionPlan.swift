@@ -1,4 +1,5 @@
 public import Network
+import Settings
 
 /// A network made ready to run batches of one shape, on memory planned when it is made: what plans for training and for
 /// inference have in common.
@@ -66,7 +67,7 @@ public protocol BatchPlan: ExecutionPlan {
 
 /// Bounds that keep every product of sizes inside an `Int`, whatever a file said.
 private func checkImages(count: Int, height: Int, width: Int) throws(ComputeError) {
-  guard (1...4096).contains(count) else { throw ComputeError("a batch of \(count) images: choose 1 to 4096") }
+  if let problem = CommonSettings.all.group.batchSize.problem(count) { throw ComputeError(problem) }
   guard (1...16384).contains(height), (1...16384).contains(width) else {
     throw ComputeError("images of \(height) × \(width) pixels: sides may have 1 to 16384")
   }

@@ -1,0 +1,176 @@
+import Compute
+import Foundation
+import JSON
+import Network
+import Pruning
+import Settings
+import Sweep
+import Testing
+import Zoo
+
+@testable import Pipeline
+@testable import Training
+@testable import greensweep
+
+/// Where the towers meet: whatever a sweep file accepts for a stage, the stage accepts, and reports what objectives ask.
+struct DoorTests {
+  /// The least and the greatest value of a setting, and one beyond each.
+  private func edges(_ rule: SettingRule) -> (inside: [PlainValue], outside: [PlainValue]) {
+    switch rule {
+    case .truth: ([.bool(false), .bool(true)], [])
+    case .integer(let range, let step):
+      (
+        [.int(range.lowerBound), .int(range.upperBound)],
+        [.int(range.lowerBound - step)] + (range.upperBound < .max ? [.int(range.upperBound + step)] : [])
+      )
+    case .number:
+      (
+        [.double(rule.numbers.lowerBound), .double(rule.numbers.upperBound)],
+        [.double(rule.numbers.lowerBound.nextDown), .double(rule.numbers.upperBound.nextUp)]
+      )
+    case .layers(let range):
+      (
+        [.array([]), .array([.int(range.lowerBound), .int(range.upperBound)])],
+        [.array([.int(range.lowerBound - 1)]), .array([.int(range.upperBound + 1)])]
+      )
+    case .word, .wordOrFile, .fileByBackbone: ([], [])
+    }
+  }
+
+  private func request(_ stage: Stage, _ values: [String: PlainValue], inputs: [InputRole: String] = [:])
+    -> StageRequest
+  {
+    StageRequest(
+      job: JobKey(hashing: ""), configuration: StageConfiguration(stage, values), inputs: inputs, directory: "/nowhere",
+      threads: 1)
+  }
+
+  /// Throws what the learning tower has against a configuration.
+  private func take(_ request: StageRequest) throws {
+    func train(_ choices: Choices<some EpochStage>, sparsityRate: Double? = nil) throws {
+      var configuration = try request.training(choices, preset: .scratchLow)
+      configuration.sparsityRate = sparsityRate
+      try configuration.validate(largestStride: 32)
+    }
+    switch request.configuration {
+    case .train(let choices): try train(choices)
+    case .sparsify(let choices): try train(choices, sparsityRate: choices.sparsityRate)
+    case .finetune(let choices): try train(choices)
+    case .prune(let choices):
+      let network = try Architecture(named: "yolov5n").network(classCount: 2)
+      let method = PruningMethod(
+        .study, minimumChannels: choices.minimumChannels ?? 1, roundTo: choices.roundTo ?? 1)
+      let ranking = try ChannelRanking(network, network.initialParameters(seed: 0), method)
+      if case .ratio(let ratio) = PruneAmount(choices) { _ = try ranking.plan(ratio: ratio) }
+    case .evaluate(let choices):
+      try requireImageSize(choices.imageSize, stride: 32)
+      try require(EvaluateStage.all.group.batchSize, choices.batchSize)
+      _ = try Runtime(threads: 1)
+    case .benchmark(let choices):
+      try requireImageSize(choices.imageSize, stride: 32)
+      try require(BenchmarkStage.all.group.iterations, choices.iterations)
+      _ = try Runtime(backend: .openBLAS, threads: choices.threads)
+    }
+  }
+
+  @Test(arguments: Stage.allCases) func aStageAcceptsWhatASweepFileAccepts(stage: Stage) throws {
+    let configuration = StageConfiguration(stage, [:])
+    var count = 0
+    for setting in configuration.settings where setting.source != .plan {
+      let (inside, outside) = edges(setting.rule)
+      for value in inside {
+        let request = request(stage, [setting.key: value])
+        #expect(request.configuration.problem == nil, "\(setting.key) \(value)")
+        #expect(throws: Never.self, "\(setting.key) \(value)") { try take(request) }
+        count += 1
+      }
+      for value in outside where setting.plain(value) != nil {
+        let request = request(stage, [setting.key: value])
+        #expect(request.configuration.problem != nil, "\(setting.key) \(value)")
+        #expect(throws: StageRefusal.self) { try PipelineStageRunner().run(request) { _ in } }
+      }
+    }
+    #expect(count >= 4)
+  }
+
+  /// Bounds have one writer: what is beyond a row of the settings is beyond the learning tower's.
+  @Test func theLearningTowerRefusesWhatIsBeyond() throws {
+    let settings = SparsifyStage.all.group
+    func refuses(_ change: (inout TrainingConfiguration) -> Void) {
+      var configuration = TrainingConfiguration(epochs: 1)
+      change(&configuration)
+      let error = #expect(throws: TrainingError.self) { try configuration.validate(largestStride: 32) }
+      #expect(error?.isWrongRequest == true)
+    }
+    refuses { $0.epochs = settings.epochs.rule.integers.upperBound + 1 }
+    refuses { $0.batchSize = settings.batchSize.rule.integers.upperBound + 1 }
+    refuses { $0.nominalBatchSize = settings.nominalBatchSize.rule.integers.upperBound + 1 }
+    refuses { $0.patience = settings.patience.rule.integers.upperBound + 1 }
+    refuses { $0.imageSize = settings.imageSize.rule.integers.upperBound + 32 }
+    refuses { $0.sparsityRate = 1 }
+    refuses { $0.frozenLayers = [1000] }
+    #expect(throws: ComputeError.self) {
+      try Runtime(threads: BenchmarkStage.all.group.threads.rule.integers.upperBound + 1)
+    }
+  }
+
+  /// Every word that a sweep file accepts is one that the learning tower knows, and the other way round.
+  @Test func vocabulariesAreThoseOfTheLearningTower() throws {
+    let words = SweepVocabulary { _ in true }.words
+    #expect(words.values.allSatisfy { !$0.isEmpty } && words.count == SettingRule.Vocabulary.allCases.count)
+    let optimizers = try words[.optimizer]!.map {
+      try request(.train, [:]).training(Choices<TrainStage>(["optimizer": .string($0)]), preset: .scratch).optimizer
+    }
+    #expect(optimizers == OptimizerKind.allCases)
+    for hyp in words[.hyp]! { _ = try Hyperparameters(preset: hyp) }
+    for backbone in words[.backbone]! { _ = try Architecture(named: backbone) }
+    #expect(words[.policy]!.map(PruningPolicy.init) == PruningPolicy.allCases)
+    #expect(words[.importance]!.map(Importance.init) == Importance.allCases)
+    // The fallbacks of the settings are words too.
+    #expect(words[.optimizer]!.contains(TrialSettings.all.group.optimizer.fallback))
+    #expect(words[.backbone]!.contains(TrialSettings.all.group.backbone.fallback))
+  }
+
+  @Test func anObjectiveIsMeasuredByItsStage() {
+    let measured: [Stage: [String]] = [
+      .evaluate: evaluateMetrics.map(\.name), .benchmark: benchmarkMetrics.map(\.name),
+    ]
+    for metric in Objective.Metric.allCases {
+      #expect(measured[metric.stage]?.contains(metric.rawValue) == true, "\(metric)")
+    }
+  }
+
+  /// What no attempt can do is tried once.
+  @Test func configurationErrorsAreFinal() throws {
+    let hyp = FileManager.default.temporaryDirectory.appending(path: "hyp-\(UUID().uuidString).yaml")
+    try "lr0: 0.01\nmosaik: 1\n".write(to: hyp, atomically: true, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(at: hyp) }
+    let wrong: [(StageRequest, String)] = [
+      (request(.train, ["batch_size": .int(9000)]), "train: batch_size 9000 is out of range: use 1 to 4096"),
+      (
+        request(.train, ["epochs": .string("3")]),
+        "train: epochs \"3\" has the wrong type: use 1 to 1000000"
+      ),
+      (request(.train, ["optimizer": .string("Lion")]), "unknown optimizer ‘Lion’; "),
+      (request(.train, ["backbone": .string("yolov5q")]), "yolov5q"),
+      (request(.finetune, ["hyp": .string("gentle")], inputs: [.model: "/m"]), "gentle"),
+      (request(.train, [:], inputs: [.hyp: hyp.path]), "mosaik"),
+      (
+        request(.prune, ["policy": .string("x")], inputs: [.model: "/m"]),
+        "unknown policy ‘x’; there are study, grouped"
+      ),
+    ]
+    for (request, message) in wrong {
+      let error = #expect(throws: StageRefusal.self) { try PipelineStageRunner().run(request) { _ in } }
+      #expect(error?.description.contains(message) == true, "\(error?.description ?? "nothing")")
+    }
+  }
+
+  /// Another worker may be of a version that knows it.
+  @Test func aSettingOfANewerVersionIsNotIgnored() {
+    let error = #expect(throws: WorkError.self) {
+      try PipelineStageRunner().run(request(.train, ["mix": .int(1)])) { _ in }
+    }
+    #expect("\(error!)".contains("unknown setting ‘mix’: update this worker"))
+  }
+}
