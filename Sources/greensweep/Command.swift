@@ -79,7 +79,7 @@ struct WorkError: Error, CustomStringConvertible {
 /// What was given for one command.
 struct Arguments: Sendable {
   private(set) var positionals: [String] = []
-  private let command: String
+  let command: String
   private var values: [String: [String]] = [:]
 
   /// - Throws: `UsageError` naming the argument, with the nearest known option for an unknown one.

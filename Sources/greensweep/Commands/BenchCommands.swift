@@ -15,7 +15,7 @@ extension Command {
       .json,
     ]
   ) { arguments in
-    try refuseClassCount(arguments)
+    try checkModel(arguments)
     let result = try TrainingBenchmark(
       model: arguments.string("--model") ?? "yolov5s", imageSize: arguments.imageSize(default: 320),
       batchSize: arguments.batchSize(default: 8), classCount: arguments.classCount(default: 14),
@@ -42,7 +42,7 @@ extension Command {
       .json,
     ]
   ) { arguments in
-    try refuseClassCount(arguments)
+    try checkModel(arguments)
     let settings = BenchmarkStage.all.group.iterations
     let report = try benchmark(
       BenchmarkRequest(
@@ -60,9 +60,10 @@ extension Command {
     if let plan = report.plan { plan.printTables(measured: report.meanMilliseconds / 1000) }
   }
 
-  private static func refuseClassCount(_ arguments: Arguments) throws {
-    guard let model = arguments.string("--model"), model.isWeightsFile else { return }
-    try arguments.refuse(["--nc"], because: "\(model) is a file with weights")
+  private static func checkModel(_ arguments: Arguments) throws {
+    guard let model = arguments.string("--model") else { return }
+    try arguments.requireKnown(model)
+    if model.isWeightsFile { try arguments.refuse(["--nc"], because: "\(model) is a file with weights") }
   }
 }
 

@@ -18,6 +18,7 @@ extension Command {
       """
   ) { arguments in
     let model = arguments.positionals[0]
+    try arguments.requireKnown(model)
     try model.isWeightsFile
       ? arguments.refuse(["--nc"], because: "MODEL is a file with weights")
       : arguments.refuse(["--cfg"], because: "MODEL is not a file with weights")

@@ -29,10 +29,17 @@ extension Arguments {
   func architecture(_ model: String) throws -> Architecture {
     let multiples = 0.01...16.0
     let file = string("--cfg") ?? (model.isModelYAML ? model : nil)
+    if file == nil { try requireKnown(model) }
     var architecture = if let file { Architecture(.modelFile(file)) } else { try Architecture(named: model) }
     architecture.width *= try double("--width", in: multiples) ?? 1
     architecture.depth *= try double("--depth", in: multiples) ?? 1
     return architecture
+  }
+
+  /// - Throws: `UsageError` if the model is neither a file nor the name of a network.
+  func requireKnown(_ model: String) throws {
+    guard !model.isWeightsFile, !model.isModelYAML else { return }
+    do { _ = try Architecture(named: model) } catch { throw UsageError("\(command): \(error)") }
   }
 
   func imageSize(default size: Int = CommonSettings.all.group.imageSize.fallback) throws -> Int {

@@ -80,7 +80,7 @@ import Testing
     ]
     for call in calls {
       for json in [[], ["--json"]] where call.count > 2 || json.isEmpty {
-        try FileManager.default.removeItemIfThere(call.contains(run) ? run : folder.path("none"))
+        try FileManager.default.removeItemIfThere(call[0] == "train" && call.contains(run) ? run : folder.path("none"))
         let result = try greensweep(call + json)
         for text in [result.output, result.errors] {
           let steering = text.unicodeScalars.filter {
@@ -196,7 +196,9 @@ import Testing
     ["train"], ["train", "d", "extra"], ["train", "d", "--epochs"], ["train", "d", "--epochs", "0"],
     ["train", "d", "--epochs", "1", "--epochs", "2"], ["train", "d", "--cosine=1"], ["prune", "m", "--ratio", "nan"],
     ["worker", "--join", "nowhere", "--token-file", "t"], ["status", "--coordinator", "nowhere", "--token-file", "t"],
-    ["run", "/no/sweep.yaml"], ["model", "info", "yolov5n", "--image-size", "100"],
+    ["train", "d", "--model", "yolov9"], ["model", "info", "yolov9"], ["import", "yolov9"],
+    ["bench", "train", "--model", "yolov9"], ["bench", "infer", "--model", "yolov9"], ["run", "/no/sweep.yaml"],
+    ["model", "info", "yolov5n", "--image-size", "100"],
   ])
   func wrongCallsEndWithTwo(call: [String]) throws {
     let result = try greensweep(call)
