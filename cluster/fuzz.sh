@@ -5,7 +5,7 @@
 # number, so what a failure names can be repeated anywhere.
 set -euo pipefail
 usage() { sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-readers=(safetensors model checkpoint pt yaml data-yaml hyp sweep labels jpeg png pack
+readers=(safetensors model checkpoint pt yaml data-yaml hyp sweep labels jpeg png pack sound-images
   worker-message coordinator-message request response bulk-message chunk frames token coordinator worker journal http)
 count=1000000 seed=1 case=
 while [ $# -gt 0 ]; do

@@ -1,5 +1,7 @@
+import Dataset
 import Detection
 import Pipeline
+import Platform
 import Training
 import Wording
 
@@ -18,6 +20,16 @@ final class LiveLine {
     guard isShown else { return }
     StandardStream.errors.write("\r\u{1b}[K")
     isShown = false
+  }
+}
+
+extension ImageCheck {
+  /// For a user's command: on all processors, remembered in the user's cache folder, with progress on the line.
+  static func ofUser(allowsDamaged: Bool, _ line: LiveLine) -> ImageCheck {
+    ImageCheck(
+      threads: Processors.available, memory: userMemory(ProcessInfo.processInfo.environment),
+      allowsDamaged: allowsDamaged,
+      onProgress: { done, total in line.show("checking images: \(done) of \(total)") })
   }
 }
 

@@ -70,7 +70,8 @@ struct PipelineStageRunner: StageRunner {
       case .remark(let text): printError(text)
       }
     }
-    let result = try Pipeline.train(trainRequest, onEvent: forward)
+    let result = try Pipeline.train(
+      trainRequest, checking: request.imageCheck(of: trainRequest.dataset), onEvent: forward)
     guard let model = result.model else { throw WorkError("the run ended without a model") }
     let files: [OutputRole: String] = [.model: fileName(model), .epochs: fileName(result.results)]
     try report(.finished(StageOutput(metrics: metrics(trainMetrics, of: result), files: files)))
@@ -96,10 +97,12 @@ struct PipelineStageRunner: StageRunner {
   private func evaluate(
     _ request: StageRequest, _ choices: Choices<EvaluateStage>, _ report: (StageEvent) throws -> Void
   ) throws {
+    let dataset = try request.dataset()
     let evaluation = try Pipeline.evaluate(
       EvaluateRequest(
-        model: try request.file(.model), dataset: try request.dataset(), imageSize: choices.imageSize,
-        batchSize: choices.batchSize, machine: try request.machine()))
+        model: try request.file(.model), dataset: dataset, imageSize: choices.imageSize,
+        batchSize: choices.batchSize, machine: try request.machine()),
+      checking: request.imageCheck(of: dataset))
     try finish(request, evaluation, evaluateMetrics, report)
   }
 
@@ -154,6 +157,13 @@ extension StageRequest {
       guard FileManager.default.fileExists(atPath: description) else { throw error }
     }
     return description
+  }
+
+  /// The images of a pack were checked before it was sent, but for packs of older versions. They are checked once where
+  /// they were unpacked, and nothing is refused there: a damaged one is left out as at the sender's.
+  fileprivate func imageCheck(of dataset: String) -> ImageCheck {
+    let memory = URL(filePath: dataset).deletingLastPathComponent().appending(path: ".sound-images").path
+    return ImageCheck(threads: threads, memory: memory, allowsDamaged: true)
   }
 
   /// The network that the stage `train` begins with.

@@ -19,8 +19,9 @@ struct SweepPreparation {
   private let classNames: [String]
   private let contents: [DatasetDescription.Split: DatasetContents]
 
+  /// - Parameter allowsDamaged: whether a data set with many damaged images is used without them.
   /// - Throws: `UsageError` with every mistake in the file, before anything runs.
-  init(_ path: String) throws {
+  init(_ path: String, allowsDamaged: Bool) throws {
     let bytes: Data
     do { bytes = try Data(contentsOf: URL(filePath: path)) } catch {
       throw UsageError("\(path): the sweep file cannot be read: \(reason(of: error))")
@@ -38,7 +39,9 @@ struct SweepPreparation {
     file = path
     let description = try DatasetDescription.load(URL(filePath: spec.dataset, relativeTo: folder).path)
     classNames = description.classNames
-    contents = try description.trainingContents()
+    let line = LiveLine()
+    defer { line.clear() }
+    contents = try description.trainingContents(checking: .ofUser(allowsDamaged: allowsDamaged, line))
     remarks = DatasetDescription.Split.allCases.flatMap { [contents] in contents[$0]?.remarks(on: $0) ?? [] }
     try checkFiles()
   }

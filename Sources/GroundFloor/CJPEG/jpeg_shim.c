@@ -28,7 +28,11 @@ static escape *escape_of(j_common_ptr info) { return (escape *)info->err; }
 
 static void leave(j_common_ptr info) {
   escape *e = escape_of(info);
-  info->err->format_message(info, e->result->message);
+  if (info->err->msg_code == JERR_NO_BACKING_STORE) {
+    snprintf(e->result->message, sizeof e->result->message, "too large for a file of several scans; save it as baseline");
+  } else {
+    info->err->format_message(info, e->result->message);
+  }
   longjmp(e->place, 1);
 }
 

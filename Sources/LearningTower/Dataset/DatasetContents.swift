@@ -21,6 +21,8 @@ public struct DatasetContents: Sendable, Hashable {
   public var duplicateRows: Int
   /// Images that are damaged or whose label file is. YOLOv5 leaves them out too.
   public var leftOut: [LeftOutImage]
+  /// Images that are among `images` although their files break off or have damaged parts.
+  public var readInPart: [LeftOutImage] = []
 
   /// Names that led to an image that another name had led to before. Each image is there once.
   public var repeatedNames: Int
@@ -38,11 +40,12 @@ public struct DatasetContents: Sendable, Hashable {
   /// the first three and why the first one was; names that count once; boxes from which nothing is learned.
   public func remarks(on split: DatasetDescription.Split) -> [String] {
     var remarks: [String] = []
-    if let first = leftOut.first {
-      let names = leftOut.prefix(3).map { lastName(of: $0.path).shortened() }
-      let more = leftOut.count > names.count ? " …" : ""
+    for (list, what) in [(leftOut, "left out"), (readInPart, "damaged and read as far as they go")] {
+      guard let first = list.first else { continue }
+      let names = list.prefix(3).map { lastName(of: $0.path).shortened() }
+      let more = list.count > names.count ? " …" : ""
       remarks.append(
-        "\(leftOut.count) of \(images.count + leftOut.count) images are left out: \(names.joined(separator: ", "))\(more) "
+        "\(list.count) of \(images.count + leftOut.count) images are \(what): \(names.joined(separator: ", "))\(more) "
           + "(\(first.reason.message.shortened(to: 300)))")
     }
     if repeatedNames > 0 {
@@ -93,22 +96,25 @@ public struct DatasetContents: Sendable, Hashable {
 extension DatasetDescription {
   /// The contents of every split that is there, for a training: with boxes to learn from and to measure on.
   /// - Throws: `DatasetError` as `contents` does, and if `train` or `val` is missing or has no box.
-  public func trainingContents() throws(DatasetError) -> [Split: DatasetContents] {
+  public func trainingContents(checking check: ImageCheck? = nil) throws(DatasetError) -> [Split: DatasetContents] {
     var contents: [Split: DatasetContents] = [:]
     for split in [Split.train, .val] {
-      let found = try self.contents(of: split)
+      let found = try self.contents(of: split, checking: check)
       if let problem = found.boxProblem { throw DatasetError("\(file): split ‘\(split.rawValue)’: \(problem)") }
       contents[split] = found
     }
-    if sources[.test] != nil { contents[.test] = try self.contents(of: .test) }
+    if sources[.test] != nil { contents[.test] = try self.contents(of: .test, checking: check) }
     return contents
   }
 
   /// Finds the images of a split, reads the head of each (for its size) and its label file. Nothing is written: there
   /// is no `.cache` file.
+  /// - Parameter check: finds images whose bodies are damaged; nil: that is known already, or does not matter.
   /// - Throws: `DatasetError` if the split is not described or not there, has no usable image or has a class index that
   ///   `data.yaml` does not name.
-  public func contents(of split: Split) throws(DatasetError) -> DatasetContents {
+  public func contents(
+    of split: Split, checking check: ImageCheck? = nil
+  ) throws(DatasetError) -> DatasetContents {
     if let problem = absent[split] { throw problem }
     guard let sources = sources[split] else { throw DatasetError("\(file): there is no ‘\(split.rawValue)’ split") }
     var found = FoundImages()
@@ -144,6 +150,7 @@ extension DatasetDescription {
     }
     result.images.sort { precedes($0.path, $1.path) }
     result.leftOut.sort { precedes($0.path, $1.path) }
+    try check?.apply(to: &result, of: split)
     guard !result.images.isEmpty else {
       let first = result.leftOut.first.map {
         "; \(result.leftOut.count) are left out, the first because of \($0.reason)"

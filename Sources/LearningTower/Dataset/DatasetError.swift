@@ -5,10 +5,13 @@ import Wording
 public struct DatasetError: SystemFailure, Sendable, Hashable, CustomStringConvertible {
   public var message: String
   public var errorNumber: Int32?
+  /// Whether the bytes of an image are at fault.
+  public var isDamage: Bool
 
-  public init(_ message: String, errorNumber: Int32? = nil) {
+  public init(_ message: String, errorNumber: Int32? = nil, isDamage: Bool = false) {
     self.message = message
     self.errorNumber = errorNumber
+    self.isDamage = isDamage
   }
 
   public var description: String { message }

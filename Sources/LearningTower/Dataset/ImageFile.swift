@@ -89,8 +89,9 @@ public enum ImageFile {
     case .png: return .png
     case let other?:
       throw DatasetError("\(name): a picture in the format \(other.rawValue); convert it to JPEG or PNG")
-    case nil where bytes.isEmpty: throw DatasetError("\(name): an empty file; fetch or copy the picture again")
-    case nil: throw DatasetError("\(name): neither JPEG nor PNG; convert the image to one of these")
+    case nil where bytes.isEmpty:
+      throw DatasetError("\(name): an empty file; fetch or copy the picture again", isDamage: true)
+    case nil: throw DatasetError("\(name): neither JPEG nor PNG; convert the image to one of these", isDamage: true)
     }
   }
 
@@ -144,7 +145,8 @@ func checkCompression(
 ) throws(DatasetError) {
   guard bytes <= 1 << 22 || bytes / limit <= fileBytes else {
     throw DatasetError(
-      "\(name): \(size.width)×\(size.height) pixels in \(fileBytes) bytes: the file is damaged or hostile")
+      "\(name): \(size.width)×\(size.height) pixels in \(fileBytes) bytes: the file is damaged or hostile",
+      isDamage: true)
   }
 }
 

@@ -58,7 +58,7 @@ public enum JPEG {
 
   private static func check(_ result: cjpeg_result, _ name: String) throws(DatasetError) {
     guard !result.is_done else { return }
-    throw DatasetError("\(name): not a sound JPEG: \(message(result))")
+    throw DatasetError("\(name): not a sound JPEG: \(message(result))", isDamage: true)
   }
 
   private static func message(_ result: cjpeg_result) -> String {

@@ -18,7 +18,7 @@ public enum PNG {
 
     init(_ bytes: [UInt8], name: String) throws(DatasetError) {
       guard bytes.count >= 29, bytes[12..<16].elementsEqual("IHDR".utf8) else {
-        throw DatasetError("\(name): not a sound PNG: its header is missing")
+        throw DatasetError("\(name): not a sound PNG: its header is missing", isDamage: true)
       }
       func integer(at offset: Int) -> Int { bytes[offset..<(offset + 4)].reduce(0) { $0 << 8 | Int($1) } }
       (width, height) = (integer(at: 16), integer(at: 20))
@@ -88,6 +88,6 @@ public enum PNG {
     let message = unsafe withUnsafeBytes(of: result.message) { bytes in
       unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
     }
-    throw DatasetError("\(name): not a sound PNG: \(message)")
+    throw DatasetError("\(name): not a sound PNG: \(message)", isDamage: true)
   }
 }

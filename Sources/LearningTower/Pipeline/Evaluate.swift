@@ -108,9 +108,12 @@ extension CurvePlot.Kind {
 }
 
 /// Validates a model as YOLOv5's `val.py` does.
-/// - Parameter onProgress: called after each batch with the images done so far and their total.
+/// - Parameters:
+///   - check: finds damaged images first; nil: the data set is taken as it is.
+///   - onProgress: called after each batch with the images done so far and their total.
 public func evaluate(
-  _ request: EvaluateRequest, onProgress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+  _ request: EvaluateRequest, checking check: ImageCheck? = nil,
+  onProgress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
 ) throws -> EvaluationReport {
   let model = try Model.read(request.model)
   let description = try DatasetDescription.load(request.dataset)
@@ -133,7 +136,7 @@ public func evaluate(
   options.stride = stride
   options.workers = max(1, request.machine.threads / 2)
   options.cacheBytes = 0  // Every image is read once.
-  let contents = try description.contents(of: split)
+  let contents = try description.contents(of: split, checking: check)
   let loader = ValidationLoader(images: contents.images, options: options)
   var evaluator = try Evaluator(model.network, model.parameters, runtime: request.machine.runtime())
   var coco: COCOResults?

@@ -12,16 +12,17 @@ import Zoo
 /// `checkpoint.safetensors`, which the caller may still have to send somewhere, and removes.
 ///
 /// - Parameters:
+///   - check: finds damaged images first; nil: the data set is taken as it is.
 ///   - isCancelled: asked before every batch.
 ///   - wallTimeSeconds: since 1970, for TensorBoard. Nothing else depends on it.
 /// - Throws: `PipelineError` or the error of the module at fault.
 public func train(
-  _ request: TrainRequest, onEvent: (RunEvent) throws -> Void = { _ in }, isCancelled: () -> Bool = { false },
-  wallTimeSeconds: () -> Double = { Date().timeIntervalSince1970 }
+  _ request: TrainRequest, checking check: ImageCheck? = nil, onEvent: (RunEvent) throws -> Void = { _ in },
+  isCancelled: () -> Bool = { false }, wallTimeSeconds: () -> Double = { Date().timeIntervalSince1970 }
 ) throws -> TrainResult {
   let description = try DatasetDescription.load(request.dataset)
   try requireImageSize(request.configuration.imageSize, stride: 32)
-  let data = try TrainingData(description, workers: request.loaderWorkers)
+  let data = try TrainingData(description, checking: check, workers: request.loaderWorkers)
   let runtime = try request.machine.runtime()
 
   let trainer: Trainer

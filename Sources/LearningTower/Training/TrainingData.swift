@@ -18,9 +18,12 @@ public struct TrainingData: Sendable, Hashable {
   }
 
   /// Both splits of a `data.yaml`.
+  /// - Parameter check: finds damaged images first; nil: the data set is taken as it is.
   /// - Throws: `DatasetError` if one is missing, has no usable image or has no box.
-  public init(_ description: DatasetDescription, workers: Int = 1) throws(DatasetError) {
-    let contents = try description.trainingContents()
+  public init(
+    _ description: DatasetDescription, checking check: ImageCheck? = nil, workers: Int = 1
+  ) throws(DatasetError) {
+    let contents = try description.trainingContents(checking: check)
     self.init(
       training: contents[.train]?.images ?? [], validation: contents[.val]?.images ?? [],
       classNames: description.classNames, workers: workers)

@@ -6,7 +6,11 @@ extension Command {
     name: "dataset info", summary: "count a data set's images and boxes, and check every label",
     positionals: ["DATA.yaml"], options: [.json]
   ) { arguments in
-    let info = try DatasetInfo(DatasetDescription.load(arguments.positionals[0]))
+    let line = LiveLine()
+    defer { line.clear() }
+    let info = try DatasetInfo(
+      DatasetDescription.load(arguments.positionals[0]), checking: .ofUser(allowsDamaged: true, line))
+    line.clear()
     if arguments.has("--json") { return printJSON(info) }
     let header = ["split", "images", "background", "boxes"] + info.classes
     let rows = info.splits.map { split in
@@ -18,7 +22,7 @@ extension Command {
       if split.duplicateRows > 0 {
         printLine("\(split.split): \(split.duplicateRows) repeated label rows are left out")
       }
-      for problem in split.problems { printLine("\(split.split): \(problem)".oneLine) }
+      for problem in split.problems + split.readInPart { printLine("\(split.split): \(problem)".oneLine) }
       for remark in split.remarks { printLine(remark) }
     }
   }
@@ -58,9 +62,11 @@ private struct DatasetInfo: Encodable {
     var problems: [String]
     /// A line for the images left out, which `problems` lists, and for what else a reader of results must know.
     var remarks: [String]
+    var readInPart: [String]
 
     enum CodingKeys: String, CodingKey {
       case split, images, backgrounds, boxes, problems, remarks
+      case readInPart = "read_in_part"
       case boxesPerClass = "boxes_per_class"
       case duplicateRows = "duplicate_rows"
     }
@@ -71,16 +77,16 @@ private struct DatasetInfo: Encodable {
   /// Why splits that are described are not there.
   var absent: [String]
 
-  init(_ description: DatasetDescription) throws {
+  init(_ description: DatasetDescription, checking check: ImageCheck) throws {
     classes = description.classNames
     absent = DatasetDescription.Split.allCases.compactMap { description.absent[$0]?.description }
     splits = try DatasetDescription.Split.allCases.filter { description.sources[$0] != nil }.map { split in
-      let contents = try description.contents(of: split)
+      let contents = try description.contents(of: split, checking: check)
       return Split(
         split: split.rawValue, images: contents.images.count, backgrounds: contents.backgroundCount,
         boxes: contents.boxCount, boxesPerClass: contents.boxCounts(classCount: description.classCount),
         duplicateRows: contents.duplicateRows, problems: contents.leftOut.map(\.reason.description),
-        remarks: contents.remarks(on: split))
+        remarks: contents.remarks(on: split), readInPart: contents.readInPart.map(\.reason.description))
     }
   }
 }

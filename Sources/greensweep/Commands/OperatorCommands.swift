@@ -12,11 +12,13 @@ extension Command {
     name: "submit", summary: "hand a sweep to a coordinator", positionals: ["SWEEP.yaml"],
     options: Option.connection + [
       Option("--wait", help: "show progress until it is done, then the table"),
-      Option("--priority", "N", help: "higher goes first, from -1000 to 1000 (default: the sweep file's, or 0)"), .json,
+      Option("--priority", "N", help: "higher goes first, from -1000 to 1000 (default: the sweep file's, or 0)"),
+      .allowDamaged, .json,
     ]
   ) { arguments in
     keepFilesPrivate()  // The packed data set passes through a folder of all users.
-    var preparation = try SweepPreparation(arguments.positionals[0])
+    var preparation = try SweepPreparation(
+      arguments.positionals[0], allowsDamaged: arguments.has("--allow-damaged"))
     if let priority = try arguments.int("--priority", in: SweepSpec.priorityRange) {
       preparation.spec.priority = priority
     }

@@ -18,8 +18,8 @@ extension Command {
       Option("--data", "DIR", help: "everything the sweep makes (default: .greensweep/NAME)"),
       Option("--workers", "N", help: "worker processes (default: 2, at most one a processor)"),
       Option("--threads", "T", help: "threads a worker computes with (default: processors / workers)"),
-      Option("--http", "ADDR:PORT", help: "a read-only dashboard while it runs, on a loopback address"), .backend,
-      .json,
+      Option("--http", "ADDR:PORT", help: "a read-only dashboard while it runs, on a loopback address"),
+      .allowDamaged, .backend, .json,
     ],
     discussion: """
       Interrupted, it goes on where it stopped when the same command is given again; jobs that are done are not run
@@ -27,7 +27,8 @@ extension Command {
       """
   ) { arguments in
     keepFilesPrivate()
-    let preparation = try SweepPreparation(arguments.positionals[0])
+    let preparation = try SweepPreparation(
+      arguments.positionals[0], allowsDamaged: arguments.has("--allow-damaged"))
     try MeasurableMetrics.require(preparation.spec.objectives)
     let folder = URL(filePath: arguments.string("--data") ?? ".greensweep/\(preparation.spec.name)")
     let pack = folder.appending(path: "dataset.tar").path

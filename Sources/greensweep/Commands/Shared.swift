@@ -5,6 +5,8 @@ import Settings
 import Zoo
 
 extension Option {
+  static let allowDamaged = Option(
+    "--allow-damaged", help: "go on without damaged images even if they are more than a tenth")
   static let threads = Option(
     "--threads", "T", help: "threads to compute with (default: all processors this process may use)")
   static let backend = Option(

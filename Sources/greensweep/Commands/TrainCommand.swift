@@ -29,7 +29,8 @@ extension Command {
       Option("--no-autoanchor", help: "keep the anchors even if they do not fit the data"),
       Option("--seed", "N", help: "(default: 0)"),
       Option("--output", "DIR", aliases: ["-o"], help: "where model and results.csv go (default: runs/train)"),
-      Option("--resume", help: "go on from DIR/checkpoint.safetensors, with the same settings"), .threads, .backend,
+      Option("--resume", help: "go on from DIR/checkpoint.safetensors, with the same settings"),
+      .allowDamaged, .threads, .backend,
       .json,
     ],
     discussion: """
@@ -40,7 +41,14 @@ extension Command {
   ) { arguments in
     let request = try trainRequest(arguments)
     let progress = EpochProgress(title: "train")
-    let result = try Pipeline.train(request, onEvent: { progress.show($0) })
+    let line = LiveLine()
+    defer { line.clear() }
+    let result = try Pipeline.train(
+      request, checking: .ofUser(allowsDamaged: arguments.has("--allow-damaged"), line),
+      onEvent: {
+        line.clear()
+        progress.show($0)
+      })
     try? FileManager.default.removeItem(atPath: RunFolder.checkpoint(in: request.outputDirectory))
     if arguments.has("--json") { return printJSON(result) }
     printLine(

@@ -1,3 +1,4 @@
+import Dataset
 import Evaluation
 import Foundation
 import Pipeline
@@ -17,8 +18,8 @@ extension Command {
       Option(
         "--output", "DIR", aliases: ["-o"], help: "where confusion matrix, curves and label statistics go, in SVG"),
       Option("--no-plots", needs: ["--output", "--save-json"], help: "do not draw these"),
-      Option("--save-json", help: "DIR/predictions.json in COCO's results format (DIR by default: runs/val)"), .threads,
-      .backend, .json,
+      Option("--save-json", help: "DIR/predictions.json in COCO's results format (DIR by default: runs/val)"),
+      .allowDamaged, .threads, .backend, .json,
     ],
     discussion: """
       MODEL is a model file, or bare YOLOv5 weights (.safetensors) of a known network. Category ids in predictions.json
@@ -40,7 +41,11 @@ extension Command {
     request.measuresCOCO = arguments.has("--coco-metrics")
     request.annotations = arguments.string("--annotations")
     let line = LiveLine()
-    let report = try Pipeline.evaluate(request) { done, total in line.show("val: \(done) of \(total) images") }
+    defer { line.clear() }
+    let check = ImageCheck.ofUser(allowsDamaged: arguments.has("--allow-damaged"), line)
+    let report = try Pipeline.evaluate(request, checking: check) { done, total in
+      line.show("val: \(done) of \(total) images")
+    }
     line.clear()
     for remark in report.remarks ?? [] { printError(remark.oneLine) }
     if arguments.has("--json") { return printJSON(report) }

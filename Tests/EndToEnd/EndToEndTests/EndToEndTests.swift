@@ -68,6 +68,43 @@ import Testing
     #expect(finished.status == 1 && finished.errors.contains("holds a finished run"))
   }
 
+  /// Damaged pictures are named before anything is trained, by every command alike, and remembered nowhere near them.
+  @Test func damagedPicturesAreLeftOut() throws {
+    let folder = try TemporaryFolder()
+    let sample = ["dataset", "sample", folder.path("data"), "--images", "8", "--val-images", "4", "--image-size", "64"]
+    #expect(try greensweep(sample).status == 0)
+    let damaged = folder.url("data/images/train/damaged.png")
+    let head: [UInt8] = [
+      0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 32, 0, 0, 0, 32, 8,
+      2,
+      0, 0, 0, 0xFC, 0x18, 0xED, 0xA3,
+    ]
+    try Data(head).write(to: damaged)
+    let data = folder.path("data/data.yaml")
+    let train = [
+      "train", data, "--model", "yolov5n", "--epochs", "1", "--batch", "8", "--image-size", "64", "--threads", "1",
+      "-o",
+      folder.path("run"),
+    ]
+    let refused = try greensweep(train)
+    #expect(refused.status == 1)
+    #expect(
+      refused.errors.contains("1 of 9 images of split ‘train’ are damaged, more than a tenth"), "\(refused.errors)")
+    let info = try greensweep(["dataset", "info", data])
+    #expect(info.status == 0 && info.output.contains("damaged.png: not a sound PNG"))
+    try "name: d\ndataset: data/data.yaml\ngrid: {backbone: yolov5n}\n".write(
+      to: folder.url("sweep.yaml"), atomically: true, encoding: .utf8)
+    let run = try greensweep(["run", folder.path("sweep.yaml"), "--data", folder.path("sweep")])
+    #expect(run.status == 1 && run.errors.contains("--allow-damaged"), "\(run.errors)")
+    let allowed = try greensweep(train + ["--allow-damaged"])
+    #expect(allowed.status == 0)
+    #expect(allowed.errors.contains("train: 1 of 9 images are left out: damaged.png"), "\(allowed.errors)")
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder.path("data")).sorted() == [
+        "data.yaml", "images", "labels",
+      ])
+  }
+
   /// A plan is printed and written before anything is cut, and replayed; what cannot be done is said in words.
   @Test func aPlanIsReplayed() throws {
     let folder = try TemporaryFolder()

@@ -19,8 +19,28 @@ extension FuzzReader {
         try Data(bytes).write(to: URL(filePath: path))
         var reader = try ArchiveReader(path, maximumBytes: 1 << 30)
         while try reader.next() != nil {}
-      })
+      }),
+    FuzzReader(
+      name: "sound-images", fileExtension: "cache", tokens: words("greensweep sound images 1 2 \n"),
+      seeds: [
+        FuzzSeed(soundImages(fingerprints: 1...20)), FuzzSeed(soundImages(fingerprints: 1...1)),
+        FuzzSeed("greensweep sound images 1\n", isSound: false),
+      ],
+      read: { bytes, file in
+        let path = folder.appending(path: file).path
+        try Data(bytes).write(to: URL(filePath: path))
+        guard SoundImages(file: path).count > 0 else { throw DatasetError("\(file): remembers nothing") }
+      }),
   ]
+
+  private static func soundImages(fingerprints: ClosedRange<UInt64>) -> [UInt8] {
+    let path = folder.appending(path: "seed").path
+    try? FileManager.default.removeItem(atPath: path)
+    var images = SoundImages(file: nil)
+    for fingerprint in fingerprints { images.insert(fingerprint &* 0x9e37_79b9_7f4a_7c15) }
+    images.write(to: path)
+    return [UInt8](FileManager.default.contents(atPath: path)!)
+  }
 
   /// In memory where it can be: a disk would be written to as often as there are cases.
   private static let folder: URL = {

@@ -12,7 +12,7 @@ extension FuzzReader {
       ],
       seeds: [
         FuzzSeed(try! JPEG.encode(picture)), FuzzSeed(turned), FuzzSeed(base64(progressive)), FuzzSeed(base64(grey)),
-        FuzzSeed(base64(inks)), FuzzSeed([0xff, 0xd8, 0xff, 0xd9], isSound: false),
+        FuzzSeed(base64(inks)), FuzzSeed([0xff, 0xd8, 0xff, 0xd9], isSound: false), FuzzSeed(deepJPEG, isSound: false),
       ] + fixtures(endingIn: ["jpg", "mpo"]).map { FuzzSeed($0) },
       read: { bytes, file in _ = try ImageFile.decode(bytes, name: file) }, allowance: pixelBytes),
     FuzzReader(
@@ -45,6 +45,14 @@ extension FuzzReader {
     let segment = Array("Exif\0\0".utf8) + tiff
     let jpeg = try! JPEG.encode(picture)
     return jpeg.prefix(2) + [0xff, 0xe1, 0, UInt8(segment.count + 2)] + segment + jpeg.dropFirst(2)
+  }()
+
+  /// Of 12 bits, its frame says.
+  private static let deepJPEG: [UInt8] = {
+    var jpeg = try! JPEG.encode(picture)
+    let frame = jpeg.indices.dropLast().first { jpeg[$0] == 0xff && jpeg[$0 + 1] == 0xc0 }!
+    jpeg[frame + 4] = 12
+    return jpeg
   }()
 
   /// The chunks' checksums are those of their damaged content.

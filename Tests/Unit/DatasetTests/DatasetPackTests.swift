@@ -69,7 +69,8 @@ import Testing
     try DatasetPack.write([.train: before], classNames: original.classNames, to: folder.path + "/a.tar")
     let unpacked = try DatasetPack.unpack(folder.path + "/a.tar", into: folder.path + "/unpacked")
     let after = try unpacked.contents(of: .train)
-    #expect(before.images.count >= 100 && before.leftOut.isEmpty && after.leftOut.isEmpty)
+    #expect(before.images.count >= 90)
+    #expect(before.leftOut.isEmpty && after.leftOut.isEmpty)
     #expect(before.images.map(\.labels) == after.images.map(\.labels))
     #expect(try before.images.map { try ImageFile.read($0.path) } == after.images.map { try ImageFile.read($0.path) })
   }

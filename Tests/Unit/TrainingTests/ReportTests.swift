@@ -143,6 +143,28 @@ import Zoo
     #expect(throws: PipelineError.self) { try evaluate(request) }
   }
 
+  /// A JPEG is one whatever it is called; what is drawn is called what it is.
+  @Test func drawnImagesHaveEndingsThatFit() throws {
+    let scene = try Scene()
+    let bytes = try #require(FileManager.default.contents(atPath: ImageSearch.images(scene.path("data/images/*/*"))[0]))
+    let folder = scene.folder.appending(path: "odd")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    let endings = ["": "jpg", ".webp": "jpg", ".mpo": "jpg", ".tar.gz": "jpg", ".png": "png", ".JPG": "JPG"]
+    for (index, ending) in endings.keys.sorted().enumerated() {
+      try bytes.write(to: folder.appending(path: "scan\(index)\(ending)"))
+    }
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    let request = DetectRequest(
+      model: scene.model, sources: files.map { scene.path("odd/" + $0) }, outputDirectory: scene.path("out"),
+      imageSize: 64, machine: Machine(threads: 1))
+    let outputs = try detect(request).map { URL(filePath: try #require($0.output)) }
+    #expect(outputs.map(\.pathExtension) == endings.sorted { $0.key < $1.key }.map(\.value))
+    for output in outputs {
+      let isPNG = try Data(contentsOf: output).starts(with: [0x89, 0x50, 0x4E, 0x47])
+      #expect(isPNG == (output.pathExtension == "png"), "\(output)")
+    }
+  }
+
   @Test("Drawn images, label files and JSON; of one name, twice; one damaged") func detection() throws {
     let scene = try Scene()
     let files = try ImageSearch.images(scene.path("data/images/*/*"))
