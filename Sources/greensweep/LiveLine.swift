@@ -1,5 +1,6 @@
 import Dataset
 import Detection
+import Foundation
 import Pipeline
 import Platform
 import Training
