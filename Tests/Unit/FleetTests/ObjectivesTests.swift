@@ -10,7 +10,7 @@ struct ObjectivesTests {
 
   private func reasons(_ desk: inout Desk) -> [String] {
     guard case .sweep(let status) = desk.ask(.status(sweep: "test")) else { return [] }
-    return status.jobs.filter { $0.state == "ready" }.compactMap(\.reason)
+    return status.jobs.filter { $0.state == .ready }.compactMap(\.reason)
   }
 
   @Test func aSweepThatNobodyCanMeasureIsHeld() throws {

@@ -89,7 +89,7 @@ import Wording
     guard case .sweep(let status) = try await client.request(.status(sweep: sweep.name)) else {
       throw TimedOut(seconds: 0)
     }
-    let reason = try #require(status.jobs.first { $0.state == "failed" }?.reason)
+    let reason = try #require(status.jobs.first { $0.state == .failed }?.reason)
     #expect(reason.contains("signal 9") && reason.contains("MB of memory"), "\(reason)")
     await worker.leave()
     try await withoutHanging { await worker.ended() }
