@@ -18,20 +18,9 @@ enum Greensweep {
     .stage,
   ]
 
-  /// What follows the program's name in the call. Swift's own `arguments` would lose the bytes of a file's name that is
-  /// no UTF-8.
-  private static var words: [String] {
-    (1..<max(1, Int(CommandLine.argc))).compactMap { index in
-      // The words live as long as the process, and end with a zero.
-      unsafe CommandLine.unsafeArgv[index].map { word in
-        unsafe fileName(UnsafeRawBufferPointer(start: word, count: strlen(word)))
-      }
-    }
-  }
-
   static func main() async {
     StandardStream.prepare()
-    var status = await run(words)
+    var status = await run(callWords)
     StandardStream.output.finish()
     if let reason = StandardStream.output.failure {
       printError("greensweep: standard output could not be written: \(reason)")

@@ -41,8 +41,12 @@ struct SweepPreparation {
     classNames = description.classNames
     let line = LiveLine()
     defer { line.clear() }
-    contents = try description.trainingContents(checking: .ofUser(allowsDamaged: allowsDamaged, line))
-    remarks = DatasetDescription.Split.allCases.flatMap { [contents] in contents[$0]?.remarks(on: $0) ?? [] }
+    let check = ImageCheck.ofUser(allowsDamaged: allowsDamaged, line)
+    var contents = try description.trainingContents(checking: check)
+    // It travels along, but no stage asks for it.
+    contents[.test] = try? description.contents(of: .test, checking: check)
+    self.contents = contents
+    remarks = DatasetDescription.Split.allCases.flatMap { contents[$0]?.remarks(on: $0) ?? [] }
     try checkFiles()
   }
 

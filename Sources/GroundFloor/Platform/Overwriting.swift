@@ -59,13 +59,14 @@ public func refuseOutputFolder(_ folder: String, amongInputs folders: some Seque
   }
 }
 
-/// Where a path leads: two paths are one file if their places are equal.
+/// Where a path leads: two paths are one file if their places are equal. Names are bytes: two spellings of one letter,
+/// which Swift's strings hold for equal, make two files.
 private enum FilePlace: Hashable, Sendable {
   case existing(device: UInt, inode: UInt, isPlain: Bool)
   /// A name that is free in a folder.
-  case free(device: UInt, inode: UInt, name: String)
+  case free(device: UInt, inode: UInt, name: [UInt8])
   /// The folder is not there either.
-  case nowhere(path: String)
+  case nowhere(path: [UInt8])
 
   init(_ path: String) {
     if let status = Self.status(path) {
@@ -75,9 +76,9 @@ private enum FilePlace: Hashable, Sendable {
     }
     let url = URL(filePath: path)
     if let folder = Self.status(url.deletingLastPathComponent().path) {
-      self = .free(device: UInt(folder.st_dev), inode: UInt(folder.st_ino), name: url.lastPathComponent)
+      self = .free(device: UInt(folder.st_dev), inode: UInt(folder.st_ino), name: Array(url.lastPathComponent.utf8))
     } else {
-      self = .nowhere(path: url.standardizedFileURL.path)
+      self = .nowhere(path: Array(url.standardizedFileURL.path.utf8))
     }
   }
 

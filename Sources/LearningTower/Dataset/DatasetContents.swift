@@ -94,7 +94,7 @@ public struct DatasetContents: Sendable, Hashable {
 }
 
 extension DatasetDescription {
-  /// The contents of every split that is there, for a training: with boxes to learn from and to measure on.
+  /// The contents of `train` and `val`, with boxes to learn from and to measure on.
   /// - Throws: `DatasetError` as `contents` does, and if `train` or `val` is missing or has no box.
   public func trainingContents(checking check: ImageCheck? = nil) throws(DatasetError) -> [Split: DatasetContents] {
     var contents: [Split: DatasetContents] = [:]
@@ -103,7 +103,6 @@ extension DatasetDescription {
       if let problem = found.boxProblem { throw DatasetError("\(file): split ‘\(split.rawValue)’: \(problem)") }
       contents[split] = found
     }
-    if sources[.test] != nil { contents[.test] = try self.contents(of: .test, checking: check) }
     return contents
   }
 

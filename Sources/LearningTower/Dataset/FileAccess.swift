@@ -75,8 +75,17 @@ func names(inFolder path: String) throws(DatasetError) -> [String] {
   return names
 }
 
+/// The words of the call behind the program's name. Swift's own `CommandLine.arguments` loses the bytes of a file's name
+/// that is no UTF-8.
+public var callWords: [String] {
+  (1..<max(1, Int(CommandLine.argc))).compactMap { index in
+    // The words live as long as the process, and end with a zero.
+    unsafe CommandLine.unsafeArgv[index].map { unsafe fileName(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+  }
+}
+
 /// The text of a name or path that a folder, a list or a call holds.
-public func fileName(_ bytes: some Collection<UInt8>) -> String {
+func fileName(_ bytes: some Collection<UInt8>) -> String {
   if let text = String(validating: bytes, as: UTF8.self) { return text }
   return bytes.map { $0 < 0x80 ? String(UnicodeScalar($0)) : "\\x" + String($0, radix: 16, uppercase: true) }.joined()
 }

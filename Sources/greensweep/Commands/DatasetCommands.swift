@@ -4,7 +4,12 @@ import Wording
 extension Command {
   static let datasetInfo = Command(
     name: "dataset info", summary: "count a data set's images and boxes, and check every label",
-    positionals: ["DATA.yaml"], options: [.json]
+    positionals: ["DATA.yaml"], options: [.json],
+    discussion: """
+      The labels of images/a.jpg are looked for in labels/a.txt, and beside the image if no folder is called images. An
+      image without such a file is background; one of which the image or the label file cannot be read is left out, and
+      named. A file that lists, folders or links name several times counts once.
+      """
   ) { arguments in
     let line = LiveLine()
     defer { line.clear() }

@@ -61,6 +61,10 @@ import Testing
     #expect(try description.trainingContents().keys.count == 2)
     let missing = "ROOT/data.yaml:3: ‘../test/images’ is not there; looked for "
     #expect(failure { _ = try description.contents(of: .test) }.hasPrefix(missing))
+    try folder.write("", "test/images/readme.md")
+    #expect(try description.trainingContents().keys.count == 2)
+    #expect(
+      failure { _ = try load("test: test/images\ntrain: train/images\nnames: [x]").contents(of: .test) } != "no error")
     #expect(failure { _ = try load("test: nowhere\ntrain: gone\nnames: [x]") }.contains("‘gone’ is not there"))
     for empty in ["''", "~", ""] {
       #expect(try load("train: train/images\ntest: \(empty)\nnames: [x]").absent.isEmpty)
@@ -161,7 +165,7 @@ import Testing
     #expect(
       why == [
         "ROOT/labels/folder.txt: a folder, device or pipe instead of a label file",
-        "ROOT/labels/inside/a.txt: cannot be read: Not a directory",
+        "ROOT/labels/inside/a.txt: cannot be read: a file stands where a folder should be",
         "ROOT/labels/link.txt: cannot be read: it is a link that leads nowhere; fetch what it stands for",
         "ROOT/labels/pipe.txt: a folder, device or pipe instead of a label file",
         "ROOT/labels/through/a.txt: cannot be read: ROOT/labels/through is a link that leads nowhere; fetch what it "

@@ -51,6 +51,14 @@ struct OverwritingTests {
     }
   }
 
+  @Test func namesAreBytes() throws {
+    try withFiles {
+      let names = ["inner", "missing"].flatMap { ["\(folder)/\($0)/caf\u{e9}", "\(folder)/\($0)/cafe\u{301}"] }
+      try refuseOverwriting(names, ofInputs: [])
+      try InputFiles([names[0], names[2]]).refuseOverwriting(names[1])
+    }
+  }
+
   @Test(arguments: ["/dev/null", "/dev/full", "/tmp"]) func noDevicesAndFolders(path: String) throws {
     #expect(throws: OverwritingError.self) { try refuseOverwriting([path], ofInputs: []) }
   }

@@ -251,6 +251,11 @@ struct SweepFileTests {
     let artifact = ArtifactReference(digest: ArtifactDigest(String(repeating: "a", count: 64))!, byteCount: 1)
     #expect(SweepSubmission(spec: spec, dataset: artifact).problem == "the file w.pt was not submitted")
     #expect(SweepSubmission(spec: spec, dataset: artifact, files: ["w.pt": artifact]).problem == nil)
+    var twins = spec
+    (twins.sparsify.hyp, twins.finetune.hyp) = ("caf\u{e9}.yaml", "cafe\u{301}.yaml")
+    #expect(
+      SweepSubmission(spec: twins, dataset: artifact).problem
+        == "the names of two files differ only in how a letter is encoded; rename one of them")
     spec.grid.pruneRatio = [1]
     #expect(
       SweepSubmission(spec: spec, dataset: artifact).problem
