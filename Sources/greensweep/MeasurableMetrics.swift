@@ -7,10 +7,7 @@ enum MeasurableMetrics {
 
   /// Why the metric cannot be measured on this host, and what can be done; nil if it can.
   static func obstacle(to metric: Objective.Metric) -> String? {
-    switch metric {
-    case .energyJ: EnergyMeter.obstacle()
-    case .map50, .map50_95, .sizeMB, .parameters, .gflops, .latencyMS: nil
-    }
+    metric == .energyJ ? EnergyMeter.obstacle() : nil
   }
 
   /// - Throws: `WorkError` if a sweep with these objectives cannot be judged on this host.
