@@ -105,7 +105,7 @@ private struct SweepFileReader {
     readGrid(root["grid"], into: &spec)
     readStages(root["stages"], into: &spec)
     if let node = root["objectives"] { spec.objectives = objectives(node) }
-    spec.priority = optional(root["priority"]) { node, _ throws(YAMLError) in
+    spec.priority = read(root["priority"], default: nil) { node throws(YAMLError) -> Int? in
       let priority = try node.int
       guard SweepSpec.priorityRange.contains(priority) else {
         throw node.error(SettingRule.integer(SweepSpec.priorityRange).outOfRange("priority", "\(priority)"))
@@ -138,13 +138,6 @@ private struct SweepFileReader {
       throw node.error("there is no file ‘\(path.shortened())’ (paths start at the sweep file's folder)")
     }
     return path
-  }
-
-  private mutating func optional<T>(
-    _ node: YAMLNode?, _ body: (YAMLNode, SweepVocabulary) throws(YAMLError) -> T
-  ) -> T? {
-    let vocabulary = vocabulary
-    return read(node, default: nil) { node throws(YAMLError) -> T? in try body(node, vocabulary) }
   }
 
   private static func word(
@@ -196,12 +189,13 @@ private struct SweepFileReader {
     _ settings: [any AnySetting], in mapping: YAMLMapping, over values: [String: PlainValue], backbones: [String] = []
   ) -> [String: PlainValue] {
     var values = values
+    let vocabulary = vocabulary
     for setting in settings {
       guard let node = mapping[setting.key], !(node.isNull && setting.rule.mayBeFile) else { continue }
       let value =
         setting.rule == .fileByBackbone
         ? files(node, backbones: backbones)
-        : optional(node) { node, vocabulary throws(YAMLError) in try Self.value(node, of: setting, vocabulary) }
+        : read(node, default: nil) { node throws(YAMLError) in try Self.value(node, of: setting, vocabulary) }
       // A file that says the fallback says nothing, unless that is always written.
       if let value { values[setting.key] = value == setting.plainFallback && !setting.isAlwaysWritten ? nil : value }
     }

@@ -57,6 +57,14 @@ extension AnySetting {
   /// What is wrong with a value of the right type.
   public func problem(_ value: PlainValue) -> String? { rule.problem(key, value) }
 
+  /// The bounds of whole numbers.
+  public var integers: ClosedRange<Int> { if case .integer(let range, _) = rule { range } else { .min ... .max } }
+
+  /// The bounds of numbers.
+  public var numbers: ClosedRange<Double> {
+    if case .number(let range) = rule { range } else { -.infinity ... .infinity }
+  }
+
   /// Whether the sweep file has it where its group stands.
   public var isInItsPlace: Bool { source == .here || source == .plan }
 }

@@ -59,14 +59,6 @@ public enum SettingRule: Hashable, Sendable {
 
   public func outOfRange(_ key: String, _ value: String) -> String { "\(key) \(value) is out of range: use \(advice)" }
 
-  /// The bounds of whole numbers.
-  public var integers: ClosedRange<Int> { if case .integer(let range, _) = self { range } else { .min ... .max } }
-
-  /// The bounds of numbers.
-  public var numbers: ClosedRange<Double> {
-    if case .number(let range) = self { range } else { -.infinity ... .infinity }
-  }
-
   /// The values in words: `1 to 4096`.
   public var advice: String {
     switch self {

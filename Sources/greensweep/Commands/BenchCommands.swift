@@ -48,7 +48,7 @@ extension Command {
       BenchmarkRequest(
         model: arguments.string("--model") ?? "yolov5s", classCount: arguments.classCount(default: 14),
         imageSize: arguments.imageSize(),
-        iterations: arguments.int("--iterations", in: settings.rule.integers) ?? settings.fallback,
+        iterations: arguments.int("--iterations", in: settings.integers) ?? settings.fallback,
         isProfiled: arguments.has("--plan"), machine: arguments.machine()))
     if arguments.has("--json") { return printJSON(report) }
     printLine(

@@ -55,12 +55,11 @@ extension Command {
       folder: arguments.string("--cache") ?? "greensweep-cache")
     options.slots = try arguments.int("--slots", in: 1...1024) ?? 1
     options.threads =
-      try arguments.int("--threads", in: BenchmarkStage.all.group.threads.rule.integers)
-      ?? max(1, Processors.available / options.slots)
+      try arguments.threads() ?? max(1, Processors.available / options.slots)
     let limits = LimitSettings.all.group
-    options.stageLimits.memoryMB = try arguments.int("--memory-limit-mb", in: limits.memoryMB.rule.integers)
+    options.stageLimits.memoryMB = try arguments.int("--memory-limit-mb", in: limits.memoryMB.integers)
     options.stageLimits.timeMinutes = try arguments.double(
-      "--time-limit-minutes", in: limits.timeMinutes.rule.numbers)
+      "--time-limit-minutes", in: limits.timeMinutes.numbers)
     options.backend = try arguments.machine().backend?.rawValue
     options.name = arguments.string("--name") ?? options.name
     options.labels = try labels(arguments.strings("--label"))

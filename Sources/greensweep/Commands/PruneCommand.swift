@@ -66,8 +66,8 @@ extension Command {
       importance: try arguments.choice("--importance", among: Importance.allCases.map(\.rawValue))
         .flatMap(Importance.init(rawValue:)) ?? .gamma,
       seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0),
-      minimumChannels: try arguments.int("--min-channels", in: settings.minimumChannels.rule.integers),
-      roundTo: try arguments.int("--round-to", in: settings.roundTo.rule.integers) ?? 1)
+      minimumChannels: try arguments.int("--min-channels", in: settings.minimumChannels.integers),
+      roundTo: try arguments.int("--round-to", in: settings.roundTo.integers) ?? 1)
     do {
       return try pruningPlan(request) { plan, milliseconds in
         printError("ratio \(plan.ratio.shown(4)): \(milliseconds.shown(2)) ms")
@@ -85,7 +85,7 @@ extension Command {
       return .target(.milliseconds(limit, imageSize: try arguments.imageSize(), machine: try arguments.machine()))
     }
     let settings = PruneStage.all.group
-    return .ratio(try arguments.double("--ratio", in: settings.pruneRatio.rule.numbers) ?? settings.pruneRatio.fallback)
+    return .ratio(try arguments.double("--ratio", in: settings.pruneRatio.numbers) ?? settings.pruneRatio.fallback)
   }
 
   /// Per layer what goes and why, then the totals.

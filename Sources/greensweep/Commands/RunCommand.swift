@@ -6,7 +6,6 @@ import Foundation
 import JSON
 import Pipeline
 import Platform
-import Settings
 import Sweep
 import Wording
 
@@ -37,8 +36,7 @@ extension Command {
     let fleet = try LocalFleet(
       LocalFleet.Settings(
         folder: folder, workers: workers,
-        threads: arguments.int("--threads", in: BenchmarkStage.all.group.threads.rule.integers)
-          ?? max(1, Processors.available / workers),
+        threads: arguments.threads() ?? max(1, Processors.available / workers),
         backend: arguments.machine().backend?.rawValue, httpAddress: arguments.string("--http")))
     if let address = arguments.string("--http") {
       printError("dashboard on http://\(address)/; the password is the token in \(fleet.tokenFile)")

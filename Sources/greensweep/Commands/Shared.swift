@@ -23,9 +23,11 @@ extension Arguments {
   func machine() throws -> Machine {
     let names = Runtime.Backend.allCases.map(\.rawValue)
     return Machine(
-      threads: try int("--threads", in: BenchmarkStage.all.group.threads.rule.integers) ?? Processors.available,
+      threads: try threads() ?? Processors.available,
       backend: try choice("--backend", among: names).flatMap(Runtime.Backend.init(rawValue:)))
   }
+
+  func threads() throws -> Int? { try int("--threads", in: BenchmarkStage.all.group.threads.integers) }
 
   /// `--cfg`, or else the model: a family's name or a model file; with `--width` and `--depth`.
   func architecture(_ model: String) throws -> Architecture {
@@ -45,13 +47,13 @@ extension Arguments {
   }
 
   func imageSize(default size: Int = CommonSettings.all.group.imageSize.fallback) throws -> Int {
-    try int("--image-size", in: CommonSettings.all.group.imageSize.rule.integers) ?? size
+    try int("--image-size", in: CommonSettings.all.group.imageSize.integers) ?? size
   }
 
   func classCount(default count: Int = 80) throws -> Int { try int("--nc", in: 1...10_000) ?? count }
 
   func batchSize(default size: Int) throws -> Int {
-    try int("--batch", in: CommonSettings.all.group.batchSize.rule.integers) ?? size
+    try int("--batch", in: CommonSettings.all.group.batchSize.integers) ?? size
   }
 }
 

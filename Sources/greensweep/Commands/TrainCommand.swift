@@ -88,16 +88,16 @@ extension Command {
     let isFile = model.isWeightsFile
     if isFile { try arguments.refuse(["--weights", "--width", "--depth"], because: "\(model) is a file with weights") }
     let settings = SparsifyStage.all.group
-    let patience = try arguments.int("--patience", in: settings.patience.rule.integers) ?? 100
+    let patience = try arguments.int("--patience", in: settings.patience.integers) ?? 100
     let configuration = TrainingConfiguration(
-      epochs: try arguments.int("--epochs", in: settings.epochs.rule.integers) ?? 100,
+      epochs: try arguments.int("--epochs", in: settings.epochs.integers) ?? 100,
       batchSize: try arguments.batchSize(default: settings.batchSize.fallback),
-      nominalBatchSize: try arguments.int("--nominal-batch", in: settings.nominalBatchSize.rule.integers)
+      nominalBatchSize: try arguments.int("--nominal-batch", in: settings.nominalBatchSize.integers)
         ?? settings.nominalBatchSize.fallback,
       imageSize: try arguments.imageSize(), hyperparameters: try hyperparameters(arguments),
       optimizer: try optimizer(arguments.string("--optimizer") ?? "SGD"),
       curve: arguments.has("--cosine") ? .cosine : .linear, patience: patience == 0 ? nil : patience,
-      sparsityRate: try arguments.double("--sparsity-rate", in: settings.sparsityRate.rule.numbers),
+      sparsityRate: try arguments.double("--sparsity-rate", in: settings.sparsityRate.numbers),
       fitsAnchors: !arguments.has("--no-autoanchor"),
       frozenLayers: try frozenLayers(arguments.string("--freeze")), usesImageWeights: arguments.has("--image-weights"),
       isMultiScale: arguments.has("--multi-scale"), isRectangular: arguments.has("--rect"),

@@ -15,8 +15,8 @@ import Zoo
 /// Where the towers meet: whatever a sweep file accepts for a stage, the stage accepts, and reports what objectives ask.
 struct DoorTests {
   /// The least and the greatest value of a setting, and one beyond each.
-  private func edges(_ rule: SettingRule) -> (inside: [PlainValue], outside: [PlainValue]) {
-    switch rule {
+  private func edges(_ setting: any AnySetting) -> (inside: [PlainValue], outside: [PlainValue]) {
+    switch setting.rule {
     case .truth: ([.bool(false), .bool(true)], [])
     case .integer(let range, let step):
       (
@@ -25,8 +25,8 @@ struct DoorTests {
       )
     case .number:
       (
-        [.double(rule.numbers.lowerBound), .double(rule.numbers.upperBound)],
-        [.double(rule.numbers.lowerBound.nextDown), .double(rule.numbers.upperBound.nextUp)]
+        [.double(setting.numbers.lowerBound), .double(setting.numbers.upperBound)],
+        [.double(setting.numbers.lowerBound.nextDown), .double(setting.numbers.upperBound.nextUp)]
       )
     case .layers(let range):
       (
@@ -77,7 +77,7 @@ struct DoorTests {
     let configuration = StageConfiguration(stage, [:])
     var count = 0
     for setting in configuration.settings where setting.source != .plan {
-      let (inside, outside) = edges(setting.rule)
+      let (inside, outside) = edges(setting)
       for value in inside {
         let request = request(stage, [setting.key: value])
         #expect(request.configuration.problem == nil, "\(setting.key) \(value)")
@@ -102,15 +102,15 @@ struct DoorTests {
       let error = #expect(throws: TrainingError.self) { try configuration.validate(largestStride: 32) }
       #expect(error?.isWrongRequest == true)
     }
-    refuses { $0.epochs = settings.epochs.rule.integers.upperBound + 1 }
-    refuses { $0.batchSize = settings.batchSize.rule.integers.upperBound + 1 }
-    refuses { $0.nominalBatchSize = settings.nominalBatchSize.rule.integers.upperBound + 1 }
-    refuses { $0.patience = settings.patience.rule.integers.upperBound + 1 }
-    refuses { $0.imageSize = settings.imageSize.rule.integers.upperBound + 32 }
+    refuses { $0.epochs = settings.epochs.integers.upperBound + 1 }
+    refuses { $0.batchSize = settings.batchSize.integers.upperBound + 1 }
+    refuses { $0.nominalBatchSize = settings.nominalBatchSize.integers.upperBound + 1 }
+    refuses { $0.patience = settings.patience.integers.upperBound + 1 }
+    refuses { $0.imageSize = settings.imageSize.integers.upperBound + 32 }
     refuses { $0.sparsityRate = 1 }
     refuses { $0.frozenLayers = [1000] }
     #expect(throws: ComputeError.self) {
-      try Runtime(threads: BenchmarkStage.all.group.threads.rule.integers.upperBound + 1)
+      try Runtime(threads: BenchmarkStage.all.group.threads.integers.upperBound + 1)
     }
   }
 
