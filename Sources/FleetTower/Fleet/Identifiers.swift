@@ -1,29 +1,15 @@
 import Sweep
 
 /// A worker daemon, by the name it drew once and keeps in its cache folder.
-public struct WorkerID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+public struct WorkerID: Name {
   public let name: String
   public init(_ name: String) { self.name = name }
-  public var description: String { name }
-  public static func < (a: WorkerID, b: WorkerID) -> Bool { a.name < b.name }
-  public init(from decoder: any Decoder) throws { name = try decoder.singleValueContainer().decode(String.self) }
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    try container.encode(name)
-  }
 }
 
 /// A machine. Several workers may share one; benchmarks have it to themselves.
-public struct BoxID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+public struct BoxID: Name {
   public let name: String
   public init(_ name: String) { self.name = name }
-  public var description: String { name }
-  public static func < (a: BoxID, b: BoxID) -> Bool { a.name < b.name }
-  public init(from decoder: any Decoder) throws { name = try decoder.singleValueContainer().decode(String.self) }
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    try container.encode(name)
-  }
 }
 
 /// The fencing number: every attempt of every job gets the next one, and it is journalled before anyone hears of it, so

@@ -1,15 +1,24 @@
-/// The name of one submitted grid: the spec's own name and a few digits of its content, such as `campus-1f3a9c04`.
-/// Submitting the same spec with the same data gives the same name, which makes submitting idempotent.
-public struct SweepID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
-  public let name: String
-  public init(_ name: String) { self.name = name }
+/// A name as a type of its own, written as plain text.
+public protocol Name: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+  var name: String { get }
+  init(_ name: String)
+}
+
+extension Name {
   public var description: String { name }
-  public static func < (a: SweepID, b: SweepID) -> Bool { a.name < b.name }
-  public init(from decoder: any Decoder) throws { name = try decoder.singleValueContainer().decode(String.self) }
+  public static func < (a: Self, b: Self) -> Bool { a.name < b.name }
+  public init(from decoder: any Decoder) throws { self.init(try decoder.singleValueContainer().decode(String.self)) }
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     try container.encode(name)
   }
+}
+
+/// The name of one submitted grid: the spec's own name and a few digits of its content, such as `campus-1f3a9c04`.
+/// Submitting the same spec with the same data gives the same name, which makes submitting idempotent.
+public struct SweepID: Name {
+  public let name: String
+  public init(_ name: String) { self.name = name }
 }
 
 /// What a job is, as a number: the 128-bit FNV-1a hash of the canonical text of everything that determines its result.

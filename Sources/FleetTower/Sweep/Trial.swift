@@ -2,16 +2,9 @@ import JSON
 import Settings
 
 /// The short, stable name of a trial: eight hex digits of its grid point's hash.
-public struct TrialID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+public struct TrialID: Name {
   public let name: String
   public init(_ name: String) { self.name = name }
-  public var description: String { name }
-  public static func < (a: TrialID, b: TrialID) -> Bool { a.name < b.name }
-  public init(from decoder: any Decoder) throws { name = try decoder.singleValueContainer().decode(String.self) }
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    try container.encode(name)
-  }
 }
 
 /// One point of the grid.
