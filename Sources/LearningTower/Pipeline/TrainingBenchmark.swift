@@ -94,9 +94,8 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
       optimizerSeconds += inOptimizer / .seconds(repeats)
     }
     var report = isProfiled ? plan.report(runs: repeats) : nil
-    report?.lines += [
-      .init(operation: "loss", seconds: lossSeconds), .init(operation: "optimizer", seconds: optimizerSeconds),
-    ]
+    report?.add("loss", seconds: lossSeconds)
+    report?.add("optimizer", seconds: optimizerSeconds)
     seconds.sort()
     let median = seconds[seconds.count / 2]
     return Result(

@@ -100,7 +100,7 @@ import Network
 
   private func runLane(_ lane: Int) {
     let stage = program.stages[current]
-    stopwatch?.start(lane)
+    stopwatch?.lap(lane, nil)
     runSteps(stage.before, Chunk(lane: lane))
     for chunk in stage.chunks[lane] { runSteps(stage.steps, chunk) }
   }
@@ -108,7 +108,7 @@ import Network
   private func runSteps(_ range: Range<Int>, _ chunk: Chunk) {
     for index in range {
       run(program.steps[index].instruction, chunk)
-      stopwatch?.lap(chunk.lane, step: index)
+      stopwatch?.lap(chunk.lane, index)
     }
   }
 

@@ -18,18 +18,8 @@ final class BackwardCompiler {
   private let forward: ForwardCompiler
   private let firstStage: Int
   private var slots: [GradientSlot]
-  /// Weight gradients by the node whose value they read.
-  private var pending: [Int: [WeightGradient]] = [:]
-
-  /// A step that sums the weight gradient of `node`, a convolution.
-  private struct WeightGradient {
-    var stage: Int
-    var node: Int
-    var convolution: Int
-    var gradient: View
-    var sum: View
-    var addend: View
-  }
+  /// Weight gradients, each of a convolution, by the node whose value they read.
+  private var pending: [Int: [(stage: Int, convolution: Int, instruction: (_ input: View) -> Instruction)]] = [:]
 
   private var network: Network { forward.network }
   private var builder: ProgramBuilder { forward.builder }
@@ -203,10 +193,9 @@ final class BackwardCompiler {
     let (number, layout) = try builder.convolution(.backwardWeights, shape)
     let sum = builder.vector(layout.count, each: .lane)
     try joinLanes(sum, layout, of: index, stage: stage + 1)
+    let addend = builder.vector(layout.count, each: .lane)
     pending[input, default: []].append(
-      WeightGradient(
-        stage: stage, node: index, convolution: number, gradient: gradient, sum: sum,
-        addend: builder.vector(layout.count, each: .lane)))
+      (stage, index, { .weightGradient(number, $0, gradient: gradient, sum: sum, addend: addend) }))
     if hasBias {
       let bias = try forward.parameter(index, "bias").gradient
       let sum = builder.vector(bias.channels, each: .lane)
@@ -228,11 +217,9 @@ final class BackwardCompiler {
   }
 
   private func emitPending(_ node: Int) {
-    for step in pending.removeValue(forKey: node) ?? [] {
-      let input = forward.realizeDense(node, stage: step.stage)
-      builder.emit(
-        .weightGradient(step.convolution, input, gradient: step.gradient, sum: step.sum, addend: step.addend),
-        stage: step.stage, node: step.node)
+    for (stage, convolution, instruction) in pending.removeValue(forKey: node) ?? [] {
+      let input = forward.realizeDense(node, stage: stage)
+      builder.emit(instruction(input), stage: stage, node: convolution)
     }
   }
 }

@@ -4,39 +4,32 @@ import Network
 public struct PlanReport: Sendable, Hashable, Codable {
   public struct Line: Sendable, Hashable, Codable {
     /// The node of the network, such as `model.2.cv1.conv`; empty for work that belongs to none.
-    public var node: String
+    public var node = ""
     /// The kind of work.
     public var operation: String
     /// Bytes of all operands in one run.
-    public var bytes: Int
+    public var bytes = 0
     /// Arithmetic operations in one run.
-    public var operations: Int
+    public var operations = 0
     /// The mean over the lanes, so that all lines together take as long as the run.
     public var seconds: Double
     /// The seconds of each lane in one run; empty for work that does not run in lanes.
-    public var laneSeconds: [Double]
+    public var laneSeconds: [Double] = []
 
     enum CodingKeys: String, CodingKey {
       case node, operation, bytes, seconds
       case operations = "flops"
       case laneSeconds = "lane_seconds"
     }
-
-    public init(
-      node: String = "", operation: String, bytes: Int = 0, operations: Int = 0, seconds: Double,
-      laneSeconds: [Double] = []
-    ) {
-      self.node = node
-      self.operation = operation
-      self.bytes = bytes
-      self.operations = operations
-      self.seconds = seconds
-      self.laneSeconds = laneSeconds
-    }
   }
 
   /// The lines in the order in which their steps run. The last one is the time that lanes wait for each other.
   public var lines: [Line]
+
+  /// Adds a line for work beside the plan.
+  public mutating func add(_ operation: String, seconds: Double) {
+    lines.append(Line(operation: operation, seconds: seconds))
+  }
 
   /// The sums of the lines that share a key, in the order in which the keys appear.
   /// - Parameter key: the node and the operation under which a line is shown.
