@@ -13,8 +13,8 @@ public struct Setting<Value: SettingValue>: AnySetting {
 
   /// - Parameters:
   ///   - fallback: the value where none is chosen.
-  ///   - isAlwaysWritten: whether the fallback is written too. A setting that is not keeps the keys of all jobs in which
-  ///     it is not chosen, so a new setting must not be.
+  ///   - isAlwaysWritten: whether the fallback is written too. A new setting must not be: what is not written leaves
+  ///     the keys of all jobs in which it is not chosen as they are.
   ///   - help: one sentence.
   init(
     _ key: String, _ rule: SettingRule, default fallback: Value, isAlwaysWritten: Bool = false,

@@ -12,7 +12,8 @@ import Zoo
 @testable import Training
 @testable import greensweep
 
-/// Where the towers meet: whatever a sweep file accepts for a stage, the stage accepts, and reports what objectives ask.
+/// Where the towers meet: whatever a sweep file accepts for a stage, the stage accepts; and it reports what objectives
+/// ask for.
 struct DoorTests {
   /// The least and the greatest value of a setting, and one beyond each.
   private func edges(_ setting: any AnySetting) -> (inside: [PlainValue], outside: [PlainValue]) {
