@@ -75,8 +75,8 @@ func names(inFolder path: String) throws(DatasetError) -> [String] {
   return names
 }
 
-/// The words of the call behind the program's name. Swift's own `CommandLine.arguments` loses the bytes of a file's name
-/// that is no UTF-8.
+/// The words of the call behind the program's name. Swift's own `CommandLine.arguments` loses the bytes of file names
+/// that are not UTF-8.
 public var callWords: [String] {
   (1..<max(1, Int(CommandLine.argc))).compactMap { index in
     // The words live as long as the process, and end with a zero.

@@ -60,7 +60,7 @@ import Worker
     let reference = try await undisturbed()
     let cluster = try Cluster()
     let (coordinator, endpoint) = try await cluster.coordinator()
-    _ = try await cluster.worker("a", endpoint, slots: 2, pause: 0.4)
+    _ = try await cluster.worker("a", endpoint, slots: 2, pause: 1)
     let client = try cluster.client(endpoint)
     let sweep = try await cluster.submit(client)
     try await cluster.waitForEpochs(2)
