@@ -336,8 +336,8 @@ static dnnl_status_t bind(
 }
 
 static dnnl_status_t convolution_setup(
-  cdnnl_convolution *c, cdnnl_pass pass, const cdnnl_shape *s, bool has_bias, const_dnnl_primitive_attr_t plain_attr,
-  const_dnnl_primitive_attr_t attr) {
+  cdnnl_convolution *c, cdnnl_pass pass, const cdnnl_shape *s, bool has_bias, const cdnnl_layout *layout,
+  const_dnnl_primitive_attr_t plain_attr, const_dnnl_primitive_attr_t attr) {
   const long output_height = (s->input_height + 2 * s->padding - s->kernel) / s->stride + 1;
   const long output_width = (s->input_width + 2 * s->padding - s->kernel) / s->stride + 1;
   const dnnl_dims_t input = {s->images, s->input_channels, s->input_height, s->input_width};
@@ -348,11 +348,15 @@ static dnnl_status_t convolution_setup(
   TRY(descriptor_make(&c->bias_md, 1, bias, dnnl_x));
   TRY(weights_descriptor(&c->weights_md, s, false));
 
+  dnnl_primitive_desc_t hint = NULL;
+  if (pass != CDNNL_FORWARD) TRY(describe(&hint, c, CDNNL_FORWARD, s, false, plain_attr, NULL));
+  if (layout) {
+    descriptor_free(&c->weights_md);
+    TRY(descriptor_copy(&c->weights_md, descriptor_borrow(&layout->md)));
+  }
   if (pass == CDNNL_FORWARD) {
     TRY(describe(&c->pd, c, pass, s, has_bias, attr, NULL));
   } else {
-    dnnl_primitive_desc_t hint = NULL;
-    TRY(describe(&hint, c, CDNNL_FORWARD, s, false, plain_attr, NULL));
     dnnl_status_t status = describe(&c->pd, c, pass, s, false, attr, hint);
     dnnl_primitive_desc_destroy(hint);
     TRY(status);
@@ -374,7 +378,8 @@ static dnnl_status_t convolution_setup(
 }
 
 int cdnnl_convolution_create(
-  cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation) {
+  cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation,
+  const cdnnl_layout *weights) {
   TRY(ensure_engine());
   cdnnl_convolution *c = calloc(1, sizeof *c);
   dnnl_primitive_attr_t plain_attr = NULL, attr = NULL;
@@ -387,7 +392,7 @@ int cdnnl_convolution_create(
     if (status == dnnl_success) status = append_activation(ops, activation);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
   }
-  if (status == dnnl_success) status = convolution_setup(c, pass, &shape, has_bias, plain_attr, attr);
+  if (status == dnnl_success) status = convolution_setup(c, pass, &shape, has_bias, weights, plain_attr, attr);
   if (ops) dnnl_post_ops_destroy(ops);
   if (attr) dnnl_primitive_attr_destroy(attr);
   if (plain_attr) dnnl_primitive_attr_destroy(plain_attr);

@@ -9,7 +9,8 @@ bool cdnnl_is_available(void) { return false; }
 bool cdnnl_has_compiled_kernels(void) { return false; }
 
 int cdnnl_convolution_create(
-  cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation) {
+  cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation,
+  const cdnnl_layout *weights) {
   return unimplemented;
 }
 void cdnnl_convolution_destroy(cdnnl_convolution *convolution) {}

@@ -59,7 +59,31 @@ import TestSupport
     for threads in 1...2 { try check(OneDNN(), example, threads: threads) }
   }
 
-  private func check(_ library: some ConvolutionLibrary, _ example: Case, threads: Int) throws {
+  /// What oneDNN chooses for one image it may not choose for four, but a plan packs its weights once.
+  @Test(
+    "A library computes with weights in the layout that it chose for one image",
+    arguments: [
+      Case(55, 88, 3, stride: 2, images: 4, 20, 20), Case(55, 88, 3, stride: 2, images: 3, 10, 10),
+      Case(24, 31, 3, images: 5, 9, 9), Case(9, 33, 3, stride: 2, images: 7, 8, 8), Case(70, 130, 1, images: 4, 5, 5),
+      Case(13, 13, 3, stride: 2, groups: 13, images: 4, 9, 8),
+    ])
+  func layoutsAreKept(_ example: Case) throws {
+    for library in [OpenBLAS(), OneDNN()] as [any ConvolutionLibrary] {
+      try check(library, example, threads: 1, layoutOf: 1)
+    }
+  }
+
+  /// - Parameter images: the number of images for which the library chooses the layout; nil: those of the example.
+  private func check(
+    _ library: any ConvolutionLibrary, _ example: Case, threads: Int, layoutOf images: Int? = nil
+  ) throws {
+    func kernel(_ pass: ConvolutionPass) throws -> any ConvolutionKernel {
+      guard let images else { return try library.convolution(pass, example.shape, threads: threads) }
+      let layout = try library.convolution(pass, example.shape.with(images: images), threads: threads).weightLayout
+      let kernel = try library.convolution(pass, example.shape, threads: threads, weights: layout)
+      #expect(kernel.weightLayout.identity == layout.identity)
+      return kernel
+    }
     let (shape, c) = (example.shape, example.convolution)
     let x = DeterministicValues.uniform("x", count: example.input.count)
     let w = DeterministicValues.uniform("w", count: shape.weightCount)
@@ -73,7 +97,7 @@ import TestSupport
     let weightScale = Double(output.rows).squareRoot()
 
     for (hasBias, activation) in [(false, nil), (true, nil), (true, Activation.silu), (true, .relu6)] {
-      let kernel = try library.convolution(.forward(bias: hasBias, activation: activation), shape, threads: threads)
+      let kernel = try kernel(.forward(bias: hasBias, activation: activation))
       let bias = hasBias ? buffer(b) : nil
       let y = AlignedBuffer(count: output.count)
       y.fill(.nan)
@@ -86,13 +110,13 @@ import TestSupport
         y.values().doubles, expected, absolute: 1e-6 * forwardScale, "forward \(activation.map(\.rawValue) ?? "")")
     }
 
-    let backwardData = try library.convolution(.backwardData, shape, threads: threads)
+    let backwardData = try kernel(.backwardData)
     let dx = AlignedBuffer(count: x.count)
     dx.fill(.nan)
     run(backwardData, dx, packed(w, backwardData.weightLayout), nil, buffer(g))
     expectClose(dx.values().doubles, gradients.input, absolute: 2e-6 * forwardScale, "backward data")
 
-    let backwardWeights = try library.convolution(.backwardWeights, shape, threads: threads)
+    let backwardWeights = try kernel(.backwardWeights)
     let layout = backwardWeights.weightLayout
     let dw = AlignedBuffer(count: layout.count)
     dw.fill(.nan)

@@ -40,9 +40,10 @@ typedef struct cdnnl_convolution cdnnl_convolution;
 
 // Functions that return int answer 0, or oneDNN's status.
 
-/// oneDNN chooses the layout of the weights.
+/// `weights` is the layout of the weights; oneDNN chooses one if it is NULL.
 int cdnnl_convolution_create(
-  cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation);
+  cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation,
+  const cdnnl_layout *weights);
 void cdnnl_convolution_destroy(cdnnl_convolution *convolution);
 /// Overwrites output, input or weights according to the pass, from the other two. `bias` may be null without one.
 int cdnnl_convolution_run(

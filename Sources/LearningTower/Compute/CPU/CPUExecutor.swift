@@ -61,7 +61,8 @@ import Network
         let planned = program.convolutions[index]
         for chunk in stage.chunks.joined() where kernels[index][chunk.lane][chunk.count] == nil {
           let shape = planned.shape.with(images: chunk.count)
-          let kernel = try libraries[chunk.lane].convolution(planned.pass, shape, threads: program.threadsPerLane)
+          let kernel = try libraries[chunk.lane].convolution(
+            planned.pass, shape, threads: program.threadsPerLane, weights: planned.weightLayout)
           guard kernel.weightLayout.identity == planned.weightLayout.identity else {
             throw ComputeError("the weights of \(shape) are laid out differently for \(chunk.count) images")
           }

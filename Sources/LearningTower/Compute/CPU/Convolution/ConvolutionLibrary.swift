@@ -59,13 +59,22 @@ extension WeightLayout {
 
 /// A way to run convolutions and matrix products on the processor.
 protocol ConvolutionLibrary {
-  /// - Parameter threads: how many threads one `run` may use.
+  /// - Parameters:
+  ///   - threads: how many threads one `run` may use.
+  ///   - weights: the layout of the weights, of this library; nil: the library chooses one.
   func convolution(
-    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: (any WeightLayout)?
   ) throws(ComputeError) -> any ConvolutionKernel
 }
 
 extension ConvolutionLibrary {
+  /// A convolution whose weights have the layout that the library chooses.
+  func convolution(
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
+  ) throws(ComputeError) -> any ConvolutionKernel {
+    try convolution(pass, shape, threads: threads, weights: nil)
+  }
+
   /// The layout in which `ParameterMemory` keeps a convolution's weights: the one its forward pass reads, so that most
   /// plans read (and write the gradients) in place. It may not depend on a batch or an image size.
   func parameterLayout(_ convolution: Convolution) throws(ComputeError) -> any WeightLayout {

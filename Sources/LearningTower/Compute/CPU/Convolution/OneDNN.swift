@@ -9,15 +9,19 @@ struct OneDNN: ConvolutionLibrary {
   static var hasCompiledKernels: Bool { cdnnl_has_compiled_kernels() }
 
   func convolution(
-    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: (any WeightLayout)?
   ) throws(ComputeError) -> any ConvolutionKernel {
     if pass == .backwardWeights, threads == 1, shape.suitsBlockedWeightGradient,
       ck_prefers_blocked_weight_gradient()
     {
-      let layout = try DNNLConvolution(.forward(bias: false, activation: nil), shape, threads: 1).weightLayout
+      let layout =
+        try weights ?? DNNLConvolution(.forward(bias: false, activation: nil), shape, threads: 1).weightLayout
       if layout.identity == shape.blockedLayoutIdentity { return BlockedWeightGradient(shape, layout) }
     }
-    return try DNNLConvolution(pass, shape, threads: threads)
+    let chosen = try DNNLConvolution(pass, shape, threads: threads)
+    guard let weights, weights.identity != chosen.weightLayout.identity else { return chosen }
+    // What oneDNN chooses depends on the number of images too.
+    return try DNNLConvolution(pass, shape, threads: threads, weights: weights as? DNNLLayout)
   }
 }
 
@@ -66,7 +70,9 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
   let weightLayout: any WeightLayout
   private let convolution: OpaquePointer
 
-  init(_ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int) throws(ComputeError) {
+  init(
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: DNNLLayout? = nil
+  ) throws(ComputeError) {
     var raw: OpaquePointer?
     let (dnnlPass, hasBias, activation) = pass.dnnl
     // oneDNN divides the work when a primitive is made, by the thread count of the thread that makes it.
@@ -74,7 +80,8 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
     ck_set_thread_count(Int32(threads))
     defer { ck_set_thread_count(before) }
     try check(
-      "convolution", shape, unsafe cdnnl_convolution_create(&raw, dnnlPass, shape.dnnl, hasBias, activation))
+      "convolution", shape,
+      unsafe cdnnl_convolution_create(&raw, dnnlPass, shape.dnnl, hasBias, activation, weights?.layout))
     unsafe convolution = raw!  // Set whenever the call succeeds.
     do {
       weightLayout = unsafe try DNNLLayout(convolution, shape)
@@ -98,7 +105,7 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
 @safe private final class DNNLLayout: WeightLayout {
   let identity: String
   let count: Int
-  private let layout: OpaquePointer
+  fileprivate let layout: OpaquePointer
   private let packing: DNNLReorder
   private let unpacking: DNNLReorder
   private let accumulating: DNNLReorder

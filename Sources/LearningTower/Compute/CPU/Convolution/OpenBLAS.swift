@@ -14,7 +14,7 @@ final class OpenBLAS: ConvolutionLibrary {
   init() { _ = Self.singleThreaded }
 
   func convolution(
-    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: (any WeightLayout)?
   ) throws(ComputeError) -> any ConvolutionKernel {
     guard shape.outputHeight > 0, shape.outputWidth > 0, shape.images > 0, shape.groups > 0,
       shape.inputChannels % shape.groups == 0, shape.outputChannels % shape.groups == 0
