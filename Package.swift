@@ -84,6 +84,7 @@ let learningTower: [Target] = [
     "LearningTower", "Training",
     [
       "Wording", "YAML", "JSON", "Settings", "Network", "Zoo", "Compute", "Dataset", "Detection", "Interchange",
+      "Pruning",
       "Evaluation",
     ],
     settings: numeric),
@@ -127,6 +128,7 @@ let testTargets: [Target] = [
     "Unit", "TrainingTests",
     [
       "Platform", "Training", "Pipeline", "Network", "Compute", "Dataset", "Detection", "Evaluation", "Interchange",
+      "Pruning",
       "Zoo", "YAML", "TestSupport",
     ]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),

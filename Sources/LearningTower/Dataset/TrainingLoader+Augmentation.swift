@@ -13,12 +13,12 @@ extension TrainingLoader {
   /// second mosaic, colour, flips.
   /// - Parameter partners: the images of which a mosaic takes three; nil: all.
   func augmented(
-    _ index: Int, _ shape: BatchShape, partners: [Int]?, into batchImages: inout [UInt8], at position: Int,
+    _ index: Int, _ shape: BatchShape, epoch: Int, partners: [Int]?, into batchImages: inout [UInt8], at position: Int,
     _ workspace: inout AugmentationWorkspace, _ generator: inout SplitMix64
   ) throws(DatasetError) -> [Target] {
     let augmentation = options.augmentation
     var boxes: [PixelBox]
-    if !options.isRectangular, generator.unit() < augmentation.mosaic {
+    if !options.isRectangular, epoch < options.mosaicEpochs ?? .max, generator.unit() < augmentation.mosaic {
       boxes = try mosaic(index, partners, into: &workspace.image, &workspace.canvas, &generator)
       if generator.unit() < augmentation.mixup {
         let partner = generator.index(below: images.count)

@@ -17,6 +17,9 @@ public final class TrainingLoader: Sendable {
     public var isRectangular: Bool = false
     /// Every batch at a size of its own, from half to one and a half of `imageSize` (YOLOv5's `--multi-scale`).
     public var isMultiScale: Bool = false
+    /// How many epochs have mosaics and mixup; nil: all. Pictures as they are in the last epochs bring the network back
+    /// to what it will see.
+    public var mosaicEpochs: Int?
     /// The largest stride of the network, pixels: sizes are multiples of it.
     public var stride: Int = 32
     /// Threads that decode and augment.
@@ -107,7 +110,8 @@ public final class TrainingLoader: Sendable {
       let occurrence = isDrawn ? order[..<place].count { $0 == order[place] } : 0
       var generator = SplitMix64(seed: options.seed, 1, epoch, order[place] + occurrence * images.count)
       batch.targets += try augmented(
-        order[place], shape, partners: isDrawn ? order : nil, into: &batch.images, at: position, &workspace,
+        order[place], shape, epoch: epoch, partners: isDrawn ? order : nil, into: &batch.images, at: position,
+        &workspace,
         &generator)
     }
     return options.isMultiScale ? batch.scaled(to: drawnShape(shape, epoch: epoch, index: index)) : batch

@@ -35,6 +35,22 @@ public struct LossHyperparameters: Sendable, Hashable, Codable {
   }
 }
 
+extension LossHyperparameters {
+  /// The weights of the loss's parts as YOLOv5 scales them: by levels, classes and image size.
+  func gains(of detect: Detect, imageSize: Int) -> LossItems {
+    let levels = Double(detect.strides.count)
+    let scale = Double(imageSize) / 640
+    return LossItems(
+      box: boxGain * 3 / levels, objectness: objectnessGain * scale * scale * 3 / levels,
+      classification: classGain * Double(detect.classCount) / 80 * 3 / levels)
+  }
+}
+
+extension Detect {
+  /// How much each level's objectness counts.
+  var objectnessBalance: [Double] { strides.count == 3 ? [4, 1, 0.4] : [4, 1, 0.25, 0.06, 0.02] }
+}
+
 /// What YOLOv5 logs: the three parts with their gains, without the batch size.
 public struct LossItems: Sendable, Hashable, Codable {
   public var box: Double
@@ -83,13 +99,8 @@ public struct DetectionLoss: Sendable {
   /// - Parameter imageSize: pixels, the nominal side the gains are scaled by (`imgsz`), not the batch's own.
   public init(detect: Detect, hyperparameters: LossHyperparameters = LossHyperparameters(), imageSize: Int) {
     self.detect = detect
-    let levels = Double(detect.strides.count)
-    let scale = Double(imageSize) / 640
-    gains = LossItems(
-      box: hyperparameters.boxGain * 3 / levels,
-      objectness: hyperparameters.objectnessGain * scale * scale * 3 / levels,
-      classification: hyperparameters.classGain * Double(detect.classCount) / 80 * 3 / levels)
-    balance = detect.strides.count == 3 ? [4, 1, 0.4] : [4, 1, 0.25, 0.06, 0.02]
+    gains = hyperparameters.gains(of: detect, imageSize: imageSize)
+    balance = detect.objectnessBalance
     anchors = zip(detect.anchors, detect.strides).map { anchors, stride in
       anchors.map { Anchor(width: $0.width / Float(stride), height: $0.height / Float(stride)) }
     }

@@ -38,7 +38,9 @@ struct EventLog {
   }
 
   private static func event(_ epoch: EpochSummary, _ wallTimeSeconds: Double) -> EventFile.Event {
-    let scalars = zip(EpochSummary.yolov5Names, epoch.yolov5Values).map { EventFile.Scalar($0, Float($1)) }
+    let figures =
+      Array(zip(EpochSummary.yolov5Names, epoch.yolov5Values)) + zip(EpochSummary.scaleNames, epoch.scaleValues)
+    let scalars = figures.map { EventFile.Scalar($0, Float($1)) }
     return EventFile.Event(wallTimeSeconds: wallTimeSeconds, step: epoch.yolov5Epoch, scalars: scalars)
   }
 }

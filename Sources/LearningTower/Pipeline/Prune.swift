@@ -1,10 +1,12 @@
 import Compute
+import Dataset
 import Evaluation
 import Foundation
 import Interchange
 import Network
 import Platform
 import Pruning
+import Training
 import Wording
 
 /// What to cut out of a model: the stage `prune` and the command.
@@ -16,22 +18,58 @@ public struct PruneRequest: Sendable, Hashable, Codable {
   public var importance: Importance
   /// Of the random importance.
   public var seed: UInt64
-  /// What every layer keeps at least; nil refuses a cut that would empty one.
+  /// Which channels' scores are compared with each other.
+  public var scope: PruningScope
+  /// What the Taylor importance is measured on.
+  public var measurement: TaylorMeasurement?
+  /// The least number of channels that every layer keeps; nil refuses a cut that would empty one.
   public var minimumChannels: Int?
+  /// The least share of its channels that every layer keeps.
+  public var minimumShare: Double
   /// Layers keep multiples of it.
   public var roundTo: Int
 
   public init(
     model: String, amount: PruneAmount, policy: PruningPolicy? = nil, importance: Importance = .gamma,
-    seed: UInt64 = 0, minimumChannels: Int? = nil, roundTo: Int = 1
+    scope: PruningScope = .network, measurement: TaylorMeasurement? = nil, seed: UInt64 = 0,
+    minimumChannels: Int? = nil, minimumShare: Double = 0, roundTo: Int = 1
   ) {
     self.model = model
     self.amount = amount
     self.policy = policy
     self.importance = importance
+    self.scope = scope
+    self.measurement = measurement
+    self.minimumShare = minimumShare
     self.seed = seed
     self.minimumChannels = minimumChannels
     self.roundTo = roundTo
+  }
+}
+
+/// The training pictures on which the Taylor importance is measured.
+public struct TaylorMeasurement: Sendable, Hashable, Codable {
+  /// A YOLOv5 `data.yaml`; its training split counts.
+  public var dataset: String
+  public var imageSize: Int
+  public var machine: Machine
+
+  public init(dataset: String, imageSize: Int, machine: Machine) {
+    self.dataset = dataset
+    self.imageSize = imageSize
+    self.machine = machine
+  }
+
+  func scores(_ model: ModelFile) throws -> TaylorScores {
+    try requireImageSize(imageSize, stride: model.network.detect.strides.max() ?? 32)
+    let description = try DatasetDescription.load(dataset)
+    guard description.classCount == model.network.detect.classCount else {
+      throw PipelineError(
+        "\(dataset): has \(description.classCount) classes, the model detects \(model.network.detect.classCount)")
+    }
+    return try TaylorScores.measured(
+      model.network, model.parameters, images: try description.contents(of: .train).images, imageSize: imageSize,
+      runtime: try machine.runtime())
   }
 }
 
@@ -100,14 +138,18 @@ public func pruningPlan(
   _ request: PruneRequest, onMeasurement: (PruningPlan, Double) -> Void = { _, _ in }
 ) throws -> PruningPlan {
   let model = try Model.read(request.model)
+  let method = PruningMethod(
+    request.policy ?? .standard(for: model.network, importance: request.importance), importance: request.importance,
+    scope: request.scope, seed: request.seed, minimumChannels: request.minimumChannels,
+    minimumShare: request.minimumShare, roundTo: request.roundTo)
   let ranking = try ChannelRanking(
-    model.network, model.parameters,
-    PruningMethod(
-      request.policy ?? .standard(for: model.network, importance: request.importance), importance: request.importance,
-      seed: request.seed, minimumChannels: request.minimumChannels, roundTo: request.roundTo))
-  guard case .target(let target, let roundsLeft) = request.amount else {
-    guard case .ratio(let ratio) = request.amount else { preconditionFailure("neither a ratio nor a target") }
-    return try ranking.plan(ratio: ratio)
+    model.network, model.parameters, method,
+    taylor: request.importance == .taylor ? try request.measurement?.scores(model) : nil)
+  if method.policy == .gradual { return try ranking.planOfZeroChannels() }
+  let (target, roundsLeft): (PruneTarget, Int)
+  switch request.amount {
+  case .ratio(let ratio): return try ranking.plan(ratio: ratio)
+  case .target(let wanted, let rounds): (target, roundsLeft) = (wanted, rounds)
   }
   let share = 1 / Double(max(roundsLeft, 1))
   switch target {

@@ -1,13 +1,17 @@
 import Detection
 import Foundation
+import Pruning
 import Training
 
-/// A run's epochs in the format of YOLOv5's `results.csv`: its column names, five significant digits, width 20.
+/// A run's epochs in the format of YOLOv5's `results.csv`: its column names, five significant digits, width 20. Runs of
+/// sparsity training have columns for the batch norms' scales besides.
 enum ResultsCSV {
   static func text(_ history: [EpochSummary]) -> String {
-    var lines = [(["epoch"] + EpochSummary.yolov5Names).map { padded($0) }.joined(separator: ",")]
+    let names = EpochSummary.yolov5Names + (history.contains { $0.scales != nil } ? EpochSummary.scaleNames : [])
+    var lines = [(["epoch"] + names).map { padded($0) }.joined(separator: ",")]
     for epoch in history {
-      let cells = [padded("\(epoch.yolov5Epoch)")] + epoch.yolov5Values.map { String(format: "%20.5g", $0) }
+      let cells =
+        [padded("\(epoch.yolov5Epoch)")] + (epoch.yolov5Values + epoch.scaleValues).map { String(format: "%20.5g", $0) }
       lines.append(cells.joined(separator: ","))
     }
     return lines.joined(separator: "\n") + "\n"
@@ -32,6 +36,15 @@ extension EpochSummary {
       validationLoss.objectness, validationLoss.classification, learningRates.biases, learningRates.weights,
       learningRates.gammas,
     ]
+  }
+
+  /// The columns of sparsity training: the share of prunable channels that is zero, the share that is nearly so, and
+  /// the quantiles of |gamma|.
+  static let scaleNames = ["scales/zero", "scales/near_zero", "scales/gamma_10", "scales/gamma_50", "scales/gamma_90"]
+
+  /// Empty outside sparsity training.
+  var scaleValues: [Double] {
+    scales.map { [$0.zeroShare, $0.nearZeroShare, $0.lowerScale, $0.medianScale, $0.upperScale] } ?? []
   }
 
   /// From 0.

@@ -5,7 +5,7 @@ import Training
 enum ResultsPlot {
   private struct Panel {
     var title: String
-    /// What is drawn, by its name and its place among `yolov5Values`.
+    /// What is drawn, by its name and its place among `yolov5Values` and `scaleValues` behind them.
     var curves: [(name: String, column: Int)]
     /// nil: that of the values.
     var range: ClosedRange<Double>?
@@ -20,8 +20,16 @@ enum ResultsPlot {
     Panel(title: "learning rate", curves: [("biases", 10), ("weights", 11)]),
   ]
 
+  /// The panels of sparsity training.
+  private static let scalePanels = [
+    Panel(title: "channels at zero", curves: [("zero", 13), ("near zero", 14)], range: 0...1),
+    Panel(title: "|gamma|: 10, 50, 90 %", curves: [("10 %", 15), ("50 %", 16), ("90 %", 17)]),
+  ]
+
   static func svg(_ history: [EpochSummary]) -> String {
-    var svg = SVG(width: 1200, height: 640)
+    let isSparse = !history.isEmpty && history.allSatisfy { $0.scales != nil }
+    let panels = panels + (isSparse ? scalePanels : [])
+    var svg = SVG(width: 1200, height: isSparse ? 960 : 640)
     for (index, panel) in panels.enumerated() {
       let (left, top) = (Double(index % 3) * 400 + 64, Double(index / 3) * 320 + 44)
       add(panel, history, PlotFrame(left: left, right: left + 316, top: top, bottom: top + 216), to: &svg)
@@ -32,7 +40,7 @@ enum ResultsPlot {
   private static func add(
     _ panel: Panel, _ history: [EpochSummary], _ frame: PlotFrame, to svg: inout SVG
   ) {
-    let values = panel.curves.map { curve in history.map { $0.yolov5Values[curve.column] } }
+    let values = panel.curves.map { curve in history.map { ($0.yolov5Values + $0.scaleValues)[curve.column] } }
     let x = PlotScale(history.map { Double($0.epoch) }, from: frame.left, to: frame.right, tickCount: 6, leastStep: 1)
     let y =
       panel.range.map { PlotScale($0, from: frame.bottom, to: frame.top, tickCount: 6) }

@@ -24,6 +24,11 @@ public func train(
   try requireImageSize(request.configuration.imageSize, stride: 32)
   let data = try TrainingData(description, checking: check, workers: request.loaderWorkers)
   let runtime = try request.machine.runtime()
+  var request = request
+  if request.recipe == .auto {
+    request.configuration = request.configuration.adapted(
+      imageCount: data.training.count, isPretrained: request.start.isPretrained)
+  }
 
   let trainer: Trainer
   var transferred = (count: 0, total: 0)
@@ -40,6 +45,15 @@ public func train(
 
   try refuseOverwriting(
     RunFolder.files(in: request.outputDirectory), ofInputs: request.start.files + description.files())
+  if let path = request.teacher {
+    let teacher = try Model.read(path)
+    do {
+      try trainer.learn(from: Teacher(teacher.network, teacher.parameters, runtime: runtime))
+    } catch let error as TrainingError {
+      throw TrainingError("\(path): \(error)")
+    }
+  }
+
   let folder = try RunFolder(request, data, history: trainer.history, wallTimeSeconds: wallTimeSeconds())
   let epochs = request.configuration.epochs
   for remark in remarks { try onEvent(.remark(remark)) }
@@ -64,6 +78,16 @@ public func train(
   ).write(to: folder.model)
   result.take(best, model: folder.model)
   return result
+}
+
+extension TrainRequest.Start {
+  /// Whether the run starts from parameters that were trained before.
+  fileprivate var isPretrained: Bool {
+    switch self {
+    case .model: true
+    case .new(_, let weights): weights != nil
+    }
+  }
 }
 
 extension TrainRequest {

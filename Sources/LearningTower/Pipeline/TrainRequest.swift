@@ -1,3 +1,4 @@
+public import Pruning
 import Training
 import Zoo
 
@@ -27,6 +28,10 @@ public struct TrainRequest: Sendable, Hashable, Codable {
   /// A YOLOv5 `data.yaml`.
   public var dataset: String
   public var configuration: TrainingConfiguration
+  /// A model file from whose predictions the network learns too, such as the unpruned parent of a pruned one.
+  public var teacher: String?
+  /// `auto` replaces what the configuration says of optimizer, rates and augmentation once the data set is known.
+  public var recipe: Recipe
   /// A folder of the run's own; made where it is missing.
   public var outputDirectory: String
   public var machine: Machine
@@ -35,12 +40,15 @@ public struct TrainRequest: Sendable, Hashable, Codable {
 
   public init(
     start: Start, checkpoint: String? = nil, dataset: String, configuration: TrainingConfiguration,
-    outputDirectory: String, machine: Machine, checkpointInterval: Int = 1
+    teacher: String? = nil, recipe: Recipe = .yolov5, outputDirectory: String, machine: Machine,
+    checkpointInterval: Int = 1
   ) {
     self.start = start
     self.checkpoint = checkpoint
     self.dataset = dataset
     self.configuration = configuration
+    self.teacher = teacher
+    self.recipe = recipe
     self.outputDirectory = outputDirectory
     self.machine = machine
     self.checkpointInterval = checkpointInterval
@@ -61,6 +69,8 @@ public struct TrainResult: Sendable, Hashable, Codable {
   public var recall: Double?
   public var map50: Double?
   public var map50_95: Double?
+  /// How far the batch norms' scales have gone, in sparsity training.
+  public var scales: ScaleSummary?
   /// How many tensors the start took from the weights, of how many; 0 of 0 in a resumed run.
   public var transferredTensors: Int
   public var totalTensors: Int
@@ -68,7 +78,7 @@ public struct TrainResult: Sendable, Hashable, Codable {
   public var remarks: [String]?
 
   enum CodingKeys: String, CodingKey {
-    case ending, model, results, precision, recall, map50, map50_95, remarks
+    case ending, model, results, precision, recall, map50, map50_95, scales, remarks
     case completedEpochs = "completed_epochs"
     case bestEpoch = "best_epoch"
     case transferredTensors = "transferred_tensors"
@@ -82,5 +92,6 @@ public struct TrainResult: Sendable, Hashable, Codable {
     recall = best.recall
     map50 = best.map50
     map50_95 = best.map50_95
+    scales = best.scales
   }
 }

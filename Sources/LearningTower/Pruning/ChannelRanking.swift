@@ -14,18 +14,24 @@ public struct ChannelRanking: Sendable {
   private let order: [Int]
   /// Per unit its place in `order`, or nothing where it may not be cut.
   private let rank: [Int?]
+  /// Per unit whether it computes nothing.
+  private let zeroUnits: [Bool]
   private let before: PruningPlan.Cost
 
   /// - Throws: `PruningError` when the method does not fit the network or nothing can be cut, `NetworkError` when
   ///   parameters and network do not belong together.
-  public init(_ network: Network, _ parameters: Parameters, _ method: PruningMethod) throws {
+  /// - Parameter taylor: measured for this network; needed by that importance only.
+  public init(
+    _ network: Network, _ parameters: Parameters, _ method: PruningMethod, taylor: TaylorScores? = nil
+  ) throws {
     guard method.roundTo >= 1, method.minimumChannels ?? 1 >= 1 else {
       throw PruningError("the least number of channels, and what it is a multiple of, are at least 1")
     }
     let parameters = try network.validated(parameters)
     self.method = method
     units = try ChannelUnits(network)
-    scores = try units.scores(parameters, method)
+    scores = try units.scores(parameters, method, taylor)
+    zeroUnits = units.zeroUnits(parameters)
     order = Self.order(units, scores)
     guard !order.isEmpty else { throw PruningError("\(network.name) has no channel that may be cut") }
     var rank = [Int?](repeating: nil, count: scores.count)
@@ -33,7 +39,8 @@ public struct ChannelRanking: Sendable {
     self.rank = rank
     before = try PruningPlan.Cost(network)
     let firstToVanish = Self.vanishingCuts(units, rank).min() ?? .max
-    largestCut = method.minimumChannels == nil ? min(firstToVanish, order.count) - 1 : order.count - 1
+    largestCut =
+      method.minimumChannels == nil && method.minimumShare == 0 ? min(firstToVanish, order.count) - 1 : order.count - 1
   }
 
   /// Units of tied channels that may go.
@@ -56,6 +63,20 @@ public struct ChannelRanking: Sendable {
   public func plan(ratio: Double) throws -> PruningPlan {
     guard ratio >= 0, ratio < 1 else { throw PruningError("prune ratio \(ratio) does not lie in [0, 1)") }
     return try plan(cutting: Int(Double(candidateCount) * ratio), ratio: ratio)
+  }
+
+  /// The plan that cuts what computes nothing: the channels that sparsity training has faded out.
+  /// - Throws: `PruningError` when there is none.
+  public func planOfZeroChannels() throws -> PruningPlan {
+    let isCut = zip(zeroUnits, scores).map { $0 && $1 != nil }
+    let count = isCut.count { $0 }
+    guard count > 0 else {
+      throw PruningError("\(units.network.name) has no channel whose scale and shift are zero; give a ratio")
+    }
+    return PruningPlan(
+      network: units.network.name, method: method, ratio: Double(count) / Double(candidateCount),
+      threshold: .leastNonzeroMagnitude, candidateCount: candidateCount, layers: layers(isCut), groups: groups(isCut),
+      before: before, after: try PruningPlan.Cost(units.network(without: isCut)))
   }
 
   /// - Parameter count: units to cut, less than the candidates. Fewer go where the method's floor or multiple keeps
@@ -108,13 +129,13 @@ public struct ChannelRanking: Sendable {
   /// Takes cuts back, best first, until every map keeps the floor and the multiple, or all it has. What is taken back
   /// returns to every map it is tied to, so they are gone through until none changes.
   private func restore(_ isCut: inout [Bool]) {
-    guard method.minimumChannels != nil || method.roundTo > 1 else { return }
-    let floor = method.minimumChannels ?? 1
+    guard method.minimumChannels != nil || method.minimumShare > 0 || method.roundTo > 1 else { return }
     var changes = true
     while changes {
       changes = false
       for map in units.unitOf {
         var kept = map.count { !isCut[$0] }
+        let floor = max(method.minimumChannels ?? 1, Int((method.minimumShare * Double(map.count)).rounded(.up)))
         guard kept < map.count, kept < floor || kept % method.roundTo != 0 else { continue }
         for unit in Set(map).filter({ isCut[$0] }).sorted(by: { rank[$0]! > rank[$1]! }) {
           isCut[unit] = false
@@ -175,7 +196,7 @@ public struct ChannelRanking: Sendable {
 extension Operation {
   /// Whether its channels can vanish while all maps it reads keep some: other maps vanish only together with one of
   /// these.
-  fileprivate var bringsChannels: Bool {
+  var bringsChannels: Bool {
     switch self {
     case .batchNorm, .slice: true
     default: false
@@ -184,7 +205,7 @@ extension Operation {
 }
 
 extension ChannelUnits.Unit {
-  /// Each once, in node order.
+  /// The batch norms that the unit ties, each once, in node order.
   var batchNorms: [Int] {
     var result: [Int] = []
     for member in members where result.last != member.batchNorm { result.append(member.batchNorm) }

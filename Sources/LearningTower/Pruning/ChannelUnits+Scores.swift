@@ -4,14 +4,16 @@ import Randomness
 extension ChannelUnits {
   /// Per unit its score, or nothing where it may not be cut.
   /// - Throws: `PruningError` when the method does not fit the network, or a score would not be a number.
-  func scores(_ parameters: Parameters, _ method: PruningMethod) throws(PruningError) -> [Float?] {
+  func scores(
+    _ parameters: Parameters, _ method: PruningMethod, _ taylor: TaylorScores?
+  ) throws(PruningError) -> [Float?] {
     switch method.policy {
     case .study:
       guard method.importance == .gamma else {
         throw PruningError("the study's policy scores by gamma only; use the grouped policy")
       }
       return try studyScores(try gammas(parameters))
-    case .grouped:
+    case .grouped, .gradual:
       let scores: [Float?]
       switch method.importance {
       case .gamma:
@@ -25,9 +27,54 @@ extension ChannelUnits {
       case .random:
         var random = SplitMix64(seed: method.seed, stream: "importance")
         scores = units.map { _ in (random.nextSignedUnit() + 1) / 2 }
+      case .taylor:
+        guard let taylor, taylor.values.count == units.count else {
+          throw PruningError("taylor scores are measured on training pictures: give a data set")
+        }
+        scores = taylor.values.map { Float($0) }
       }
-      return zip(units, scores).map { unit, score in unit.fixedReason == nil ? score : nil }
+      let isZero = zeroUnits(parameters)
+      let candidates = units.indices.map { index in
+        units[index].fixedReason != nil ? nil : isZero[index] ? 0 : scores[index]
+      }
+      return scoped(candidates, method.scope)
     }
+  }
+
+  /// Per unit whether the scales and shifts of all its channels are zero: it computes nothing, so nothing changes when
+  /// it is cut.
+  func zeroUnits(_ parameters: Parameters) -> [Bool] {
+    var values: [Int: (gamma: [Float], beta: [Float])] = [:]
+    for (index, node) in network.nodes.enumerated() {
+      guard case .batchNorm = node.operation, let gamma = parameters["\(node.name).weight"]?.values,
+        let beta = parameters["\(node.name).bias"]?.values
+      else { continue }
+      values[index] = (gamma, beta)
+    }
+    return units.map { unit in
+      !unit.members.isEmpty
+        && unit.members.allSatisfy { member in
+          values[member.batchNorm].map { $0.gamma[member.channel] == 0 && $0.beta[member.channel] == 0 } ?? false
+        }
+    }
+  }
+
+  /// The scores made comparable across the network. A layer is a set of units that tie the same batch norms.
+  private func scoped(_ scores: [Float?], _ scope: PruningScope) -> [Float?] {
+    guard scope != .network else { return scores }
+    var result = scores
+    for layer in Dictionary(grouping: units.indices.filter { scores[$0] != nil }, by: { units[$0].batchNorms }).values {
+      switch scope {
+      case .network: break
+      case .normalized:
+        let mean = layer.reduce(0.0) { $0 + Double(scores[$1]!) } / Double(layer.count)
+        for unit in layer { result[unit] = mean > 0 ? Float(Double(scores[unit]!) / mean) : 0 }
+      case .layer:
+        let ranked = layer.sorted { (scores[$0]!, $0) < (scores[$1]!, $1) }
+        for (rank, unit) in ranked.enumerated() { result[unit] = (Float(rank) + 0.5) / Float(layer.count) }
+      }
+    }
+    return result
   }
 
   private func mean(_ values: [Double]) -> Float? {

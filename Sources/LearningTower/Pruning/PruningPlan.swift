@@ -131,8 +131,15 @@ extension PruningMethod: CustomStringConvertible {
     case .weightL1: words.append("scored by the filters' L1 norms")
     case .weightL2: words.append("scored by the filters' L2 norms")
     case .random: words.append("scored at random from seed \(seed)")
+    case .taylor: words.append("scored by their effect on the loss")
+    }
+    switch scope {
+    case .network: break
+    case .normalized: words.append("in units of each layer's mean")
+    case .layer: words.append("layer by layer")
     }
     if let minimumChannels { words.append("at least \(minimumChannels) a layer") }
+    if minimumShare > 0 { words.append("at least \(rounded(minimumShare * 100)) % of a layer") }
     if roundTo > 1 { words.append("in multiples of \(roundTo)") }
     return words.joined(separator: ", ")
   }

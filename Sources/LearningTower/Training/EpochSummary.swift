@@ -1,4 +1,5 @@
 import Detection
+public import Pruning
 
 /// What an epoch came to. The same run gives the same summaries: nothing in them is measured by a clock.
 public struct EpochSummary: Sendable, Hashable, Codable {
@@ -16,9 +17,11 @@ public struct EpochSummary: Sendable, Hashable, Codable {
   public var learningRates: PerGroup
   /// Whether this epoch's model was the best until then.
   public var isBest: Bool
+  /// How far the batch norms' scales have gone, in sparsity training.
+  public var scales: ScaleSummary?
 
   enum CodingKeys: String, CodingKey {
-    case epoch, loss, precision, recall, map50, map50_95
+    case epoch, loss, precision, recall, map50, map50_95, scales
     case validationLoss = "validation_loss"
     case learningRates = "learning_rates"
     case isBest = "is_best"

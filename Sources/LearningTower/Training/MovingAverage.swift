@@ -8,7 +8,7 @@ public final class MovingAverage {
   public private(set) var updateCount = 0
   private let memory: ParameterMemory
   private let elementwise: Elementwise
-  private let values: AlignedBuffer
+  let values: AlignedBuffer
   private let statistics: AlignedBuffer
 
   /// Starts from the memory's present values.

@@ -60,10 +60,13 @@ public struct Schedule: Sendable, Hashable {
   public var curve: LearningRateCurve
   public var hyperparameters: Hyperparameters
   public var rules: ScheduleRules
+  /// The least length of the warm-up in batches; nil: what the rules say.
+  public var minimumWarmupIterations: Int?
 
   public init(
     epochs: Int, batchesPerEpoch: Int, batchSize: Int, nominalBatchSize: Int = 64,
-    curve: LearningRateCurve = .linear, hyperparameters: Hyperparameters, rules: ScheduleRules = .yolov5
+    curve: LearningRateCurve = .linear, hyperparameters: Hyperparameters, rules: ScheduleRules = .yolov5,
+    minimumWarmupIterations: Int? = nil
   ) {
     precondition(epochs > 0 && batchesPerEpoch > 0 && batchSize > 0 && nominalBatchSize > 0, "an empty schedule")
     self.epochs = epochs
@@ -73,12 +76,13 @@ public struct Schedule: Sendable, Hashable {
     self.curve = curve
     self.hyperparameters = hyperparameters
     self.rules = rules
+    self.minimumWarmupIterations = minimumWarmupIterations
   }
 
   public var warmupIterations: Int {
     max(
       Int((hyperparameters.warmupEpochs * Double(batchesPerEpoch)).rounded(.toNearestOrEven)),
-      rules.minimumWarmupIterations)
+      minimumWarmupIterations ?? rules.minimumWarmupIterations)
   }
 
   /// How many batches make the nominal batch, once warmed up.
@@ -116,7 +120,7 @@ public struct Schedule: Sendable, Hashable {
         learningRates: PerGroup(gammas: rate, weights: rate, biases: rate), momentum: h.momentum,
         accumulation: accumulation)
     }
-    let progress = Double(iteration) / Double(warmupIterations)
+    let progress = Double(iteration) / Double(max(warmupIterations, 1))
     func ramp(from start: Double, to end: Double) -> Double { start + (end - start) * progress }
     let target = h.initialLearningRate * factor(epoch: epoch)
     let rate = ramp(from: 0, to: target)

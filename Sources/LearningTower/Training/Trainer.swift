@@ -3,6 +3,7 @@ import Dataset
 import Detection
 import Evaluation
 import Network
+import Pruning
 
 /// Trains a network on a data set, epoch by epoch, as YOLOv5 v7.0 does; with a sparsity rate, as the pruning study
 /// does.
@@ -25,6 +26,10 @@ public final class Trainer {
   public internal(set) var history: [EpochSummary] = []
 
   let memory: ParameterMemory
+  var fading: FadingChannels?
+  /// Whose predictions the network learns besides the labels; nil: only the labels count.
+  private var teacher: Teacher?
+  private let distillation: DistillationLoss
   let update: ParameterUpdate
   private let schedule: Schedule
   private let loader: TrainingLoader
@@ -76,6 +81,7 @@ public final class Trainer {
     options.workers = data.workers
     options.stride = network.detect.strides.max() ?? 32
     options.isMultiScale = configuration.isMultiScale
+    options.mosaicEpochs = configuration.plainEpochs.map { configuration.epochs - $0 }
     options.isRectangular = configuration.isRectangular
     loader = TrainingLoader(images: data.training, options: options)
     imageWeights =
@@ -84,7 +90,10 @@ public final class Trainer {
     schedule = Schedule(
       epochs: configuration.epochs, batchesPerEpoch: loader.batchesPerEpoch, batchSize: configuration.batchSize,
       nominalBatchSize: configuration.nominalBatchSize,
-      curve: configuration.curve, hyperparameters: hyp)
+      curve: configuration.curve, hyperparameters: hyp,
+      minimumWarmupIterations: configuration.minimumWarmupBatches)
+    distillation = DistillationLoss(
+      detect: network.detect, hyperparameters: hyp.loss, imageSize: configuration.imageSize)
     loss = DetectionLoss(detect: network.detect, hyperparameters: hyp.loss, imageSize: configuration.imageSize)
     stopping = EarlyStopping(patience: configuration.patience)
     // As v7.0: rectangular batches of twice the size.
@@ -96,6 +105,7 @@ public final class Trainer {
 
     let memory = try ParameterMemory(network, parameters, runtime: runtime)
     self.memory = memory
+    fading = try configuration.fading.map { try FadingChannels($0, epochs: configuration.epochs, memory) }
     plans = PlanCache(memory)
     let frozen = network.parameterSpecs.filter { spec in
       spec.isLearned && configuration.frozenLayers.contains { spec.name.hasPrefix("model.\($0).") }
@@ -110,6 +120,13 @@ public final class Trainer {
       sparing: Set(network.sparsityExcludedBatchNorms))
   }
 
+  /// Has the network learn from a teacher's predictions too. Called before `run`, also of a resumed run.
+  /// - Throws: `TrainingError` if the teacher's head is another one.
+  public func learn(from teacher: Teacher) throws(TrainingError) {
+    try teacher.requireSameHead(network.detect)
+    self.teacher = teacher
+  }
+
   /// Trains the epochs that are left.
   /// - Parameters:
   ///   - isCancelled: asked before every batch; what the present epoch has done is lost.
@@ -122,7 +139,9 @@ public final class Trainer {
     defer { endless?.stop() }
     let clock = ContinuousClock()
     while history.count < configuration.epochs {
-      if !history.isEmpty, stopping.shouldStop(afterEpoch: history.count - 1) { return .stoppedEarly }
+      if isSettled(afterEpoch: history.count - 1), stopping.shouldStop(afterEpoch: history.count - 1) {
+        return .stoppedEarly
+      }
       let batches = endless ?? weightedBatches()
       defer { if endless == nil { batches.stop() } }
       let start = clock.now
@@ -153,6 +172,7 @@ extension Trainer {
     let epoch = history.count
     var sum = LossItems()
     var pending = 0
+    try fading?.begin(epoch: epoch)
     for index in 0..<schedule.batchesPerEpoch {
       if isCancelled() { return nil }
       guard let batch = try batches.next() else { throw TrainingError("epoch \(epoch + 1): no more batches") }
@@ -165,11 +185,18 @@ extension Trainer {
       let settings = schedule.settings(epoch: epoch, batch: index)
       let isDue = pending >= settings.accumulation || configuration.sparsityRate != nil
       if isDue || index == schedule.batchesPerEpoch - 1 {
+        fading?.measure()
         update.apply(settings, epoch: epoch)
         pending = 0
       }
+      fading?.apply(to: update.average, afterBatch: index, of: schedule.batchesPerEpoch)
     }
     return sum / Double(schedule.batchesPerEpoch)
+  }
+
+  /// Whether a model of this epoch (from 0) is one that the run is for: all channels have faded that are to go.
+  private func isSettled(afterEpoch epoch: Int) -> Bool {
+    epoch >= 0 && (fading == nil || ChannelFading.isComplete(afterEpoch: epoch, of: configuration.epochs))
   }
 
   /// Forward, loss and backward.
@@ -177,6 +204,7 @@ extension Trainer {
     let plan = try plans.plan(batchSize: batch.count, height: batch.height, width: batch.width)
     plan.forward(batch.images)
     let items = loss.evaluate(plan, targets: batch.targets)
+    _ = try teacher?.teach(plan, batch.images, distillation)
     plan.backward(accumulate: accumulate)
     return items
   }
@@ -196,7 +224,8 @@ extension Trainer {
       epoch: epoch + 1, loss: loss, validationLoss: result.loss ?? LossItems(), precision: metrics.precision,
       recall: metrics.recall, map50: metrics.map50, map50_95: metrics.map50_95, learningRates: lastBatch.learningRates,
       isBest: false)
-    summary.isBest = stopping.record(fitness: metrics.fitness, epoch: epoch)
+    summary.isBest = isSettled(afterEpoch: epoch) && stopping.record(fitness: metrics.fitness, epoch: epoch)
+    if configuration.sparsityRate != nil || fading != nil { summary.scales = try ScaleSummary(network, average) }
     if summary.isBest { bestParameters = average }
     history.append(summary)
   }

@@ -16,6 +16,12 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var patience: Int?
   /// The study's `sr`; nil trains without a pull on the batch norms. In sparsity training every batch is a step.
   public var sparsityRate: Double?
+  /// Fades channels out until a share of them computes nothing; nil leaves all at work.
+  public var fading: ChannelFading?
+  /// The least length of the warm-up in batches; nil: YOLOv5's 100, which is all of a short run on few images.
+  public var minimumWarmupBatches: Int?
+  /// The last epochs, without mosaics and mixup; nil: none.
+  public var plainEpochs: Int?
   /// Checks that the anchors fit the data and computes new ones if they do not.
   public var fitsAnchors: Bool
   /// Which of YOLOv5's layers (`model.0`, `model.1`, …) keep their learned parameters. As there, running statistics of
@@ -33,7 +39,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     epochs: Int, batchSize: Int = 16, nominalBatchSize: Int = 64, imageSize: Int = 640,
     hyperparameters: Hyperparameters = .scratchLow,
     optimizer: OptimizerKind = .sgd, curve: LearningRateCurve = .linear, patience: Int? = 100,
-    sparsityRate: Double? = nil, fitsAnchors: Bool = true, frozenLayers: [Int] = [],
+    sparsityRate: Double? = nil, fading: ChannelFading? = nil, fitsAnchors: Bool = true, frozenLayers: [Int] = [],
     usesImageWeights: Bool = false, isMultiScale: Bool = false, isRectangular: Bool = false, seed: UInt64 = 0
   ) {
     self.epochs = epochs
@@ -45,6 +51,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     self.curve = curve
     self.patience = patience
     self.sparsityRate = sparsityRate
+    self.fading = fading
     self.fitsAnchors = fitsAnchors
     self.frozenLayers = frozenLayers
     self.usesImageWeights = usesImageWeights
@@ -73,6 +80,14 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     for (key, value) in hyperparameters.values.sorted(by: { $0.key < $1.key }) {
       var checked = hyperparameters
       try checked.set(key, to: value)
+    }
+    if let fading {
+      guard fading.ratio > 0, fading.ratio < 1 else {
+        throw TrainingError("sparsity target: \(fading.ratio) is not between 0 and 1")
+      }
+      guard epochs >= ChannelFading.minimumEpochs else {
+        throw TrainingError("epochs: 1 is too few to fade channels out; use \(ChannelFading.minimumEpochs) or more")
+      }
     }
   }
 }

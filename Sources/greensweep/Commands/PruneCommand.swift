@@ -7,9 +7,13 @@ import Wording
 extension Command {
   /// What a written plan has decided already.
   private static let choices = [
-    "--ratio", "--target-parameters", "--target-gflops", "--target-ms", "--policy", "--importance", "--min-channels",
+    "--ratio", "--data", "--scope", "--min-share", "--target-parameters", "--target-gflops",
+    "--target-ms", "--policy", "--importance", "--min-channels",
     "--round-to", "--plan-only",
   ]
+
+  /// The options that compute with the model.
+  private static let measuring = ["--target-ms", "--data"]
 
   static let prune = Command(
     name: "prune", summary: "cut the weakest channels out of a model", positionals: ["MODEL"],
@@ -24,8 +28,18 @@ extension Command {
       Option(
         "--target-ms", "T", excludes: ["--ratio", "--target-parameters", "--target-gflops"],
         help: "cut just enough for a pass of at most T milliseconds, measured here"),
-      Option("--policy", "NAME", help: "\(names(PruningPolicy.self)) (default: the study's where it applies)"),
+      Option(
+        "--policy", "NAME",
+        help:
+          "\(names(PruningPolicy.self)) (default: the study's where it applies); gradual cuts the channels that 'train "
+          + "--sparsify-target' has faded out"),
       Option("--importance", "NAME", help: "\(names(Importance.self)) (default: gamma)"),
+      Option(
+        "--data", "DATA.yaml", needs: ["--importance"], help: "measure the taylor importance on its training pictures"),
+      Option(
+        "--scope", "NAME",
+        help: "compare scores in the network, normalized by layer, or in each layer (default: network)"),
+      Option("--min-share", "S", help: "share of its channels that every layer keeps (default: 0)"),
       Option("--seed", "N", needs: ["--importance"], help: "of the random importance (default: 0)"),
       Option(
         "--min-channels", "N", help: "what every layer keeps (default: refuse a cut that would empty one)"),
@@ -33,9 +47,10 @@ extension Command {
       Option("--plan-only", help: "cut nothing; write the plan to -o, if given"),
       Option("--plan", "FILE", excludes: choices, help: "cut what a written plan says"),
       Option("--output", "FILE", aliases: ["-o"], help: "the pruned model (default: pruned.safetensors), or the plan"),
-      .imageSize.needing(["--target-ms"]), .threads.needing(["--target-ms"]), .backend.needing(["--target-ms"]), .json,
+      .imageSize.needing(measuring), .threads.needing(measuring), .backend.needing(measuring), .json,
     ],
-    discussion: "MODEL is a model file, or bare YOLOv5 weights of a known network. --image-size is that of --target-ms."
+    discussion:
+      "MODEL is a model file, or bare YOLOv5 weights of a known network. --image-size is that of --target-ms or --data."
   ) { arguments in
     let model = arguments.positionals[0]
     let output = arguments.string("--output") ?? (arguments.has("--plan-only") ? nil : "pruned.safetensors")
@@ -58,15 +73,31 @@ extension Command {
     if arguments.string("--importance") != Importance.random.rawValue {
       try arguments.refuse(["--seed"], because: "only the random importance draws numbers")
     }
+    if arguments.string("--policy") == PruningPolicy.gradual.rawValue {
+      try arguments.refuse(
+        ["--ratio", "--target-parameters", "--target-gflops", "--target-ms", "--importance", "--scope", "--min-share"],
+        because: "the policy gradual cuts what training has faded out, and nothing else")
+    }
     let settings = PruneStage.all.group
+    let importance =
+      try arguments.choice("--importance", among: Importance.allCases.map(\.rawValue))
+      .flatMap(Importance.init(rawValue:)) ?? .gamma
+    guard (importance == .taylor) == arguments.has("--data") else {
+      throw UsageError("prune: --importance taylor and --data go together: the one is measured on the other")
+    }
     let request = PruneRequest(
       model: model, amount: try amount(arguments),
       policy: try arguments.choice("--policy", among: PruningPolicy.allCases.map(\.rawValue))
         .flatMap(PruningPolicy.init(rawValue:)),
-      importance: try arguments.choice("--importance", among: Importance.allCases.map(\.rawValue))
-        .flatMap(Importance.init(rawValue:)) ?? .gamma,
+      importance: importance,
+      scope: try arguments.choice("--scope", among: PruningScope.allCases.map(\.rawValue))
+        .flatMap(PruningScope.init(rawValue:)) ?? .network,
+      measurement: try arguments.string("--data").map {
+        TaylorMeasurement(dataset: $0, imageSize: try arguments.imageSize(), machine: try arguments.machine())
+      },
       seed: UInt64(try arguments.int("--seed", in: 0...Int.max) ?? 0),
       minimumChannels: try arguments.int("--min-channels", in: settings.minimumChannels.integers),
+      minimumShare: try arguments.double("--min-share", in: 0...1) ?? 0,
       roundTo: try arguments.int("--round-to", in: settings.roundTo.integers) ?? 1)
     do {
       return try pruningPlan(request) { plan, milliseconds in

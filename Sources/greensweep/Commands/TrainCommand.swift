@@ -18,9 +18,12 @@ extension Command {
       .imageSize,
       Option("--hyp", "NAME|FILE", help: "\(presetNames), or a YOLOv5 hyp file (default: scratch-low)"),
       Option("--optimizer", "NAME", help: "\(names(OptimizerKind.self)) (default: SGD)"),
+      Option("--teacher", "MODEL", help: "learn from this model's predictions too, such as the unpruned parent"),
+      Option("--recipe", "NAME", help: "yolov5, or auto: what suits the number of images and epochs (default: yolov5)"),
       Option("--cosine", help: "cosine learning rate instead of linear"),
       Option("--patience", "N", help: "stop after N epochs without improvement (default: 100; 0 never)"),
       Option("--sparsity-rate", "R", help: "pull batch-norm scales towards 0, to prune afterwards"),
+      Option("--sparsify-target", "R", help: "fade out this share of the channels, to cut them afterwards"),
       Option("--label-smoothing", "E", help: "takes the place of the hyp file's label_smoothing (default: 0)"),
       Option("--freeze", "N|LIST", help: "keep the parameters of the first N layers, or of layers such as 0,1,5"),
       Option("--image-weights", excludes: ["--rect"], help: "draw images by how badly their classes are found"),
@@ -98,6 +101,7 @@ extension Command {
       optimizer: try optimizer(arguments.string("--optimizer") ?? "SGD"),
       curve: arguments.has("--cosine") ? .cosine : .linear, patience: patience == 0 ? nil : patience,
       sparsityRate: try arguments.double("--sparsity-rate", in: settings.sparsityRate.numbers),
+      fading: try arguments.double("--sparsify-target", in: 0.001...0.999).map { ChannelFading(ratio: $0) },
       fitsAnchors: !arguments.has("--no-autoanchor"),
       frozenLayers: try frozenLayers(arguments.string("--freeze")), usesImageWeights: arguments.has("--image-weights"),
       isMultiScale: arguments.has("--multi-scale"), isRectangular: arguments.has("--rect"),
@@ -106,7 +110,10 @@ extension Command {
       start: isFile
         ? .model(model) : .new(try arguments.architecture(model), weights: arguments.string("--weights")),
       checkpoint: arguments.has("--resume") ? checkpoint : nil, dataset: arguments.positionals[0],
-      configuration: configuration, outputDirectory: output, machine: try arguments.machine())
+      configuration: configuration,
+      teacher: arguments.string("--teacher"),
+      recipe: try arguments.choice("--recipe", among: Recipe.allCases.map(\.rawValue)).flatMap(Recipe.init(rawValue:))
+        ?? .yolov5, outputDirectory: output, machine: try arguments.machine())
   }
 }
 

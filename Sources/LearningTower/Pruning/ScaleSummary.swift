@@ -1,0 +1,43 @@
+public import Network
+
+/// How far sparsity training has come: the batch-norm scales of the channels that may be cut, at a glance.
+public struct ScaleSummary: Sendable, Hashable, Codable {
+  /// The share of the prunable units whose scales and shifts are all zero: they can be cut without any change.
+  public var zeroShare: Double
+  /// The share of the prunable channels whose |gamma| is below 0.01.
+  public var nearZeroShare: Double
+  /// |gamma| below which a tenth, half and nine tenths of the prunable channels lie.
+  public var lowerScale: Double
+  public var medianScale: Double
+  public var upperScale: Double
+
+  enum CodingKeys: String, CodingKey {
+    case zeroShare = "zero_share"
+    case nearZeroShare = "near_zero_share"
+    case lowerScale = "gamma_10"
+    case medianScale = "gamma_50"
+    case upperScale = "gamma_90"
+  }
+
+  /// - Throws: `NetworkError` when the network cannot be analysed or parameters are missing.
+  public init(_ network: Network, _ parameters: Parameters) throws {
+    let units = try ChannelUnits(network)
+    let parameters = try network.validated(parameters)
+    let candidates = units.units.indices.filter { units.units[$0].fixedReason == nil }
+    let isZero = units.zeroUnits(parameters)
+    let scales = candidates.flatMap { index in
+      units.units[index].members.map { member in
+        Double(abs(parameters["\(network.nodes[member.batchNorm].name).weight"]!.values[member.channel]))
+      }
+    }.sorted()
+    func share(_ count: Int, of total: Int) -> Double { total == 0 ? 0 : Double(count) / Double(total) }
+    func quantile(_ fraction: Double) -> Double {
+      scales.isEmpty ? 0 : scales[min(Int(fraction * Double(scales.count)), scales.count - 1)]
+    }
+    zeroShare = share(candidates.count { isZero[$0] }, of: candidates.count)
+    nearZeroShare = share(scales.count { $0 < 0.01 }, of: scales.count)
+    lowerScale = quantile(0.1)
+    medianScale = quantile(0.5)
+    upperScale = quantile(0.9)
+  }
+}

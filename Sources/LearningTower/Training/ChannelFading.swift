@@ -1,0 +1,133 @@
+import Compute
+import Network
+public import Pruning
+
+/// Sparsity training that reaches its aim: by the end of the run a given share of the channels computes nothing, so
+/// that cutting them changes nothing.
+///
+/// In the first epoch the channels' effect on the loss is measured (`TaylorScores`), and on through the run. In each of
+/// the epochs after it some more channels are chosen, those with the least effect, and their scales and shifts are
+/// multiplied down to zero while the others learn to do without them. How many follows the cubic schedule of Zhu and
+/// Gupta (2017): many at first, few at last. The last epochs change no more channels. None of it depends on the
+/// learning rate, the warm-up or the number of steps.
+public struct ChannelFading: Sendable, Hashable, Codable {
+  /// The share of the prunable channels that is to go, in (0, 1).
+  public var ratio: Double
+  public var method: PruningMethod
+
+  /// - Parameter method: how channels are chosen; by default those with the least effect on the loss of all the
+  ///   network, of which every layer keeps a tenth and four.
+  public init(ratio: Double, method: PruningMethod = Self.standardMethod) {
+    self.ratio = ratio
+    self.method = method
+  }
+
+  public static let standardMethod = PruningMethod(
+    .grouped, importance: .taylor, minimumChannels: 4, minimumShare: 0.1)
+
+  /// A run needs one epoch that measures and one that fades.
+  static let minimumEpochs = 2
+
+  /// The epochs that fade channels follow the first one; this is how many they are.
+  static func fadingEpochs(of epochs: Int) -> Int { min(max(1, Int(0.7 * Double(epochs))), epochs - 1) }
+
+  /// The share of channels that are zero after an epoch (from 0).
+  func ratio(afterEpoch epoch: Int, of epochs: Int) -> Double {
+    let progress = min(Double(epoch) / Double(Self.fadingEpochs(of: epochs)), 1)
+    let left = 1 - progress
+    return ratio * (1 - left * left * left)
+  }
+
+  /// Whether an epoch (from 0) ends with all channels faded.
+  static func isComplete(afterEpoch epoch: Int, of epochs: Int) -> Bool { epoch >= fadingEpochs(of: epochs) }
+}
+
+/// A `ChannelFading` at work on a memory.
+struct FadingChannels {
+  private let fading: ChannelFading
+  private let epochs: Int
+  private let memory: ParameterMemory
+  private(set) var taylor: TaylorScores
+  /// Places in the memory's values of the scales and shifts that are on their way to zero in this epoch.
+  private var closing: [Int] = []
+  /// Those that are zero and stay so.
+  private var closed: [Int] = []
+
+  init(_ fading: ChannelFading, epochs: Int, _ memory: ParameterMemory) throws {
+    self.fading = fading
+    self.epochs = epochs
+    self.memory = memory
+    taylor = try TaylorScores(memory.network)
+  }
+
+  /// Takes over the scores that a checkpoint keeps.
+  mutating func restore(_ scores: [Double]) throws(TrainingError) {
+    guard scores.count == taylor.values.count, scores.allSatisfy(\.isFinite) else {
+      throw TrainingError("the checkpoint's channel scores are those of another network")
+    }
+    taylor.restore(scores)
+  }
+
+  /// Chooses what fades in an epoch (from 0).
+  mutating func begin(epoch: Int) throws {
+    let parameters = memory.parameters()
+    closed = zeroPlaces(parameters)
+    closing = []
+    guard epoch > 0, !ChannelFading.isComplete(afterEpoch: epoch - 1, of: epochs) else { return }
+    var method = fading.method
+    let isLast = ChannelFading.isComplete(afterEpoch: epoch, of: epochs)
+    if !isLast { method.roundTo = 1 }
+    let ranking = try ChannelRanking(memory.network, parameters, method, taylor: taylor)
+    let plan = try ranking.plan(ratio: fading.ratio(afterEpoch: epoch, of: epochs))
+    let places = plan.cutChannels.flatMap { name, channels in self.places(of: name, channels) }
+    closing = Set(places).subtracting(closed).sorted()
+    taylor.fade(by: 0.5)
+  }
+
+  /// Adds the gradients of a step to the scores.
+  mutating func measure() {
+    taylor.add(memory.gateGradients(of: taylor.batchNorms))
+  }
+
+  /// Brings the chosen channels nearer to zero after batch `batch` (from 0), and to zero after the last one.
+  func apply(to average: MovingAverage, afterBatch batch: Int, of batches: Int) {
+    let factor = Float(batches - batch - 1) / Float(batches - batch)
+    for buffer in [memory.values, average.values] {
+      buffer.withMutableSpan { values in
+        for place in closing { values[place] *= factor }
+        for place in closed { values[place] = 0 }
+      }
+    }
+  }
+
+  private func zeroPlaces(_ parameters: Parameters) -> [Int] {
+    taylor.batchNorms.flatMap { name -> [Int] in
+      guard let gamma = parameters["\(name).weight"]?.values, let beta = parameters["\(name).bias"]?.values else {
+        return []
+      }
+      return places(of: name, gamma.indices.filter { gamma[$0] == 0 && beta[$0] == 0 })
+    }
+  }
+
+  private func places(of batchNorm: String, _ channels: [Int]) -> [Int] {
+    [".weight", ".bias"].flatMap { suffix -> [Int] in
+      guard let range = memory.range(of: batchNorm + suffix) else { return [] }
+      return channels.map { range.lowerBound + $0 }
+    }
+  }
+}
+
+extension ParameterMemory {
+  /// The loss's gradients by gates that multiply scale and shift of each channel, at a gate of 1:
+  /// `gamma · ∂L/∂gamma + beta · ∂L/∂beta`.
+  /// - Parameter batchNorms: names, such as `model.2.cv1.bn`.
+  /// - Returns: a value per channel, one batch norm after the other.
+  public func gateGradients(of batchNorms: [String]) -> [Float] {
+    batchNorms.flatMap { name -> [Float] in
+      guard let gamma = range(of: name + ".weight"), let beta = range(of: name + ".bias") else { return [] }
+      let scales = zip(values.values(gamma), gradients.values(gamma))
+      let shifts = zip(values.values(beta), gradients.values(beta))
+      return zip(scales, shifts).map { $0.0 * $0.1 + $1.0 * $1.1 }
+    }
+  }
+}
