@@ -47,7 +47,7 @@ dataset: data/data.yaml
 image_size: 64
 batch_size: 4
 grid: {backbone: [yolov5n-w0.5], prune_ratio: [0, 0.2]}
-stages: {train: {epochs: 2}, sparsify: {epochs: 1}, finetune: {epochs: 1}}
+stages: {train: {epochs: 2}, sparsify: {epochs: 2}, finetune: {epochs: 1}}
 objectives: [maximize map50_95, minimize size_mb]
 END_OF_SWEEP
 

@@ -25,14 +25,20 @@ struct PipelineStageRunner: StageRunner {
       case .train(let choices):
         let start = TrainRequest.Start.new(
           try request.architecture(choices.backbone), weights: request.input(.weights))
-        try train(request, start, try request.training(choices, preset: .scratchLow, fitsAnchors: true), report)
+        let configuration = try request.training(choices, preset: .scratchLow, fitsAnchors: true)
+        try train(
+          request, start, configuration, try choices.recipe.map { try known($0, .recipe) }, trainMetrics, report)
       case .sparsify(let choices):
         var configuration = try request.training(choices, preset: .scratchLow)
-        configuration.sparsityRate = choices.sparsityRate
-        try train(request, .model(try request.file(.model)), configuration, report)
+        configuration.sparsityRate = choices.sparsityRate > 0 ? choices.sparsityRate : nil
+        configuration.fading = try ChannelFading(choices)
+        try train(
+          request, .model(try request.file(.model)), configuration, try choices.recipe.map { try known($0, .recipe) },
+          sparsifyMetrics, report)
       case .finetune(let choices):
-        let configuration = try request.training(choices, preset: .finetunePrune)
-        try train(request, .model(try request.file(.model)), configuration, report)
+        let recipe: Recipe? = try choices.recipe.map { try known($0, .recipe) }
+        let configuration = try request.training(choices, preset: recipe == .auto ? .scratchLow : .finetunePrune)
+        try train(request, .model(try request.file(.model)), configuration, recipe, trainMetrics, report)
       case .prune(let choices): try prune(request, choices, report)
       case .evaluate(let choices): try evaluate(request, choices, report)
       case .benchmark(let choices): try benchmark(request, choices, report)
@@ -53,12 +59,12 @@ struct PipelineStageRunner: StageRunner {
   }
 
   private func train(
-    _ request: StageRequest, _ start: TrainRequest.Start, _ configuration: TrainingConfiguration,
-    _ report: (StageEvent) throws -> Void
+    _ request: StageRequest, _ start: TrainRequest.Start, _ configuration: TrainingConfiguration, _ recipe: Recipe?,
+    _ table: [StageMetric<TrainResult>], _ report: (StageEvent) throws -> Void
   ) throws {
     let trainRequest = TrainRequest(
       start: start, checkpoint: request.input(.resume), dataset: try request.dataset(), configuration: configuration,
-      outputDirectory: request.directory, machine: try request.machine())
+      recipe: recipe ?? .yolov5, outputDirectory: request.directory, machine: try request.machine())
     func forward(_ event: RunEvent) throws {
       switch event {
       case .started(let epochs, _): try report(.started(epochs: epochs))
@@ -74,7 +80,7 @@ struct PipelineStageRunner: StageRunner {
       trainRequest, checking: request.imageCheck(of: trainRequest.dataset), onEvent: forward)
     guard let model = result.model else { throw WorkError("the run ended without a model") }
     let files: [OutputRole: String] = [.model: fileName(model), .epochs: fileName(result.results)]
-    try report(.finished(StageOutput(metrics: metrics(trainMetrics, of: result), files: files)))
+    try report(.finished(StageOutput(metrics: metrics(table, of: result), files: files)))
   }
 
   private func prune(
@@ -193,6 +199,18 @@ extension StageRequest {
       optimizer: try known(choices.optimizer, .optimizer), patience: choices.patience == 0 ? nil : choices.patience,
       fitsAnchors: fitsAnchors, frozenLayers: choices.freeze, usesImageWeights: choices.imageWeights,
       isMultiScale: choices.multiScale, isRectangular: choices.rect, seed: UInt64(choices.seed))
+  }
+}
+
+extension ChannelFading {
+  /// nil where no channels are to fade.
+  fileprivate init?(_ choices: Choices<SparsifyStage>) throws {
+    guard choices.target > 0 else { return nil }
+    var method = Self.standardMethod
+    if let importance = choices.importance { method.importance = try known(importance, .importance) }
+    if let channels = choices.minimumChannels { method.minimumChannels = channels }
+    if let multiple = choices.roundTo { method.roundTo = multiple }
+    self.init(ratio: choices.target, method: method)
   }
 }
 

@@ -1,5 +1,6 @@
 import Detection
 import Pipeline
+import Pruning
 import Sweep
 import Training
 
@@ -35,6 +36,14 @@ let trainMetrics: [StageMetric<TrainResult>] = [
   .init("epochs") { Double($0.completedEpochs) }, .init("best_epoch") { $0.bestEpoch.map(Double.init) },
   .init(.map50) { $0.map50 }, .init(.map50_95) { $0.map50_95 },
 ]
+
+/// A run that fades channels out ends with the accuracy that cutting them leaves.
+let sparsifyMetrics: [StageMetric<TrainResult>] =
+  trainMetrics + [
+    .init(.map50Cut) { $0.scales?.zeroShare ?? 0 > 0 ? $0.map50 : nil }, .init("zero_share") { $0.scales?.zeroShare },
+    .init("near_zero_share") { $0.scales?.nearZeroShare }, .init("gamma_10") { $0.scales?.lowerScale },
+    .init("gamma_50") { $0.scales?.medianScale }, .init("gamma_90") { $0.scales?.upperScale },
+  ]
 
 let pruneMetrics: [StageMetric<PruneReport>] = [
   .init(.parameters) { Double($0.parameters) }, .init(.gflops) { $0.gflops }, .init(.sizeMB) { $0.sizeMegabytes },

@@ -101,6 +101,7 @@ extension SweepVocabulary {
       case .optimizer: (kind, OptimizerKind.allCases.map(\.rawValue))
       case .hyp: (kind, Hyperparameters.presets.map(\.name))
       case .policy: (kind, PruningPolicy.allCases.map(\.rawValue))
+      case .recipe: (kind, Recipe.allCases.map(\.rawValue))
       case .importance: (kind, Importance.allCases.map(\.rawValue))
       }
     }

@@ -90,8 +90,11 @@ extension CoordinatorBrain {
     let rows = tree.trials.indices.map { trial in
       let path = tree.nodesOfTrial[trial].map { jobs[sweeps[sweep].jobs[$0]] }
       var metrics: [String: Double] = [:]
-      for job in path where !job.stage.makesModel {
-        metrics.merge(job.success?.result.metrics ?? [:]) { _, later in later }
+      for job in path {
+        let measured = (job.success?.result.metrics ?? [:]).filter { name, _ in
+          !job.stage.makesModel || Objective.Metric(rawValue: name)?.stage == job.stage
+        }
+        metrics.merge(measured) { _, later in later }
       }
       return ResultTable.Row(
         trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics, state: state(of: path))

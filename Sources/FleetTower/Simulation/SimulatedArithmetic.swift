@@ -50,7 +50,7 @@ enum SimulatedArithmetic {
     }
     let rows = tree.trials.indices.map { trial in
       var metrics: [String: Double] = [:]
-      for node in tree.nodesOfTrial[trial] where !tree.nodes[node].stage.makesModel {
+      for node in tree.nodesOfTrial[trial] {
         guard let model = models[node] else { continue }
         metrics.merge(self.metrics(of: tree.nodes[node].stage, model: model)) { _, new in new }
       }

@@ -13,6 +13,7 @@ public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
     case gflops
     case latencyMS = "latency_ms"
     case energyJ = "energy_j"
+    case map50Cut = "map50_cut"
 
     /// The stage that measures it.
     public var stage: Stage { row.stage }
@@ -30,6 +31,7 @@ public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
       case .gflops: (.evaluate, "GFLOPs", .minimize, 2)
       case .latencyMS: (.benchmark, "latency (ms)", .minimize, 2)
       case .energyJ: (.benchmark, "energy (J)", .minimize, 2)
+      case .map50Cut: (.sparsify, "mAP50 right after the cut", .maximize, 3)
       }
     }
 

@@ -117,13 +117,25 @@ struct Step: Hashable, Sendable {
 }
 
 extension Trial {
-  /// The steps this trial takes. A sparsity rate of 0 leaves `sparsify` out; a prune ratio of 0 leaves out `prune` and
-  /// with it `finetune`, which only mends what pruning cut: such trials are the baseline. `benchmark` runs only where
-  /// an objective needs it.
+  /// The steps this trial takes. `benchmark` runs only where an objective needs it.
+  ///
+  /// With the policy `gradual`, channels fade out during `sparsify`, and a trial that is not pruned trains as many
+  /// epochs in `finetune` instead, so that all trials compare. With the others, a sparsity rate of 0 leaves `sparsify`
+  /// out, and a prune ratio of 0 leaves out `prune` and `finetune`.
   func steps(of spec: SweepSpec) -> [Step] {
     var steps = [Step(.train)]
-    if sparsityRate > 0 { steps.append(Step(.sparsify)) }
-    if pruneRatio > 0 { for round in 1...spec.prune.rounds { steps += [Step(.prune, round), Step(.finetune, round)] } }
+    if spec.isGradual {
+      if pruneRatio > 0 {
+        steps += [Step(.sparsify), Step(.prune), Step(.finetune)]
+      } else if spec.grid.pruneRatio.contains(where: { $0 > 0 }) {
+        steps.append(Step(.finetune))
+      }
+    } else if sparsityRate > 0 {
+      steps.append(Step(.sparsify))
+    }
+    if !spec.isGradual, pruneRatio > 0 {
+      for round in 1...spec.prune.rounds { steps += [Step(.prune, round), Step(.finetune, round)] }
+    }
     steps.append(Step(.evaluate))
     if spec.isBenchmarked { steps.append(Step(.benchmark)) }
     return steps

@@ -118,7 +118,19 @@ extension SweepSpec {
     // A file is an input, which counts by its content.
     if let hyp = values["hyp"]?.string, SettingRule.isFile(hyp) { values["hyp"] = nil }
     if step.stage == .prune { narrow(&values, to: step.round, in: trial) }
+    if isGradual { adapt(&values, of: step.stage, in: trial) }
     return values
+  }
+
+  /// What the policy `gradual` has each stage do.
+  private func adapt(_ values: inout [String: PlainValue], of stage: Stage, in trial: Trial) {
+    switch stage {
+    case .sparsify:
+      values["target"] = .double(trial.pruneRatio)
+      for key in ["importance", "min_channels", "round_to"] { values[key] = stages.prune.values[key] }
+    case .finetune where trial.pruneRatio == 0: values["epochs"] = .int(stages.sparsify.epochs + stages.finetune.epochs)
+    case .train, .prune, .finetune, .evaluate, .benchmark: break
+    }
   }
 
   private func narrow(_ values: inout [String: PlainValue], to round: Int, in trial: Trial) {
@@ -127,6 +139,12 @@ extension SweepSpec {
     values["prune_ratio"] = prune.hasTarget ? nil : .double(trial.pruneRatio(inRound: round, of: rounds))
     if prune.hasTarget, rounds > 1 { values["rounds_left"] = .int(rounds - round + 1) }
   }
+}
+
+extension SweepSpec {
+  /// The policy under which channels fade out during sparsity training.
+  static let gradualPolicy = "gradual"
+  var isGradual: Bool { stages.prune.policy == Self.gradualPolicy }
 }
 
 extension Choices<PruneStage> {

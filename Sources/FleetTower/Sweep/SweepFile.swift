@@ -104,6 +104,7 @@ private struct SweepFileReader {
     spec.common = Choices(values(shared, in: root, over: spec.common.values))
     readGrid(root["grid"], into: &spec)
     readStages(root["stages"], into: &spec)
+    chooseMethod(for: &spec, root)
     if let node = root["objectives"] { spec.objectives = objectives(node) }
     spec.priority = read(root["priority"], default: nil) { node throws(YAMLError) -> Int? in
       let priority = try node.int
@@ -113,6 +114,20 @@ private struct SweepFileReader {
       return priority
     }
     return spec
+  }
+
+  /// A file that does not say how to prune gets the policy that works without being tuned; one that says nothing of
+  /// optimizer, rates or augmentation gets the recipe that suits the data.
+  private func chooseMethod(for spec: inout SweepSpec, _ root: YAMLMapping) {
+    let grid = root["grid"].flatMap { try? $0.mapping }
+    let prune = spec.stages.prune
+    if prune.policy == nil, prune.importance == nil, prune.rounds == 1, !prune.hasTarget {
+      spec.stages.prune.policy = SweepSpec.gradualPolicy
+    }
+    if spec.isGradual, grid?["sparsity_rate"] == nil { spec.grid.sparsityRate = [0] }
+    let hyps = [spec.stages.train.hyp, spec.stages.sparsify.hyp, spec.stages.finetune.hyp]
+    let isTuned = hyps.contains { $0 != nil } || grid?["optimizer"] != nil || root["nominal_batch_size"] != nil
+    if !isTuned, root["recipe"] == nil { spec.common.recipe = "auto" }
   }
 
   private var fileStem: String {

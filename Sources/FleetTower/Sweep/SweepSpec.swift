@@ -140,6 +140,15 @@ extension SweepSpec {
     if trialCount == 0 { return "a grid axis is empty" }
     if let problem = settingProblem { return problem }
     let prune = stages.prune
+    if isGradual, prune.hasTarget || prune.rounds > 1 {
+      return "policy gradual cuts once, to a ratio: leave rounds and targets out, or choose policy grouped"
+    }
+    if isGradual, stages.sparsify.epochs < 2, grid.pruneRatio.contains(where: { $0 > 0 }) {
+      return "sparsify: epochs 1 is too few for policy gradual: use 2 or more"
+    }
+    if prune.importance == "taylor", !isGradual {
+      return "importance taylor is measured while the network trains: choose policy gradual"
+    }
     if prune.targetParameters != nil, prune.targetGFLOPs != nil { return "there are two targets; give one" }
     if trialCount * (4 + 2 * prune.rounds) > SweepSpec.stageLimit {
       return "the grid has more than \(SweepSpec.stageLimit) stages"

@@ -11,6 +11,9 @@ public struct CommonSettings: SettingGroup {
   public let nominalBatchSize = Setting(
     "nominal_batch_size", .integer(1...65_536), default: 64, isAlwaysWritten: true,
     "Images an optimizer step stands for; gradients of smaller batches are accumulated.")
+  public let recipe = Setting<String?>(
+    "recipe", .word(.recipe), default: nil,
+    "auto: optimizer, rates and augmentation that suit the number of images and epochs; yolov5: those of YOLOv5.")
 }
 
 /// The axes of the grid: what one trial has of each.
@@ -42,6 +45,7 @@ public struct TrainingSettings: Sendable {
   public let imageSize = common.imageSize.from(.sweep)
   public let batchSize = common.batchSize.from(.sweep)
   public let nominalBatchSize = common.nominalBatchSize.from(.sweep)
+  public let recipe = common.recipe.from(.sweep)
   public let epochs: Setting<Int>
   public let hyp = Setting<String?>(
     "hyp", .wordOrFile(.hyp), default: nil, "A set of hyper-parameters by name, or a YOLOv5 hyp file.")
@@ -86,7 +90,15 @@ public struct SparsifyStage: EpochStage {
   public static let all = SettingList(Self())
   public let training = TrainingSettings(epochs: 50)
   public let sparsityRate = trial.sparsityRate.from(.trial)
+  public let target = Setting(
+    "target", .fraction, default: 0.0, from: .step,
+    "Share of the prunable channels to fade out by the end; 0 fades none.")
+  public let importance = prune.importance.from(.step)
+  public let minimumChannels = prune.minimumChannels.from(.step)
+  public let roundTo = prune.roundTo.from(.step)
 }
+
+private let prune = PruneStage()
 
 public struct PruneStage: SettingGroup {
   public static let all = SettingList(Self())
@@ -96,7 +108,8 @@ public struct PruneStage: SettingGroup {
   /// Of the channels that are left; only where there is no target.
   public let pruneRatio = trial.pruneRatio.from(.trial)
   public let policy = Setting<String?>(
-    "policy", .word(.policy), default: nil, "Which channels may go; the study's policy where it applies.")
+    "policy", .word(.policy), default: nil,
+    "How channels go: gradual (fade out during ‘sparsify’), study or grouped (cut by their scores).")
   public let importance = Setting<String?>(
     "importance", .word(.importance), default: nil, "What scores a channel; its batch norm's scale (gamma).")
   public let minimumChannels = Setting<Int?>(

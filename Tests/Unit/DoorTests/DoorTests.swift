@@ -127,6 +127,7 @@ struct DoorTests {
     for backbone in words[.backbone]! { _ = try Architecture(named: backbone) }
     #expect(words[.policy]!.map(PruningPolicy.init) == PruningPolicy.allCases)
     #expect(words[.importance]!.map(Importance.init) == Importance.allCases)
+    #expect(words[.recipe]!.map(Recipe.init) == Recipe.allCases)
     // The fallbacks of the settings are words too.
     #expect(words[.optimizer]!.contains(TrialSettings.all.group.optimizer.fallback))
     #expect(words[.backbone]!.contains(TrialSettings.all.group.backbone.fallback))
@@ -135,6 +136,7 @@ struct DoorTests {
   @Test func anObjectiveIsMeasuredByItsStage() {
     let measured: [Stage: [String]] = [
       .evaluate: evaluateMetrics.map(\.name), .benchmark: benchmarkMetrics.map(\.name),
+      .sparsify: sparsifyMetrics.map(\.name),
     ]
     for metric in Objective.Metric.allCases {
       #expect(measured[metric.stage]?.contains(metric.rawValue) == true, "\(metric)")

@@ -152,6 +152,32 @@ struct StageTreeTests {
     #expect([2, 4].map { target.configuration(of: $0).values["rounds_left"] } == [2, 1])
   }
 
+  /// Under the policy `gradual` every ratio fades channels of its own, and all trials train equally long.
+  @Test func gradualTrialsShareTheTrainingAndTrainEquallyLong() {
+    let gradual = tree {
+      $0.grid.pruneRatio = [0, 0.3, 0.6]
+      $0.grid.sparsityRate = [0]
+      $0.prune.policy = "gradual"
+      $0.prune.minimumChannels = 6
+    }
+    #expect(gradual.nodes.count { $0.stage == .train } == 1)
+    func stages(_ trial: Int) -> [Stage] { gradual.nodesOfTrial[trial].map { gradual.nodes[$0].stage } }
+    #expect(stages(0) == [.train, .finetune, .evaluate])
+    #expect(stages(1) == [.train, .sparsify, .prune, .finetune, .evaluate])
+    let epochs = gradual.nodesOfTrial.map { $0.reduce(0) { $0 + gradual.configuration(of: $1).epochs } }
+    #expect(Set(epochs).count == 1)
+    let fading = gradual.configuration(of: gradual.nodesOfTrial[2][1]).values
+    #expect(fading["target"] == 0.6 && fading["min_channels"] == 6)
+    #expect(gradual.configuration(of: gradual.nodesOfTrial[2][2]).values["policy"] == "gradual")
+    // Without a pruned trial there is nothing to compare with.
+    let plain = tree {
+      $0.grid.pruneRatio = [0]
+      $0.grid.sparsityRate = [0]
+      $0.prune.policy = "gradual"
+    }
+    #expect(plain.nodes.map(\.stage) == [.train, .evaluate])
+  }
+
   @Test func stagesGetWhatTheyNeedAndNoMore() {
     let tree = tree {
       $0.train.hyp = "scratch-low"
