@@ -266,8 +266,11 @@ import Testing
     }
     let result = call.finish()
     #expect(result.status == 1)
-    #expect(result.errors.contains("worker-1 has ended 7 times in a row"), "\(result.errors)")
-    #expect(result.errors.contains("starting it again in 16.0 s"))
+    // On a busy machine a worker may live long enough to be given the job, which three of them then take with them.
+    #expect(
+      result.errors.contains("worker-1 has ended 7 times in a row")
+        || result.errors.contains("3 workers vanished while running it"), "\(result.errors)")
+    #expect(result.errors.contains("starting it again in 2.0 s"))
   }
 
   private func writeSweep(_ folder: TemporaryFolder, epochs: Int, objectives: String) throws {
