@@ -143,9 +143,6 @@ extension SweepSpec {
     if isGradual, prune.hasTarget || prune.rounds > 1 {
       return "policy gradual cuts once, to a ratio: leave rounds and targets out, or choose policy grouped"
     }
-    if isGradual, stages.sparsify.epochs < 2, grid.pruneRatio.contains(where: { $0 > 0 }) {
-      return "sparsify: epochs 1 is too few for policy gradual: use 2 or more"
-    }
     if prune.importance == "taylor", !isGradual {
       return "importance taylor is measured while the network trains: choose policy gradual"
     }

@@ -25,21 +25,20 @@ public struct ChannelFading: Sendable, Hashable, Codable {
   public static let standardMethod = PruningMethod(
     .grouped, importance: .taylor, minimumChannels: 4, minimumShare: 0.1)
 
-  /// A run needs one epoch that measures and one that fades.
-  static let minimumEpochs = 2
-
-  /// The epochs that fade channels follow the first one; this is how many they are.
-  static func fadingEpochs(of epochs: Int) -> Int { min(max(1, Int(0.7 * Double(epochs))), epochs - 1) }
+  /// The last epoch (from 0) that fades channels. Of several epochs the first one measures; a single one fades all that
+  /// are to go, by scores that were measured before it.
+  static func lastFadingEpoch(of epochs: Int) -> Int { min(max(1, Int(0.7 * Double(epochs))), epochs - 1) }
 
   /// The share of channels that are zero after an epoch (from 0).
   func ratio(afterEpoch epoch: Int, of epochs: Int) -> Double {
-    let progress = min(Double(epoch) / Double(Self.fadingEpochs(of: epochs)), 1)
+    let last = Self.lastFadingEpoch(of: epochs)
+    let progress = epoch >= last ? 1 : Double(epoch) / Double(last)
     let left = 1 - progress
     return ratio * (1 - left * left * left)
   }
 
   /// Whether an epoch (from 0) ends with all channels faded.
-  static func isComplete(afterEpoch epoch: Int, of epochs: Int) -> Bool { epoch >= fadingEpochs(of: epochs) }
+  static func isComplete(afterEpoch epoch: Int, of epochs: Int) -> Bool { epoch >= lastFadingEpoch(of: epochs) }
 }
 
 /// A `ChannelFading` at work on a memory.
@@ -48,6 +47,8 @@ struct FadingChannels {
   private let epochs: Int
   private let memory: ParameterMemory
   private(set) var taylor: TaylorScores
+  /// Whether scores must be measured before the first epoch, which has no epoch before it that measures.
+  var needsScores: Bool { epochs == 1 }
   /// Places in the memory's values of the scales and shifts that are on their way to zero in this epoch.
   private var closing: [Int] = []
   /// Those that are zero and stay so.
@@ -69,11 +70,13 @@ struct FadingChannels {
   }
 
   /// Chooses what fades in an epoch (from 0).
-  mutating func begin(epoch: Int) throws {
+  /// - Parameter scores: measured beforehand; nil: those gathered so far.
+  mutating func begin(epoch: Int, scores: TaylorScores? = nil) throws {
+    if let scores { taylor = scores }
     let parameters = memory.parameters()
     closed = zeroPlaces(parameters)
     closing = []
-    guard epoch > 0, !ChannelFading.isComplete(afterEpoch: epoch - 1, of: epochs) else { return }
+    guard epoch > 0 || needsScores, !ChannelFading.isComplete(afterEpoch: epoch - 1, of: epochs) else { return }
     var method = fading.method
     let isLast = ChannelFading.isComplete(afterEpoch: epoch, of: epochs)
     if !isLast { method.roundTo = 1 }

@@ -172,7 +172,12 @@ extension Trainer {
     let epoch = history.count
     var sum = LossItems()
     var pending = 0
-    try fading?.begin(epoch: epoch)
+    let scores =
+      fading?.needsScores == true
+      ? try TaylorScores.measured(
+        network, memory.parameters(), images: loader.images, imageSize: configuration.imageSize,
+        runtime: memory.runtime) : nil
+    try fading?.begin(epoch: epoch, scores: scores)
     for index in 0..<schedule.batchesPerEpoch {
       if isCancelled() { return nil }
       guard let batch = try batches.next() else { throw TrainingError("epoch \(epoch + 1): no more batches") }

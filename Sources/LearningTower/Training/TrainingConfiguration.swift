@@ -85,9 +85,6 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
       guard fading.ratio > 0, fading.ratio < 1 else {
         throw TrainingError("sparsity target: \(fading.ratio) is not between 0 and 1")
       }
-      guard epochs >= ChannelFading.minimumEpochs else {
-        throw TrainingError("epochs: 1 is too few to fade channels out; use \(ChannelFading.minimumEpochs) or more")
-      }
     }
   }
 }

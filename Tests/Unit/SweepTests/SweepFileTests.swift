@@ -92,9 +92,6 @@ struct SweepFileTests {
       "dataset: data.yaml\nstages: {prune: {policy: gradual, rounds: 2}}\n",
       "campus.yaml: policy gradual cuts once, to a ratio: leave rounds and targets out, or choose policy grouped")
     expectProblems(
-      "dataset: data.yaml\nstages: {sparsify: {epochs: 1}}\n",
-      "campus.yaml: sparsify: epochs 1 is too few for policy gradual: use 2 or more")
-    expectProblems(
       "dataset: data.yaml\nstages: {prune: {policy: grouped, importance: taylor}}\n",
       "campus.yaml: importance taylor is measured while the network trains: choose policy gradual")
   }

@@ -63,11 +63,13 @@ import Training
     #expect(scores.values.reduce(0, +) == 13)
   }
 
-  @Test("After the run the asked share of channels is zero, and cutting it changes no output", arguments: [0.3, 0.5])
-  func fadesToTheRatio(ratio: Double) throws {
+  @Test(
+    "After the run the asked share of channels is zero, and cutting it changes no output",
+    arguments: [(0.3, 4), (0.5, 4), (0.5, 2), (0.5, 1)])
+  func fadesToTheRatio(ratio: Double, epochs: Int) throws {
     let run = try TinyRun()
     defer { run.remove() }
-    let trainer = try run.start(Self.configuration(ratio: ratio), backend: .openBLAS)
+    let trainer = try run.start(Self.configuration(ratio: ratio, epochs: epochs), backend: .openBLAS)
     #expect(try trainer.run { _, _ in } == .completed)
     let ranking = try ChannelRanking(trainer.network, trainer.bestParameters, PruningMethod(.grouped))
     let plan = try ranking.planOfZeroChannels()
@@ -76,7 +78,7 @@ import Training
     #expect(plan.cutUnitCount <= asked && plan.cutUnitCount >= asked - 2)
     #expect(plan.layers.allSatisfy { $0.keptCount >= 2 })
     // The best model is of an epoch in which all had faded.
-    #expect(trainer.bestSummary!.epoch >= 3)
+    #expect(trainer.bestSummary!.epoch >= min(epochs, 3))
     #expect(plan.masked(trainer.bestParameters) == trainer.bestParameters)
     let pruned = try plan.apply(to: trainer.network, trainer.bestParameters)
     #expect(pruned.network.parameterCount < trainer.network.parameterCount)
@@ -100,9 +102,7 @@ import Training
   @Test func refusesWhatCannotFade() throws {
     let run = try TinyRun()
     defer { run.remove() }
-    for configuration in [
-      Self.configuration(ratio: 1), Self.configuration(ratio: 0), Self.configuration(ratio: 0.5, epochs: 1),
-    ] {
+    for configuration in [Self.configuration(ratio: 1), Self.configuration(ratio: 0)] {
       #expect(throws: TrainingError.self) { try run.start(configuration, backend: .openBLAS) }
     }
   }
