@@ -2,6 +2,7 @@ import Dataset
 import Foundation
 import Interchange
 import Network
+import Pruning
 import Platform
 import Training
 import Wording
@@ -44,7 +45,8 @@ public func train(
   }
 
   try refuseOverwriting(
-    RunFolder.files(in: request.outputDirectory), ofInputs: request.start.files + description.files())
+    RunFolder.files(in: request.outputDirectory),
+    ofInputs: request.start.files + description.files() + [request.teacher].compactMap { $0 })
   if let path = request.teacher {
     let teacher = try Model.read(path)
     do {
@@ -68,6 +70,12 @@ public func train(
     }
   }
 
+  if ending != .cancelled, request.configuration.fading == nil, let rate = request.configuration.sparsityRate,
+    let remark = sparsityRemark(trainer.history.compactMap(\.scales), rate: rate)
+  {
+    remarks.append(remark)
+    try onEvent(.remark(remark))
+  }
   var result = TrainResult(
     ending: ending, results: folder.results, completedEpochs: trainer.history.count,
     transferredTensors: transferred.count, totalTensors: transferred.total,
@@ -78,6 +86,19 @@ public func train(
   ).write(to: folder.model)
   result.take(best, model: folder.model)
   return result
+}
+
+/// What to say of sparsity training that leaves the batch norms' scales as they were; nil if it has moved them.
+/// - Parameter scales: after each epoch.
+func sparsityRemark(_ scales: [ScaleSummary], rate: Double) -> String? {
+  guard let first = scales.first, let last = scales.last, scales.count > 1 else { return nil }
+  let hasMoved = abs(last.lowerScale - first.lowerScale) > 0.02 * first.lowerScale
+  guard !hasMoved, last.nearZeroShare - first.nearZeroShare < 0.02 else { return nil }
+  func shown(_ value: Double) -> String { String(format: "%.4f", value) }
+  return "a sparsity rate of \(rate) has had no effect: a tenth of the channels had scales below "
+    + "\(shown(first.lowerScale)) after the first epoch and below \(shown(last.lowerScale)) after the last; the pull is "
+    + "multiplied by the learning rate, so give a higher rate or more epochs, or let channels fade out instead "
+    + "(policy gradual in a sweep, --sparsify-target in train)"
 }
 
 extension TrainRequest.Start {

@@ -19,6 +19,16 @@ public struct ScaleSummary: Sendable, Hashable, Codable {
     case upperScale = "gamma_90"
   }
 
+  public init(
+    zeroShare: Double, nearZeroShare: Double, lowerScale: Double, medianScale: Double, upperScale: Double
+  ) {
+    self.zeroShare = zeroShare
+    self.nearZeroShare = nearZeroShare
+    self.lowerScale = lowerScale
+    self.medianScale = medianScale
+    self.upperScale = upperScale
+  }
+
   /// - Throws: `NetworkError` when the network cannot be analysed or parameters are missing.
   public init(_ network: Network, _ parameters: Parameters) throws {
     let units = try ChannelUnits(network)
