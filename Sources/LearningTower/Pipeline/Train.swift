@@ -96,8 +96,8 @@ func sparsityRemark(_ scales: [ScaleSummary], rate: Double) -> String? {
   guard !hasMoved, last.nearZeroShare - first.nearZeroShare < 0.02 else { return nil }
   func shown(_ value: Double) -> String { String(format: "%.4f", value) }
   return "a sparsity rate of \(rate) has had no effect: a tenth of the channels had scales below "
-    + "\(shown(first.lowerScale)) after the first epoch and below \(shown(last.lowerScale)) after the last; the pull is "
-    + "multiplied by the learning rate, so give a higher rate or more epochs, or let channels fade out instead "
+    + "\(shown(first.lowerScale)) after the first epoch and below \(shown(last.lowerScale)) after the last; the pull "
+    + "is multiplied by the learning rate, so give a higher rate or more epochs, or let channels fade out instead "
     + "(policy gradual in a sweep, --sparsify-target in train)"
 }
 
