@@ -96,7 +96,7 @@ struct SweepResults {
     ] {
       try Data(text.utf8).write(to: folder.appending(path: name), options: .atomic)
     }
-    var lines = ["best models:"]
+    var lines = table.advice.map(\.oneLine) + ["best models:"]
     for row in table.front {
       let name = "\(row.point["backbone"]?.string ?? "model")-\(row.trial).safetensors"
       let path = models.appending(path: name).relativePath
@@ -105,7 +105,7 @@ struct SweepResults {
     }
     lines.append("table: \(folder.appending(path: "results.csv").relativePath), results.md, results.json")
     lines.append("front: \(folder.appending(path: "front.svg").relativePath)")
-    if table.front.isEmpty { lines[0] = "no model is on the front" }
+    if table.front.isEmpty { lines[table.advice.count] = "no model is on the front" }
     summary = lines.joined(separator: "\n")
   }
 }

@@ -22,6 +22,16 @@ func exampleTable() -> ResultTable {
 }
 
 struct ResultTableTests {
+  @Test func whatToLookAtFirstIsSaidInWords() {
+    #expect(
+      exampleTable().advice == [
+        "best map50: aa (yolov5n): map50 0.884, size_mb 3.90",
+        "best at half its size_mb: bb (yolov5n pruned by 0.5): map50 0.871, size_mb 1.50 (62 % less for 0.013)",
+      ])
+    let byAccuracyAlone = exampleTable().judged(by: [Objective(.maximize, .map50)])
+    #expect(byAccuracyAlone.advice.isEmpty)
+  }
+
   @Test func theTerminalShowsAlignedColumnsBestFirst() {
     #expect(
       exampleTable().terminalText == """
