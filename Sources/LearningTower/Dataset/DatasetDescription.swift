@@ -109,7 +109,13 @@ public struct DatasetDescription: Sendable, Hashable {
     if name.hasPrefix("../") || name.hasPrefix("..\\") {
       candidates += places(of: String(name.dropFirst(3)), in: [base])
     }
-    for candidate in candidates where try status(of: candidate) != nil { return candidate }
+    for candidate in candidates {
+      do {
+        if try status(of: candidate) != nil { return candidate }
+      } catch {
+        throw DatasetError("\(node.error(error.message.shortened(to: 500)))")
+      }
+    }
     throw DatasetError("\(node.error("‘\(name.shortened())’ is not there; looked for \(listing(candidates))"))")
   }
 
