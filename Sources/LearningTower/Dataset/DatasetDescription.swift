@@ -43,6 +43,9 @@ public struct DatasetDescription: Sendable, Hashable {
     do { try self.init(YAMLDocument.parse(bytes, file: file), file: file) } catch { throw Self.refusal(error) }
   }
 
+  /// The most folders and files that a split may name.
+  private static let entryLimit = 1000
+
   private init(_ document: YAMLNode, file: String) throws {
     let root = try document.mapping
     self.init(file: file, classNames: try Self.classNames(root), sources: [:])
@@ -53,6 +56,11 @@ public struct DatasetDescription: Sendable, Hashable {
       var entries = [value]
       if case .sequence(let list) = value.content { entries = list }
       guard !entries.isEmpty else { throw value.error("an empty list; name a folder or a list file") }
+      guard entries.count <= Self.entryLimit else {
+        throw value.error(
+          "a list of \(entries.count) names is too long: use up to \(Self.entryLimit) folders, or a list file of images"
+        )
+      }
       let names = try entries.map { (node: $0, name: try $0.string) }
       do throws(DatasetError) {
         var found: [String] = []

@@ -72,6 +72,10 @@ import Testing
     #expect(
       failure { _ = try load("train: []\nnames: [x]") }
         == "ROOT/data.yaml:1: an empty list; name a folder or a list file")
+    let many = Array(repeating: ".", count: 1001).joined(separator: ", ")
+    #expect(
+      failure { _ = try load("train: [\(many)]\nnames: [x]") }
+        == "ROOT/data.yaml:1: a list of 1001 names is too long: use up to 1000 folders, or a list file of images")
   }
 
   /// YOLOv5's own files say `path: ../datasets/x` from `data/x.yaml`, and mean the folder of its scripts.
