@@ -8,7 +8,8 @@ import Transport
 import Worker
 
 /// Stands in for the arithmetic: three epochs, a checkpoint after each, a model and metrics that are a function of the
-/// job; goes on from its checkpoint; ends with its worker. Writes `JOB STAGE EPOCH PID` into the trace.
+/// job; goes on from its checkpoint; ends with its worker. Writes `JOB STAGE EPOCH PID` into the trace. Waits after the
+/// second epoch for as long as there is a file `trace.hold`.
 private let fakeStage = """
   trace=$1; pause=$2; dir=$3
   exec 3<&0
@@ -26,6 +27,7 @@ private let fakeStage = """
     echo "{\\"epoch\\":{\\"_0\\":{\\"epoch\\":$epoch,\\"epochs\\":3,\\"seconds\\":1,\\"values\\":$values}}}"
     echo $epoch > "$dir/checkpoint$epoch"
     echo "{\\"checkpoint\\":{\\"epoch\\":$epoch,\\"file\\":\\"checkpoint$epoch\\"}}"
+    while [ $epoch = 2 ] && [ -e "$trace.hold" ]; do sleep 0.05; done
   done
   echo "some words for the log"
   echo "model of $job" > "$dir/model"
@@ -113,6 +115,20 @@ struct Cluster {
   func epochs() -> [[String]] {
     let text = (try? String(contentsOfFile: trace, encoding: .utf8)) ?? ""
     return text.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+  }
+
+  /// Has every stage wait after its second epoch.
+  func holdStages() throws { try Data().write(to: URL(filePath: trace + ".hold")) }
+  func letStagesGoOn() throws { try FileManager.default.removeItem(atPath: trace + ".hold") }
+
+  /// The first stage that waits after its second epoch: `JOB STAGE EPOCH PID`.
+  func heldStage() async throws -> [String] {
+    try await withoutHanging {
+      while true {
+        if let held = epochs().first(where: { $0[2] == "2" }) { return held }
+        try await Task.sleep(for: .milliseconds(10))
+      }
+    }
   }
 
   func waitForEpochs(_ count: Int) async throws {

@@ -60,16 +60,16 @@ import Worker
     let reference = try await undisturbed()
     let cluster = try Cluster()
     let (coordinator, endpoint) = try await cluster.coordinator()
-    _ = try await cluster.worker("a", endpoint, slots: 2, pause: 1)
+    try cluster.holdStages()
+    _ = try await cluster.worker("a", endpoint, slots: 2)
     let client = try cluster.client(endpoint)
     let sweep = try await cluster.submit(client)
-    try await cluster.waitForEpochs(2)
-    try await Task.sleep(for: .milliseconds(150))  // For the checkpoint to get home.
-    let running = cluster.epochs().last { $0[2] != "3" && FileManager.default.fileExists(atPath: "/proc/\($0[3])") }
-    let victim = try #require(running, "all stages have ended before one could be killed")
+    let victim = try await cluster.heldStage()
+    try await Task.sleep(for: .milliseconds(500))  // For the checkpoint to get home.
     let words = try String(contentsOfFile: "/proc/\(victim[3])/cmdline", encoding: .utf8)
     try #require(words.contains(cluster.folder.path), "the stage has ended before it could be killed")
     kill(pid_t(victim[3])!, SIGKILL)
+    try cluster.letStagesGoOn()
     let table = try await cluster.table(client, sweep)
     #expect(table == reference)
     let epochsOfVictim = cluster.epochs().filter { $0[0] == victim[0] }.map { $0[2] }
