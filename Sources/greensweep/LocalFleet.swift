@@ -185,7 +185,7 @@ final class LocalFleet: Sendable {
     state.withLock { $0.failure = $0.failure ?? failure }
   }
 
-  /// To be called whenever the sweep has got further.
+  /// Called whenever the sweep has got further.
   func noteProgress() { state.withLock { $0.lastProgress = .now } }
 
   /// - Throws: `WorkError` if the fleet has failed.

@@ -1,7 +1,7 @@
 import Evaluation
 import Sweep
 
-/// What this host can measure of what objectives may name.
+/// The metrics of objectives that this host can measure.
 enum MeasurableMetrics {
   static let here = Objective.Metric.allCases.filter { obstacle(to: $0) == nil }
 

@@ -12,7 +12,7 @@ import Zoo
 /// A sweep file, checked and ready to be submitted: its data set packed, its files found.
 struct SweepPreparation {
   var spec: SweepSpec
-  /// What whoever reads the results must know about the data set, one line each.
+  /// Remarks on the data set for whoever reads the results, one a line.
   let remarks: [String]
   private let folder: URL
   private let file: String

@@ -51,7 +51,7 @@ public actor Coordinator {
   private var timer: Transport.Timer?
   private var timerDeadline: Instant?
   private var tokenTimer: Transport.Timer?
-  /// What goes wrong for now: logged once, although it is tried again every second.
+  /// The failure that lasts at present. It is logged once, although the work is tried again every second.
   private var troubles: [Trouble: String] = [:]
 
   private enum Trouble { case tokens, journal }

@@ -5,7 +5,7 @@ import Sweep
 /// A sweep is held while workers are known and none of them can measure one of its objectives: all its work would end
 /// without a front. Workers that are away count until they are forgotten, so that a reboot holds nothing up.
 extension CoordinatorBrain {
-  /// To be called when a worker comes, is forgotten, or announces other metrics.
+  /// Called when a worker comes, is forgotten, or announces other metrics.
   mutating func refreshHolds() {
     for sweep in sweeps.indices where !sweeps[sweep].hostMetrics.isEmpty { refreshHold(of: sweep) }
   }

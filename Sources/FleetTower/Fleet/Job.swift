@@ -110,7 +110,7 @@ struct WorkerState: Sendable {
   var connection: ConnectionID?
   /// The worker says that it is on its way out.
   var isLeaving: Bool
-  /// What its host can measure; nil where it has not said so, which counts as everything.
+  /// The metrics that its host can measure; nil if it has not announced any, which counts as all.
   var metrics: Set<String>?
   /// When it last said something.
   var heardAt: Instant

@@ -77,8 +77,8 @@ public struct JobCounts: Hashable, Sendable, Codable {
 public struct SweepStatus: Hashable, Sendable, Codable {
   public var summary: SweepSummary
   public var jobs: [JobStatus]
-  /// What a reader must know about the data set, one line each; nil if there is nothing, or the coordinator is too old
-  /// to tell.
+  /// Remarks on the data set for whoever reads the results, one a line; nil if there are none, or if the coordinator
+  /// is too old to tell.
   public var remarks: [String]?
 }
 

@@ -54,7 +54,7 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case resumeFromOlderCheckpoint
   /// The late result of a stale attempt passes for the live one's.
   case acceptStaleResults
-  /// Of two processes with one identity, the newer one throws the other out, which is alive.
+  /// The newer of two processes with one identity throws the other out, although that one is alive.
   case admitTwins
   /// Workers claim to measure what their hosts cannot.
   case claimAllMetrics

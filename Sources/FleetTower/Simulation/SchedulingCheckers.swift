@@ -229,7 +229,7 @@ struct PoisonIsSetAside: Checker {
   }
 }
 
-/// Of two processes with one identity, the newer one waits until the other has fallen silent.
+/// The newer of two processes with one identity waits until the other has fallen silent.
 struct TwinsDoNotFight: Checker {
   let promise = "a process is not thrown out by another one with its identity while it is heard"
   private let patience: Int64

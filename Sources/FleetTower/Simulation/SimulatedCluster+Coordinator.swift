@@ -54,7 +54,7 @@ extension SimulatedCluster {
     setCoordinatorRing()
   }
 
-  /// What the brain takes the time to be: its clock, which never goes back.
+  /// The time on the brain's clock, which never goes back.
   var coordinatorTime: Instant { max(coordinator.latest, coordinatorNow) }
 
   private var coordinatorNow: Instant {

@@ -8,7 +8,7 @@ struct SimulatedWorker: Sendable {
   let box: BoxID
   let slots: Int
   let protocolVersion: Int
-  /// What its host can measure; nil for an older worker, which does not say so and can.
+  /// The metrics that its host can measure; nil for an older worker, which does not announce them.
   var metrics: [String]?
   var brain: WorkerBrain?
   /// Counts restarts.

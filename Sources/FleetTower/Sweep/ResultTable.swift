@@ -28,8 +28,8 @@ public struct ResultTable: Hashable, Sendable, Codable {
   public private(set) var objectives: [Objective]
   /// Best first by the first objective; trials without a value come last.
   public private(set) var rows: [Row]
-  /// What a reader must know about the data set, one line each; nil if there is nothing, or the coordinator is too old
-  /// to tell.
+  /// Remarks on the data set for whoever reads the results, one a line; nil if there are none, or if the coordinator
+  /// is too old to tell.
   public private(set) var remarks: [String]?
 
   public init(sweep: SweepID, objectives: [Objective], rows: [Row], remarks: [String]? = nil) {

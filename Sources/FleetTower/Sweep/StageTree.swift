@@ -122,7 +122,7 @@ extension SweepSpec {
     return values
   }
 
-  /// What the policy `gradual` has each stage do.
+  /// Sets what each stage does under the policy `gradual`.
   private func adapt(_ values: inout [String: PlainValue], of stage: Stage, in trial: Trial) {
     switch stage {
     case .sparsify:

@@ -81,7 +81,7 @@ public struct SweepSubmission: Hashable, Sendable, Codable {
   public var dataset: ArtifactReference
   /// The spec's `files`, by the path written in the spec.
   public var files: [String: ArtifactReference]
-  /// What whoever reads the results must know about the data set, one line each: images that were left out. They are
+  /// Remarks on the data set for whoever reads the results, one a line, such as images that were left out. They are
   /// not part of what the sweep is. nil: nothing.
   public var remarks: [String]?
 

@@ -74,7 +74,7 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
   /// At the size evaluated.
   public var gflops: Double
   public var sizeMegabytes: Double
-  /// What a reader must know about the data set, such as images left out; nil if there is nothing.
+  /// Remarks on the data set for whoever reads the result, such as images left out; nil if there are none.
   public var remarks: [String]?
   /// When asked for.
   public var coco: COCOSummary?

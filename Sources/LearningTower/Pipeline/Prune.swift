@@ -20,7 +20,7 @@ public struct PruneRequest: Sendable, Hashable, Codable {
   public var seed: UInt64
   /// Which channels' scores are compared with each other.
   public var scope: PruningScope
-  /// What the Taylor importance is measured on.
+  /// The pictures that the Taylor importance is measured on; nil for other importances.
   public var measurement: TaylorMeasurement?
   /// The least number of channels that every layer keeps; nil refuses a cut that would empty one.
   public var minimumChannels: Int?

@@ -1,6 +1,6 @@
 import Training
 
-/// What a run of epochs tells while it runs.
+/// The events that a run of epochs reports while it runs.
 public enum RunEvent: Sendable, Hashable {
   /// Something that a reader of the results must know, such as images left out, or how much of given weights fits.
   case remark(String)

@@ -88,7 +88,7 @@ public func train(
   return result
 }
 
-/// What to say of sparsity training that leaves the batch norms' scales as they were; nil if it has moved them.
+/// Returns a remark on sparsity training that has left the batch norms' scales as they were; nil if it has moved them.
 /// - Parameter scales: after each epoch.
 func sparsityRemark(_ scales: [ScaleSummary], rate: Double) -> String? {
   guard let first = scales.first, let last = scales.last, scales.count > 1 else { return nil }

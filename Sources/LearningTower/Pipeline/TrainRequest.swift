@@ -74,7 +74,7 @@ public struct TrainResult: Sendable, Hashable, Codable {
   /// How many tensors the start took from the weights, of how many; 0 of 0 in a resumed run.
   public var transferredTensors: Int
   public var totalTensors: Int
-  /// What a reader must know about the data set, such as images left out; nil if there is nothing.
+  /// Remarks on the data set for whoever reads the result, such as images left out; nil if there are none.
   public var remarks: [String]?
 
   enum CodingKeys: String, CodingKey {

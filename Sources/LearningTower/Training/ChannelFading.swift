@@ -51,7 +51,7 @@ struct FadingChannels {
   var needsScores: Bool { epochs == 1 }
   /// Places in the memory's values of the scales and shifts that are on their way to zero in this epoch.
   private var closing: [Int] = []
-  /// Those that are zero and stay so.
+  /// The places that are zero and stay so.
   private var closed: [Int] = []
 
   init(_ fading: ChannelFading, epochs: Int, _ memory: ParameterMemory) throws {

@@ -3,10 +3,10 @@ import Detection
 
 /// Where a run's optimizer, learning rates and augmentation come from.
 public enum Recipe: String, Sendable, Hashable, Codable, CaseIterable {
-  /// What the configuration says; its defaults are YOLOv5 v7.0's.
+  /// The configuration stands as it is; its defaults are those of YOLOv5 v7.0.
   case yolov5
-  /// What suits the number of steps: YOLOv5's defaults are made for hundreds of epochs on 100,000 images, and leave a
-  /// few hundred images untrained.
+  /// The values follow from the number of steps. YOLOv5's defaults are made for hundreds of epochs on 100,000 images,
+  /// and leave a few hundred images untrained.
   case auto
 }
 

@@ -27,7 +27,7 @@ public final class Trainer {
 
   let memory: ParameterMemory
   var fading: FadingChannels?
-  /// Whose predictions the network learns besides the labels; nil: only the labels count.
+  /// The network whose predictions count besides the labels; nil if only the labels count.
   private var teacher: Teacher?
   private let distillation: DistillationLoss
   let update: ParameterUpdate

@@ -5,7 +5,7 @@ public struct TrainingData: Sendable, Hashable {
   public var training: [LabelledImage]
   public var validation: [LabelledImage]
   public var classNames: [String]
-  /// What a reader of the results must know about the data, one line each.
+  /// Remarks on the data for whoever reads the results, one a line.
   public var remarks: [String] = []
   /// Threads that decode and augment images beside the training.
   public var workers: Int

@@ -5,7 +5,7 @@ import Settings
 import Wording
 
 extension Command {
-  /// What a written plan has decided already.
+  /// The options that a written plan has decided already.
   private static let choices = [
     "--ratio", "--data", "--scope", "--min-share", "--target-parameters", "--target-gflops",
     "--target-ms", "--policy", "--importance", "--min-channels",
