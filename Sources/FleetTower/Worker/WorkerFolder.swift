@@ -19,14 +19,16 @@ struct WorkerFolder: ~Copyable, Sendable {
   init(_ path: String) throws {
     let path = URL(fileURLWithPath: path).standardizedFileURL.path
     try Files.createFolder(path)
+    try Self.refuseForeign(path)
     let lock = try FileDescriptor(path + "/lock", .update)
     guard try lock.lockExclusively() else { throw WorkerError.folderInUse(path) }
-    // What a former process left running has died with it; what it left behind is of no use.
-    try? FileManager.default.removeItem(atPath: path + "/attempts")
-    for folder in ["attempts", "unpacked"] { try Files.createFolder("\(path)/\(folder)") }
+    // The name comes first, because it marks the folder as a worker's.
     let box = BoxID(try Self.boxName())
     let worker = WorkerID(
       try Self.drawnName(in: path, place: "\(box) \(try FileDescriptor(path, .read).status().st_ino)"))
+    // The stages of a former process have died with it, and what they left behind is of no use.
+    try? FileManager.default.removeItem(atPath: path + "/attempts")
+    for folder in ["attempts", "unpacked"] { try Files.createFolder("\(path)/\(folder)") }
     self.path = path
     self.worker = worker
     self.box = box
@@ -35,6 +37,15 @@ struct WorkerFolder: ~Copyable, Sendable {
 
   func attempt(_ number: AttemptNumber) -> String { "\(path)/attempts/\(number.value)" }
   func unpacked(_ hash: ContentHash) -> String { "\(path)/unpacked/\(hash)" }
+
+  /// A worker deletes what it finds in its folder, so that the folder must be empty, or a worker's. Artifacts may have
+  /// been copied there, and new file systems have a folder `lost+found`.
+  private static func refuseForeign(_ path: String) throws {
+    let names = try Files.names(in: path)
+    if names.contains(where: { $0.hasPrefix("worker-id") || $0.hasPrefix("worker-place") }) { return }
+    let foreign = names.filter { !["lock", "artifacts", "lost+found"].contains($0) }.sorted()
+    if let name = foreign.first { throw WorkerError.foreignFolder(path, name: name) }
+  }
 
   /// The name that was drawn in this folder, or a new one.
   /// - Parameter place: tells the folder from its copies, on this host and on others.

@@ -2,6 +2,7 @@ import Artifacts
 import Foundation
 import Sweep
 import Transport
+import Wording
 
 /// How a worker is set up.
 public struct WorkerOptions: Sendable {
@@ -40,11 +41,16 @@ public struct WorkerOptions: Sendable {
 /// Why a worker cannot begin.
 public enum WorkerError: Error, CustomStringConvertible {
   case folderInUse(String)
+  /// - Parameter name: of something in it.
+  case foreignFolder(String, name: String)
 
   public var description: String {
     switch self {
     case .folderInUse(let folder):
       "another worker runs on \(folder): give this one a --cache folder of its own"
+    case .foreignFolder(let folder, let name):
+      "\(folder) has ‘\(name.shortened())’ in it and is not a worker's folder: give --cache an empty folder, or a "
+        + "worker's"
     }
   }
 }

@@ -169,4 +169,26 @@ import Transport
     try Files.remove(moved + "/worker-place")
     #expect(try WorkerFolder(moved).worker == name)
   }
+
+  /// A folder that somebody else uses may have a folder `attempts` too.
+  @Test func aForeignFolderIsRefusedAndLeftAsItIs() throws {
+    let folder = try TemporaryFolder()
+    let precious = folder.path + "/attempts/climbing.txt"
+    try Files.createFolder(folder.path + "/attempts")
+    try Files.writeDurably(Array("K2".utf8), to: precious)
+    #expect {
+      _ = try WorkerFolder(folder.path)
+    } throws: {
+      "\($0)".contains("has ‘attempts’ in it and is not a worker's folder: give --cache an empty folder")
+    }
+    #expect(try Files.names(in: folder.path) == ["attempts"])
+    #expect(Files.exists(precious))
+    // A worker's own is emptied.
+    let own = folder.path + "/own"
+    for name in ["lost+found", "artifacts"] { try Files.createFolder(own + "/" + name) }
+    _ = try WorkerFolder(own)
+    try Files.createFolder(own + "/attempts/7")
+    _ = try WorkerFolder(own)
+    #expect(!Files.exists(own + "/attempts/7"))
+  }
 }
