@@ -12,7 +12,7 @@ enum Greensweep {
 
   static let commands: [Command] = [
     .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto, .workers, .drain,
-    .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .storeVerify, .storeClean,
+    .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .storeVerify, .storeCheck, .storeClean,
     .train, .val, .detect, .prune, .importModel, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain,
     .benchInfer,
     .stage,

@@ -10,12 +10,13 @@ public struct StoppedStore: Sendable {
   private let folder: DataFolder
   private let keeper: StoreKeeper
   private let brain: CoordinatorBrain
+  private let records: Int
 
   /// - Throws: also if a coordinator runs on the folder.
   public init(_ path: String) throws {
     let folder = try DataFolder(path)
     var brain = CoordinatorBrain()
-    _ = try Journal(folder.journalPath, replay: { brain.replay($0) }, report: { _ in })
+    records = try Journal(folder.journalPath, replay: { brain.replay($0) }, report: { _ in }).openedSequence
     self.folder = folder
     self.brain = brain
     keeper = StoreKeeper(folder.artifacts)
@@ -47,9 +48,28 @@ public struct StoppedStore: Sendable {
     return verification
   }
 
+  /// Checks that what the journal's records come to agrees with itself.
+  public func check() -> JournalReport {
+    var brain = brain
+    brain.start(at: Instant(milliseconds: 0))
+    let figures = brain.figures
+    return JournalReport(
+      records: records, sweeps: figures.sweeps.values.reduce(0, +), jobs: figures.jobs.total,
+      violations: brain.validate())
+  }
+
   public func clean(isDryRun: Bool) async throws -> CleaningReport {
     try await keeper.clean(keeping: brain.referencedArtifacts(), isDryRun: isDryRun)
   }
+}
+
+/// What checking a journal has shown. (A record that is not what was written ends the reading before.)
+public struct JournalReport: Codable, Sendable {
+  public let records: Int
+  public let sweeps: Int
+  public let jobs: Int
+  /// What contradicts itself in the coordinator that the records lead to, in words.
+  public let violations: [String]
 }
 
 private final class Tally: Sendable {

@@ -25,8 +25,10 @@ public struct WorkerBacklog: Hashable, Sendable {
 extension CoordinatorBrain {
   public var backlog: CoordinatorBacklog {
     CoordinatorBacklog(
-      attemptsOfWorker: attemptsOfWorker.mapValues(\.count), connections: workerOfConnection.count, boxes: boxes.count,
-      deadlines: deadlines.count, repairs: repairs.count, losses: lostAttempts.count,
+      attemptsOfWorker: roster.attemptsOfWorker.mapValues(\.count), connections: roster.connectionCount,
+      boxes: roster.boxes.count,
+      deadlines: roster.deadlines.count + queue.deadlines.count + repairs.deadlines.count,
+      repairs: repairs.repairs.count, losses: ledger.lostAttempts.count,
       historyEntries: jobs.map(\.history.count).max() ?? 0)
   }
 }

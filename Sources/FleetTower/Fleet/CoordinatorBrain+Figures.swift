@@ -23,12 +23,12 @@ extension CoordinatorBrain {
     var figures = FleetFigures()
     for sweep in sweeps.indices { figures.sweeps[summary(of: sweep).state, default: 0] += 1 }
     for job in jobs { figures.jobs.add(job.state) }
-    let slots = slots
+    let slots = roster.slots
     (figures.connectedWorkers, figures.drainingWorkers) = (slots.connectedWorkers, slots.drainingWorkers)
-    figures.absentWorkers = workers.count - slots.connectedWorkers
+    figures.absentWorkers = roster.workers.count - slots.connectedWorkers
     (figures.slots, figures.freeSlots) = (slots.willing, slots.free)
-    figures.startedAttempts = lastAttempt
-    (figures.failedAttempts, figures.lostAttempts) = (failedAttemptCount, lostAttemptCount)
+    figures.startedAttempts = ledger.lastAttempt
+    (figures.failedAttempts, figures.lostAttempts) = (ledger.failedAttemptCount, ledger.lostAttemptCount)
     return figures
   }
 

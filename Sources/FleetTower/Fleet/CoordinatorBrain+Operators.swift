@@ -30,14 +30,14 @@ extension CoordinatorBrain {
     case .status(nil): return .sweeps(sweeps.indices.map(summary))
     case .status(let name?): return .sweep(status(of: try findSweep(name)))
     case .results(let name, let objectives): return .results(try table(of: findSweep(name), judgedBy: objectives))
-    case .workers: return .workers(workers.keys.sorted().map(status))
+    case .workers: return .workers(roster.workers.keys.sorted().map(status))
     case .logs(let key): return .logs(history(of: try findJob(key)))
     case .pull(let name): return try pull(name)
     case .submit, .drain, .cancel, .steer, .prioritize, .retry, .store: return nil
     }
   }
 
-  private func table(of sweep: Int, judgedBy objectives: [Objective]?) throws(Refusal) -> ResultTable {
+  private func table(of sweep: SweepIndex, judgedBy objectives: [Objective]?) throws(Refusal) -> ResultTable {
     guard let objectives else { return results(of: sweep) }
     guard (1...MessageBounds.objectives).contains(objectives.count) else {
       throw Refusal("name 1 to \(MessageBounds.objectives) objectives")
@@ -52,36 +52,35 @@ extension CoordinatorBrain {
     guard missing.isEmpty else { return .artifactsMissing(missing) }
     for artifact in submission.artifacts { artifactStored(artifact.digest) }
     let id = submission.sweepID
-    if let known = sweepIndex[id], !sweeps[known].isCancelled {
+    if let known = ledger.sweepOfID[id], !sweeps[known].isCancelled {
       if let priority = submission.spec.priority { setPriority(of: known, priority) }
       let limits = submission.spec.limits ?? [:]
       if sweeps[known].limits != limits { decide(.sweepLimited(sweep: id, limits: limits)) }
       return .submitted(sweep: id, isNew: false, notice: measuringProblem(of: known))
     }
     decide(.sweepSubmitted(sweep: id, submission: submission))
-    let sweep = sweepIndex[id]!
-    refreshHold(of: sweep)
+    let sweep = ledger.sweepOfID[id]!
+    refreshMeasurability(of: sweep)
     return .submitted(sweep: id, isNew: true, notice: measuringProblem(of: sweep))
   }
 
   private mutating func drain(_ name: String, _ isDraining: Bool) throws(Refusal) -> OperatorResponse {
     let worker = try findWorker(name)
-    if drainedWorkers.contains(worker) != isDraining {
+    if ledger.drainedWorkers.contains(worker) != isDraining {
       decide(.workerDrained(worker: worker, isDraining: isDraining))
       tell(worker, .drain(isDraining: isDraining))
-      refresh(worker)
     }
-    let count = attemptsOfWorker[worker]?.count ?? 0
+    let count = roster.attempts(of: worker).count
     return .done(
       message: isDraining ? "\(worker) takes nothing new; \(count) jobs still run there" : "\(worker) takes jobs again")
   }
 
-  private mutating func cancel(_ sweep: Int) throws(Refusal) -> OperatorResponse {
+  private mutating func cancel(_ sweep: SweepIndex) throws(Refusal) -> OperatorResponse {
     guard !sweeps[sweep].isCancelled else { return .done(message: "\(sweeps[sweep].id) was cancelled before") }
-    // Whom to tell is asked before the record ends the attempts.
+    // The workers are told first, since the record ends the attempts.
     for job in sweeps[sweep].jobs where jobs[job].sweeps == [sweep] {
       if case .leased(let number) = jobs[job].state {
-        tell(attempts[number]!.worker, .cancelAttempt(attempt: number, reason: .cancelled))
+        tell(ledger.attempts[number]!.worker, .cancelAttempt(attempt: number, reason: .cancelled))
       }
     }
     decide(.sweepCancelled(sweep: sweeps[sweep].id))
@@ -90,7 +89,7 @@ extension CoordinatorBrain {
   }
 
   private mutating func retry(_ target: String) throws(Refusal) -> OperatorResponse {
-    let candidates: [Int]
+    let candidates: [JobIndex]
     if let sweep = try? findSweep(target) {
       guard !sweeps[sweep].isCancelled else { throw Refusal("\(sweeps[sweep].id) is cancelled: submit it again") }
       candidates = sweeps[sweep].jobs
@@ -138,33 +137,33 @@ extension CoordinatorBrain {
   }
 
   /// By its full name, or by a beginning that no other sweep shares; the latest of those with just that spec name.
-  func findSweep(_ name: String) throws(Refusal) -> Int {
-    if let exact = sweepIndex[SweepID(name)] { return exact }
+  func findSweep(_ name: String) throws(Refusal) -> SweepIndex {
+    if let exact = ledger.sweepOfID[SweepID(name)] { return exact }
     if let latest = sweeps.lastIndex(where: { $0.tree.submission.spec.name == name }) { return latest }
     return try only(sweeps.indices.filter { sweeps[$0].id.name.hasPrefix(name) }, "sweep", name)
   }
 
-  func findJob(_ key: String) throws(Refusal) -> Int {
-    if let exact = JobKey(key).flatMap({ jobIndex[$0] }) { return exact }
+  func findJob(_ key: String) throws(Refusal) -> JobIndex {
+    if let exact = JobKey(key).flatMap({ ledger.jobOfKey[$0] }) { return exact }
     return try only(key.isEmpty ? [] : jobs.indices.filter { jobs[$0].key.description.hasPrefix(key) }, "job", key)
   }
 
   func findWorker(_ name: String) throws(Refusal) -> WorkerID {
-    if workers[WorkerID(name)] != nil || drainedWorkers.contains(WorkerID(name)) { return WorkerID(name) }
-    let namesakes = workers.values.filter { $0.name == name }.map(\.id).sorted()
+    if roster.workers[WorkerID(name)] != nil || ledger.drainedWorkers.contains(WorkerID(name)) { return WorkerID(name) }
+    let namesakes = roster.workers.values.filter { $0.name == name }.map(\.id).sorted()
     if namesakes.count > 1 {
       throw Refusal("\(namesakes.count) workers are called \(name): use an id that 'greensweep workers' shows")
     }
     if let namesake = namesakes.first { return namesake }
-    return try only(workers.keys.filter { $0.name.hasPrefix(name) }, "worker", name)
+    return try only(roster.workers.keys.filter { $0.name.hasPrefix(name) }, "worker", name)
   }
 
   /// The name of a trial, or `SWEEP/TRIAL` where several sweeps have it.
-  func findTrial(_ name: String) throws(Refusal) -> (sweep: Int, trial: Int) {
+  func findTrial(_ name: String) throws(Refusal) -> (sweep: SweepIndex, trial: Int) {
     let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
     let candidates = parts.count == 2 ? [try findSweep(parts[0])] : Array(sweeps.indices)
     guard let prefix = parts.last else { throw Refusal("name a trial") }
-    var found: [(sweep: Int, trial: Int)] = []
+    var found: [(sweep: SweepIndex, trial: Int)] = []
     for sweep in candidates {
       let ids = sweeps[sweep].tree.trialIDs
       found += ids.indices.filter { ids[$0].name.hasPrefix(prefix) }.map { (sweep, $0) }

@@ -2,7 +2,7 @@ import Sweep
 
 /// How things stand, for people: read-only.
 extension CoordinatorBrain {
-  func summary(of sweep: Int) -> SweepSummary {
+  func summary(of sweep: SweepIndex) -> SweepSummary {
     var counts = JobCounts()
     for job in sweeps[sweep].jobs { counts.add(jobs[job].state) }
     return SweepSummary(
@@ -10,7 +10,7 @@ extension CoordinatorBrain {
       trials: sweeps[sweep].tree.trials.count, jobs: counts)
   }
 
-  private func state(of sweep: Int, _ counts: JobCounts) -> SweepSummary.State {
+  private func state(of sweep: SweepIndex, _ counts: JobCounts) -> SweepSummary.State {
     if sweeps[sweep].isCancelled { return .cancelled }
     guard counts.waiting + counts.ready + counts.leased > 0 else {
       return counts.succeeded == counts.total ? .finished : .failed
@@ -23,13 +23,13 @@ extension CoordinatorBrain {
   }
 
   /// - Parameter limit: of jobs; those come first that people look for.
-  func status(of sweep: Int, limit: Int? = nil) -> SweepStatus {
+  func status(of sweep: SweepIndex, limit: Int? = nil) -> SweepStatus {
     var trials = [[TrialID]](repeating: [], count: sweeps[sweep].jobs.count)
     let tree = sweeps[sweep].tree
     for (trial, nodes) in tree.nodesOfTrial.enumerated() {
       for node in nodes { trials[node].append(tree.trialIDs[trial]) }
     }
-    let slots = slots
+    let slots = roster.slots
     let nodes = limit.map { urgentNodes(of: sweep, limit: $0) } ?? Array(trials.indices)
     let statuses = nodes.map { node in
       status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, slots, trials: trials[node])
@@ -37,7 +37,7 @@ extension CoordinatorBrain {
     return SweepStatus(summary: summary(of: sweep), jobs: statuses, remarks: tree.submission.remarks)
   }
 
-  private func urgentNodes(of sweep: Int, limit: Int) -> [Int] {
+  private func urgentNodes(of sweep: SweepIndex, limit: Int) -> [Int] {
     var nodes = [[Int]](repeating: [], count: 4)
     for (node, job) in sweeps[sweep].jobs.enumerated() {
       let rank =
@@ -52,12 +52,14 @@ extension CoordinatorBrain {
     return Array(nodes.joined().prefix(limit))
   }
 
-  private func status(ofJob index: Int, node: Int, in sweep: Int, _ slots: Slots, trials: [TrialID]) -> JobStatus {
+  private func status(ofJob index: JobIndex, node: Int, in sweep: SweepIndex, _ slots: Roster.Slots, trials: [TrialID])
+    -> JobStatus
+  {
     let job = jobs[index]
     let wait = wait(of: index, slots)
     var worker: String?
     if case .leased(let number) = job.state {
-      worker = attempts[number].map { shownName(of: $0.worker) }
+      worker = ledger.attempts[number].map { shownName(of: $0.worker) }
     }
     return JobStatus(
       job: job.key, stage: job.stage, title: sweeps[sweep].tree.title(of: node), state: job.state.phase,
@@ -67,25 +69,25 @@ extension CoordinatorBrain {
 
   /// The worker's name, with its identity where another worker has the same name.
   private func shownName(of id: WorkerID) -> String {
-    guard let name = workers[id]?.name else { return id.name }
-    return workers.values.contains { $0.name == name && $0.id != id } ? "\(name) (\(id))" : name
+    guard let name = roster.workers[id]?.name else { return id.name }
+    return roster.workers.values.contains { $0.name == name && $0.id != id } ? "\(name) (\(id))" : name
   }
 
   func status(of id: WorkerID) -> WorkerStatus {
-    let worker = workers[id]!
+    let worker = roster.workers[id]!
     return WorkerStatus(
       worker: id, name: worker.name, box: worker.box, slots: worker.slots, isConnected: worker.connection != nil,
-      isDraining: worker.isLeaving || drainedWorkers.contains(id),
-      jobs: (attemptsOfWorker[id] ?? []).map { jobs[attempts[$0]!.job].key })
+      isDraining: worker.isLeaving || worker.isDrained,
+      jobs: roster.attempts(of: id).map { jobs[ledger.attempts[$0]!.job].key })
   }
 
-  func history(of job: Int) -> JobHistory {
+  func history(of job: JobIndex) -> JobHistory {
     JobHistory(job: jobs[job].key, stage: jobs[job].stage, entries: jobs[job].history)
   }
 
   // MARK: - Results
 
-  func results(of sweep: Int) -> ResultTable {
+  func results(of sweep: SweepIndex) -> ResultTable {
     let tree = sweeps[sweep].tree
     let rows = tree.trials.indices.map { trial in
       let path = tree.nodesOfTrial[trial].map { jobs[sweeps[sweep].jobs[$0]] }

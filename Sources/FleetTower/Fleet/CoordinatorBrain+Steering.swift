@@ -2,7 +2,7 @@ import Sweep
 
 /// Pausing, stopping and resuming sweeps, and their priorities.
 extension CoordinatorBrain {
-  mutating func steer(_ sweep: Int, to mode: SweepMode) throws(Refusal) -> OperatorResponse {
+  mutating func steer(_ sweep: SweepIndex, to mode: SweepMode) throws(Refusal) -> OperatorResponse {
     let id = sweeps[sweep].id
     guard !sweeps[sweep].isCancelled else {
       throw Refusal("\(id) is cancelled: submitting it again goes on where it stopped")
@@ -23,18 +23,18 @@ extension CoordinatorBrain {
     }
   }
 
-  mutating func prioritize(_ sweep: Int, _ priority: Int) throws(Refusal) -> OperatorResponse {
+  mutating func prioritize(_ sweep: SweepIndex, _ priority: Int) throws(Refusal) -> OperatorResponse {
     guard SweepSpec.priorityRange.contains(priority) else { throw Refusal("a priority must lie in -1000...1000") }
     setPriority(of: sweep, priority)
     return .done(message: "\(sweeps[sweep].id) has priority \(priority)")
   }
 
-  mutating func setPriority(of sweep: Int, _ priority: Int) {
+  mutating func setPriority(of sweep: SweepIndex, _ priority: Int) {
     guard sweeps[sweep].priority != priority else { return }
     decide(.sweepPrioritized(sweep: sweeps[sweep].id, priority: priority))
   }
 
-  private func isOver(_ sweep: Int) -> Bool {
+  private func isOver(_ sweep: SweepIndex) -> Bool {
     sweeps[sweep].jobs.allSatisfy { job in
       switch jobs[job].state {
       case .waiting, .ready, .leased: false
@@ -44,15 +44,15 @@ extension CoordinatorBrain {
   }
 
   /// Whether a sweep that may start jobs wants it.
-  func isWantedNow(_ job: Int) -> Bool { jobs[job].sweeps.contains { sweeps[$0].isActive } }
+  func isWantedNow(_ job: JobIndex) -> Bool { jobs[job].sweeps.contains(where: isActive) }
 
   /// Whether all sweeps that want the job are paused, so that it must not even be finished.
-  func isHeldBack(_ job: Int) -> Bool {
+  func isHeldBack(_ job: JobIndex) -> Bool {
     !jobs[job].sweeps.isEmpty && jobs[job].sweeps.allSatisfy { sweeps[$0].mode == .paused }
   }
 
   /// To be called when a sweep lets go of jobs that others may want.
-  mutating func takeBackPausedJobs(of sweep: Int) {
+  mutating func takeBackPausedJobs(of sweep: SweepIndex) {
     for job in sweeps[sweep].jobs {
       if case .leased(let number) = jobs[job].state, isHeldBack(job) { takeBack(number) }
     }
@@ -60,8 +60,7 @@ extension CoordinatorBrain {
 
   /// Has the attempt handed back. A worker that cannot be reached is told when it returns.
   mutating func takeBack(_ number: AttemptNumber) {
-    let attempt = attempts[number]!
-    guard let worker = workers[attempt.worker], worker.connection != nil else { return }
+    guard let worker = roster.workers[ledger.attempts[number]!.worker], worker.connection != nil else { return }
     if worker.protocolVersion >= FleetProtocol.handBackVersion {
       tell(worker.id, .handBack(attempt: number))
     } else {

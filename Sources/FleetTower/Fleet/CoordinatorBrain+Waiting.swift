@@ -8,31 +8,8 @@ extension CoordinatorBrain {
     var seconds: Double?
   }
 
-  /// The fleet's slots, summed up once for all jobs of a status.
-  struct Slots {
-    /// On workers that take jobs.
-    var willing = 0
-    var free = 0
-    var drainingWorkers = 0
-    var connectedWorkers = 0
-  }
-
-  var slots: Slots {
-    var slots = Slots()
-    for (id, worker) in workers where worker.connection != nil {
-      slots.connectedWorkers += 1
-      guard isWilling(id) else {
-        slots.drainingWorkers += 1
-        continue
-      }
-      slots.willing += worker.slots
-      if freeWorkers.contains(id) { slots.free += worker.slots - (attemptsOfWorker[id]?.count ?? 0) }
-    }
-    return slots
-  }
-
   /// Why the job failed, or cannot run because something before it did.
-  func reason(of index: Int) -> String? {
+  func reason(of index: JobIndex) -> String? {
     switch jobs[index].state {
     case .failed(let reason): reason
     case .blocked: failedAncestor(of: index).map { "\(jobs[$0].stage.rawValue) \(jobs[$0].key.short) has failed" }
@@ -40,7 +17,7 @@ extension CoordinatorBrain {
     }
   }
 
-  private func failedAncestor(of index: Int) -> Int? {
+  private func failedAncestor(of index: JobIndex) -> JobIndex? {
     var ancestor = jobs[index].parent
     while let job = ancestor {
       if case .failed = jobs[job].state { return job }
@@ -50,7 +27,7 @@ extension CoordinatorBrain {
   }
 
   /// nil if the job is done, given up, or under way.
-  func wait(of index: Int, _ slots: Slots) -> Wait? {
+  func wait(of index: JobIndex, _ slots: Roster.Slots) -> Wait? {
     let job = jobs[index]
     switch job.state {
     case .succeeded, .cancelled, .failed: return nil
@@ -59,7 +36,7 @@ extension CoordinatorBrain {
       return job.parent.map {
         Wait(cause: .parent, text: "waits for \(jobs[$0].stage.rawValue) \(jobs[$0].key.short)")
       }
-    case .leased(let number): return attempts[number].flatMap { wait(of: $0, job: index) }
+    case .leased(let number): return roster.holdings[number].flatMap { wait(of: $0, job: index) }
     case .ready:
       if let wait = waitForSweep(index) ?? waitForRetry(index) ?? waitForInput(index) { return wait }
       if slots.willing == 0 { return waitForWorker(slots) }
@@ -67,36 +44,36 @@ extension CoordinatorBrain {
     }
   }
 
-  private func wait(of attempt: Attempt, job: Int) -> Wait? {
-    if attempt.isOrphaned { return Wait(cause: .worker, text: "its worker has lost the connection") }
+  private func wait(of holding: Holding, job: JobIndex) -> Wait? {
+    if holding.isOrphaned { return Wait(cause: .worker, text: "its worker has lost the connection") }
     if isHeldBack(job) { return Wait(cause: .sweep, text: "is being handed back, as its sweep is paused") }
-    return attempt.isFetching ? Wait(cause: .data, text: "its worker fetches what it needs") : nil
+    return holding.isFetching ? Wait(cause: .data, text: "its worker fetches what it needs") : nil
   }
 
-  private func waitForSweep(_ job: Int) -> Wait? {
+  private func waitForSweep(_ job: JobIndex) -> Wait? {
     guard !isWantedNow(job), let sweep = jobs[job].sweeps.first else { return nil }
     if let problem = measuringProblem(of: sweep) { return Wait(cause: .worker, text: problem) }
     return Wait(cause: .sweep, text: "\(sweeps[sweep].id) is \(sweeps[sweep].mode.rawValue)")
   }
 
-  private func waitForRetry(_ job: Int) -> Wait? {
-    guard let moment = deadlines.priority(of: .retry(job: job)) else { return nil }
+  private func waitForRetry(_ job: JobIndex) -> Wait? {
+    guard let moment = queue.endOfPause(of: job) else { return nil }
     let seconds = Double(max(0, moment.milliseconds - now.milliseconds)) / 1000
     return Wait(
       cause: .retry, text: "attempt \(jobs[job].attemptCount + 1) begins in \(Int(seconds.rounded(.up))) s",
       seconds: seconds)
   }
 
-  private func waitForInput(_ job: Int) -> Wait? {
+  private func waitForInput(_ job: JobIndex) -> Wait? {
     guard let (role, digest) = unavailableInput(of: job) else { return nil }
     let name = "its \(role.words) (\(digest.description.prefix(8)))"
-    if lostArtifacts.contains(digest) {
+    if ledger.lostArtifacts.contains(digest) {
       return Wait(cause: .data, text: "the coordinator's store has lost \(name): submit the sweep again")
     }
     return Wait(cause: .data, text: "the coordinator's store has lost \(name); workers are asked for it")
   }
 
-  private func waitForWorker(_ slots: Slots) -> Wait {
+  private func waitForWorker(_ slots: Roster.Slots) -> Wait {
     if slots.connectedWorkers == 0 { return Wait(cause: .worker, text: "no worker is connected") }
     let isDraining = slots.drainingWorkers == slots.connectedWorkers
     return Wait(
@@ -106,22 +83,22 @@ extension CoordinatorBrain {
         : "no worker that is connected has a slot")
   }
 
-  private func waitForSlot(_ slots: Slots) -> Wait {
+  private func waitForSlot(_ slots: Roster.Slots) -> Wait {
     if slots.free > 0 { return Wait(cause: .slot, text: "starts next") }
-    let kept = reservedBoxes.isEmpty ? "" : ", or kept for a benchmark"
+    let kept = roster.reservedBoxes.isEmpty ? "" : ", or kept for a benchmark"
     return Wait(cause: .slot, text: "all \(slots.willing) slots are busy\(kept)")
   }
 
   private func waitForBox(_ job: Job) -> Wait {
     if isOutranked(job.sweep) { return Wait(cause: .slot, text: "sweeps of higher priority go first") }
-    if !workers.keys.contains(where: { isWilling($0) && canMeasure($0, job.sweep) }) {
+    if !roster.canMeasure(sweeps[job.sweep].hostMetrics) {
       let names = sweeps[job.sweep].hostMetrics.map(\.rawValue).joined(separator: " and ")
       return Wait(cause: .worker, text: "no worker that is connected can measure \(names)")
     }
     guard let box = sweeps[job.sweep].benchmarkBox else {
       return Wait(cause: .box, text: "waits for a box to measure on")
     }
-    guard let state = boxes[box], state.absentSince == nil else {
+    guard let state = roster.boxes[box], state.absentSince == nil else {
       return Wait(cause: .box, text: "waits for box \(box) to come back")
     }
     return Wait(cause: .box, text: "waits until nothing else runs on box \(box)")

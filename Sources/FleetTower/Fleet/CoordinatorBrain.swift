@@ -3,73 +3,55 @@ import Sweep
 /// The coordinator without its sockets, clock and files: sweeps, jobs, attempts and workers, and what follows when
 /// something happens to them.
 ///
-/// Durable state is the fold of the journal's records (`CoordinatorBrain+Records`): every decision is first a record,
-/// and `apply` alone changes what records speak of, live and in replay alike. The rest (connections, leases, queues) is
-/// made anew after a restart. To rebuild: `replay` all records in order, then `start`.
+/// The ledger is durable: every decision is first a record, and the ledger is the fold of all records. The roster, the
+/// queue and the repair desk are what connections and the clock have made of it, and are made anew after a restart. To
+/// rebuild: `replay` all records in order, then `start`.
 public struct CoordinatorBrain: Sendable {
   public let policy: FleetPolicy
-
-  // Durable: what replaying the journal gives.
-  var sweeps: [SweepState] = []
-  var sweepIndex: [SweepID: Int] = [:]
-  var jobs: [Job] = []
-  var jobIndex: [JobKey: Int] = [:]
-  /// Those that may still bring a result.
-  var attempts: [AttemptNumber: Attempt] = [:]
-  /// The same, by worker, oldest first.
-  var attemptsOfWorker: [WorkerID: [AttemptNumber]] = [:]
-  var lastAttempt: UInt64 = 0
-  /// Attempts held against a job, by which a worker that returns can lift the suspicion.
-  var lostAttempts: [AttemptNumber: LostAttempt] = [:]
-  var drainedWorkers: Set<WorkerID> = []
-  /// Nobody has them: what must be submitted again, and models that nobody needs for now.
-  var lostArtifacts: Set<ArtifactDigest> = []
-  var failedAttemptCount = 0
-  var lostAttemptCount = 0
-
-  // Volatile: what the connections and the clock give.
-  var now = Instant(milliseconds: 0)
-  var workers: [WorkerID: WorkerState] = [:]
-  var workerOfConnection: [ConnectionID: WorkerID] = [:]
-  /// Those without a connection, the longest absent first.
-  var absentWorkers = KeyedQueue<WorkerID, Instant>()
-  var boxes: [BoxID: Box] = [:]
-  /// Boxes where nothing new starts, so that a benchmark can have them alone.
-  var reservedBoxes: Set<BoxID> = []
-  var queue = JobQueue()
-  /// Workers with a free slot, least loaded first.
-  var freeWorkers = KeyedQueue<WorkerID, Int>()
-  var deadlines = KeyedQueue<Deadline, Instant>()
-  /// What the store lacks, and those of it that somebody must be asked for next.
-  var repairs: [ArtifactDigest: Repair] = [:]
-  var repairQueue = KeyedQueue<ArtifactDigest, Int>()
-  /// How many of them some worker has been asked for.
-  var repairsAsked = 0
-  /// Checkpoints that need not be kept any longer, unless something else speaks of them.
-  var superseded: Set<ArtifactDigest> = []
+  private(set) var ledger = Ledger()
+  var roster: Roster
+  private(set) var queue: JobQueue
+  var repairs: RepairDesk
+  /// The sweeps with an objective that no worker can measure, so that nothing of them starts.
+  private(set) var unmeasurableSweeps: Set<SweepIndex> = []
+  /// Checkpoints that need not be kept any longer, unless something else references them.
+  private var superseded: Set<ArtifactDigest> = []
+  private(set) var now = Instant(milliseconds: 0)
   /// Nothing that is decided reaches the disk, so nothing is decided: no attempt starts, and none is given up.
-  var isStalled = false
+  private var isStalled = false
 
   /// What the event being handled has led to so far.
   private var decided: [Record] = []
   private var outgoing: [CoordinatorEffect] = []
 
-  public init(policy: FleetPolicy = FleetPolicy()) { self.policy = policy }
+  public init(policy: FleetPolicy = FleetPolicy()) {
+    self.policy = policy
+    roster = Roster(policy)
+    queue = JobQueue(policy)
+    repairs = RepairDesk(policy)
+  }
 
   /// Applies one record of the journal.
-  public mutating func replay(_ record: Record) { apply(record) }
+  public mutating func replay(_ record: Record) { _ = ledger.apply(record) }
 
   /// Called once, after replay and before the first event: attempts that were running get a fresh lease, in which their
-  /// workers can come back.
+  /// workers can come back, and jobs that paused may start at once.
   public mutating func start(at now: Instant) {
     self.now = now
-    renewAllLeases()
-    superseded = []
+    for (_, attempt) in ledger.attempts.sorted(by: { $0.key < $1.key }) { roster.begin(attempt, at: now) }
     resumeRepairs()
+    for job in jobs.indices { lineUp(job) }
   }
 
   /// When `deadlinePassed` is due; nil while nothing waits for a time.
-  public var nextDeadline: Instant? { isStalled ? nil : deadlines.first?.priority }
+  public var nextDeadline: Instant? {
+    if isStalled { return nil }
+    return [roster.deadlines.first, queue.deadlines.first, repairs.deadlines.first].compactMap { $0?.priority }.min()
+  }
+
+  mutating func takeDeadline(upTo moment: Instant) -> Deadline? {
+    roster.takeDeadline(upTo: moment) ?? queue.takeDeadline(upTo: moment) ?? repairs.takeDeadline(upTo: moment)
+  }
 
   public mutating func handle(_ event: CoordinatorEvent, at now: Instant) -> [CoordinatorEffect] {
     self.now = max(self.now, now)
@@ -92,6 +74,9 @@ public struct CoordinatorBrain: Sendable {
     }
     return takeEffects()
   }
+
+  var jobs: Table<Job> { ledger.jobs }
+  var sweeps: Table<SweepState> { ledger.sweeps }
 }
 
 // MARK: - Deciding and telling
@@ -100,12 +85,25 @@ extension CoordinatorBrain {
   /// Makes a fact durable and lets its consequences happen.
   mutating func decide(_ record: Record) {
     decided.append(record)
-    apply(record)
+    let changes = ledger.apply(record)
+    for number in changes.ended { roster.end(number, at: now) }
+    if let attempt = changes.begun { roster.begin(attempt, at: now) }
+    if case .workerDrained(let worker, let isDraining) = record { roster.setDrained(worker, isDraining, at: now) }
+    for sweep in changes.turned { queue.setTurn(sweep, sweeps[sweep].turn) }
+    for job in changes.moved {
+      queue.remove(job)
+      queue.endPause(of: job)
+    }
+    if case .attemptEnded(_, let key, let outcome) = record { pause(key, after: outcome) }
+    for job in changes.moved { lineUp(job) }
+    for sweep in changes.steered { lineUpJobs(of: sweep) }
+    if changes.hasLossesChanged { refreshQueue() }
+    superseded.formUnion(changes.superseded)
   }
 
   /// Tells a worker, after all that was decided is on disk. A worker that is not there hears it when it returns.
   mutating func tell(_ worker: WorkerID, _ message: CoordinatorMessage) {
-    if let connection = workers[worker]?.connection { outgoing.append(.send(message, to: connection)) }
+    if let connection = roster.workers[worker]?.connection { outgoing.append(.send(message, to: connection)) }
   }
 
   mutating func emit(_ effect: CoordinatorEffect) { outgoing.append(effect) }
@@ -119,19 +117,93 @@ extension CoordinatorBrain {
   }
 }
 
-/// What the coordinator waits for.
-enum Deadline: Hashable, Sendable {
-  case lease(AttemptNumber)
-  /// A connected worker must have said something by then.
-  case silence(WorkerID)
-  /// A failed job may try again.
-  case retry(job: Int)
-  /// A benchmark has waited long enough for its box to be kept free.
-  case benchmark(sweep: Int)
-  /// A box has been without workers for long enough.
-  case box(BoxID)
-  /// A lost artifact that nobody has brought so far.
-  case repair(ArtifactDigest)
-  /// A vanished worker need not be listed any longer.
-  case forget(WorkerID)
+// MARK: - Who stands in line
+
+extension CoordinatorBrain {
+  /// Lets the job stand in the lines where it belongs, and in no others.
+  mutating func lineUp(_ job: JobIndex) {
+    let entry = entry(of: job)
+    guard !entry.sweeps.isEmpty else { return queue.remove(job) }
+    let sweeps = sweeps
+    queue.set(job, entry, turn: { sweeps[$0].turn }, at: now)
+  }
+
+  mutating func lineUpJobs(of sweep: SweepIndex) { for job in sweeps[sweep].jobs { lineUp(job) } }
+
+  /// Brings the queue in line with the artifacts that can be had.
+  mutating func refreshQueue() { for job in jobs.indices where couldStart(job) { lineUp(job) } }
+
+  /// A job stands in line for each active sweep that wants it, if nothing but a slot is missing.
+  func entry(of job: JobIndex) -> JobQueue.Entry {
+    let state = jobs[job]
+    let isReady = couldStart(job) && unavailableInput(of: job) == nil
+    return JobQueue.Entry(
+      sweeps: isReady ? state.sweeps.filter(isActive) : [], isBenchmark: state.stage == .benchmark,
+      remainingCost: state.remainingCost, holder: holder(of: job))
+  }
+
+  /// Whether nothing but a slot, its inputs and its sweep's word is missing.
+  private func couldStart(_ job: JobIndex) -> Bool {
+    switch jobs[job].state {
+    case .ready: !queue.isPausing(job)
+    case .leased(let number): roster.holdings[number]?.isOrphaned == true
+    case .waiting, .succeeded, .failed, .blocked, .cancelled: false
+    }
+  }
+
+  func isActive(_ sweep: SweepIndex) -> Bool { sweeps[sweep].isOpen && !unmeasurableSweeps.contains(sweep) }
+
+  /// The worker that made the job's input and has it in its cache.
+  func holder(of job: JobIndex) -> WorkerID? { jobs[job].parent.flatMap { jobs[$0].success?.worker } }
+
+  /// Slows down a job that fails, or that starts and ends again and again through no fault of its own.
+  private mutating func pause(_ key: JobKey, after outcome: AttemptOutcome) {
+    guard let job = ledger.jobOfKey[key] else { return }
+    let doublings =
+      if case .failed = outcome { jobs[job].failures - 1 } else { jobs[job].fruitlessAttempts - policy.failureLimit }
+    guard doublings >= 0 else { return }
+    let pause = doubling(policy.retryMilliseconds, doublings, policy.retryLimitMilliseconds)
+    queue.pause(job, until: now.advanced(byMilliseconds: pause))
+  }
+
+  mutating func setUnmeasurable(_ sweep: SweepIndex, _ isUnmeasurable: Bool) {
+    guard unmeasurableSweeps.contains(sweep) != isUnmeasurable else { return }
+    if isUnmeasurable { unmeasurableSweeps.insert(sweep) } else { unmeasurableSweeps.remove(sweep) }
+    lineUpJobs(of: sweep)
+  }
+}
+
+extension CoordinatorBrain {
+  /// Breaks an index, so that it can be shown that `validate` notices.
+  package mutating func misplaceJobs() { queue.misplace() }
+}
+
+// MARK: - The store
+
+extension CoordinatorBrain {
+  /// What the journal references and what live attempts were promised; the store may forget everything else that is
+  /// not fresh.
+  public func referencedArtifacts() -> Set<ArtifactDigest> {
+    var digests: Set<ArtifactDigest> = []
+    ledger.forEachReference { artifact, _ in digests.insert(artifact.digest) }
+    for attempt in ledger.attempts.values { digests.formUnion(attempt.inputs) }
+    return digests
+  }
+
+  /// Checkpoints that later ones, or results, have superseded since this was last asked, and that nothing references.
+  /// They need not grow old before the store forgets them.
+  public mutating func takeSuperseded() -> [ArtifactDigest] {
+    guard !superseded.isEmpty else { return [] }
+    // What is still referenced, such as the checkpoint a running attempt began with, is left to the next cleaning.
+    defer { superseded = [] }
+    return superseded.subtracting(referencedArtifacts()).sorted()
+  }
+
+  /// What the artifact is, for people; nil if nothing references it.
+  public func description(of digest: ArtifactDigest) -> String? { ledger.description(of: digest) }
+
+  /// Whether a worker may yet bring it.
+  public func isBeingRepaired(_ digest: ArtifactDigest) -> Bool {
+    repairs.contains(digest) && !ledger.lostArtifacts.contains(digest)
+  }
 }

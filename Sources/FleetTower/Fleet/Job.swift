@@ -24,13 +24,13 @@ struct Job: Sendable {
 
   let key: JobKey
   let stage: Stage
-  let parent: Int?
-  /// Where its configuration and files are written down.
-  let sweep: Int
+  let parent: JobIndex?
+  /// The sweep and the node of its tree that have its configuration and files.
+  let sweep: SweepIndex
   let node: Int
-  var children: [Int] = []
+  var children: [JobIndex] = []
   /// The sweeps that want it and are not cancelled.
-  var sweeps: [Int] = []
+  var sweeps: [SweepIndex] = []
   /// Work on the longest way from here to a leaf; longer ways go first.
   var remainingCost: Int
   var state: State = .waiting
@@ -53,23 +53,19 @@ struct Job: Sendable {
 /// An attempt that may still bring a result.
 struct Attempt: Sendable {
   let number: AttemptNumber
-  let job: Int
+  let job: JobIndex
   let worker: WorkerID
-  /// Where it may be running, also while its worker is not to be heard.
+  /// Where it may be running, even while nothing is heard of its worker.
   let box: BoxID
-  /// What it was promised: the store must have it as long as the attempt lives.
+  let isBenchmark: Bool
+  /// The artifacts that it was promised: the store must have them as long as the attempt lives.
   let inputs: [ArtifactDigest]
-  /// Its worker's connection is gone. The job may be given to another worker, but until that happens the worker may
-  /// come back and go on.
-  var isOrphaned = false
-  /// Its inputs are still on their way to the worker, as of its last heartbeat.
-  var isFetching = false
   var lastEpoch = 0
 }
 
 /// An attempt that vanished with its worker.
 struct LostAttempt: Sendable {
-  let job: Int
+  let job: JobIndex
   let worker: WorkerID?
 }
 
@@ -77,7 +73,9 @@ struct SweepState: Sendable {
   let id: SweepID
   let tree: StageTree
   /// For each node of the tree, its job.
-  var jobs: [Int] = []
+  let jobs: [JobIndex]
+  /// The metrics among its objectives that depend on the host which measures them.
+  let hostMetrics: [Objective.Metric]
   var isCancelled = false
   var mode = SweepMode.active
   /// Higher goes first.
@@ -87,44 +85,16 @@ struct SweepState: Sendable {
   var benchmarkBox: BoxID?
   /// Attempts at its jobs that may still bring a result.
   var running = 0
-  /// No worker can measure one of its objectives, so that nothing of it starts. (Volatile.)
-  var isUnmeasurable = false
 
-  var isActive: Bool { !isCancelled && mode == .active && !isUnmeasurable }
-
-  /// The metrics among its objectives that depend on the host which measures them.
-  var hostMetrics: [Objective.Metric] {
-    tree.submission.spec.objectives.map(\.metric).filter { $0.stage == .benchmark }
+  init(id: SweepID, tree: StageTree, jobs: [JobIndex]) {
+    self.id = id
+    self.tree = tree
+    self.jobs = jobs
+    hostMetrics = tree.submission.spec.objectives.map(\.metric).filter { $0.stage == .benchmark }
   }
-}
 
-/// A worker as the coordinator knows it.
-struct WorkerState: Sendable {
-  let id: WorkerID
-  var incarnation: UInt64
-  var name: String
-  var box: BoxID
-  var slots: Int
-  var labels: [String: String]
-  var protocolVersion: Int
-  var connection: ConnectionID?
-  /// The worker says that it is on its way out.
-  var isLeaving: Bool
-  /// The metrics that its host can measure; nil if it has not announced any, which counts as all.
-  var metrics: Set<String>?
-  /// When it last said something.
-  var heardAt: Instant
-
-  func canMeasure(_ metric: Objective.Metric) -> Bool { metrics?.contains(metric.rawValue) ?? true }
-}
-
-/// A machine and what runs on it.
-struct Box: Sendable {
-  /// Sorted.
-  var workers: [WorkerID] = []
-  /// Attempts that may be running there, orphaned ones included.
-  var attemptCount = 0
-  var benchmark: AttemptNumber?
-  /// Since when no worker there is willing.
-  var absentSince: Instant?
+  /// Whether its operators want its jobs to start.
+  var isOpen: Bool { !isCancelled && mode == .active }
+  /// Its claim to the next free slot.
+  var turn: JobQueue.Turn { JobQueue.Turn(priority: priority, running: running) }
 }

@@ -6,7 +6,7 @@ import Sweep
 /// one that has stood there longest. Within a sweep the longest remaining way goes first, and within equally long ways
 /// the order is that in which they came. A job of several sweeps stands in each of their lines.
 ///
-/// Benchmarks stand apart, because they wait for one box rather than for any slot.
+/// Benchmarks stand apart, because they wait for one host rather than for any slot. Jobs that pause stand nowhere.
 struct JobQueue: Sendable {
   /// A sweep's claim to the next free slot; lesser ones go first.
   struct Turn: Comparable, Sendable {
@@ -17,135 +17,159 @@ struct JobQueue: Sendable {
     }
   }
 
+  /// What a job is to the queue.
+  struct Entry: Hashable, Sendable {
+    /// The sweeps in whose lines it stands.
+    let sweeps: [SweepIndex]
+    let isBenchmark: Bool
+    let remainingCost: Int
+    /// The worker that made its input and has it in its cache.
+    let holder: WorkerID?
+  }
+
   private struct Line: Sendable {
-    var jobs = KeyedQueue<Int, Int>()
-    /// The same jobs once more, under the worker that already holds their parent's model.
-    var held: [WorkerID: KeyedQueue<Int, Int>] = [:]
+    var jobs = KeyedQueue<JobIndex, Int>()
+    /// The same jobs once more, under the worker that holds their input.
+    var held: [WorkerID: KeyedQueue<JobIndex, Int>] = [:]
   }
 
-  private var lines: [Int: Line] = [:]
-  private var turns = KeyedQueue<Int, Turn>()
-  /// Under whom a job stands in `held`.
-  private var holders: [Int: WorkerID] = [:]
-  private var benchmarks: [Int: KeyedQueue<Int, Int>] = [:]
+  private let benchmarkPatienceMilliseconds: Int64
+  private(set) var entries: [JobIndex: Entry] = [:]
+  private var lines: [SweepIndex: Line] = [:]
+  private var turns = KeyedQueue<SweepIndex, Turn>()
+  private var benchmarks: [SweepIndex: KeyedQueue<JobIndex, Int>] = [:]
+  private(set) var deadlines = KeyedQueue<Deadline, Instant>()
 
-  var isEmpty: Bool { lines.isEmpty }
+  init(_ policy: FleetPolicy) { benchmarkPatienceMilliseconds = policy.benchmarkPatienceMilliseconds }
+
+  mutating func takeDeadline(upTo now: Instant) -> Deadline? { deadlines.take(upTo: now) }
+
   /// The sweep whose turn it is.
-  var firstSweep: Int? { turns.first?.key }
+  var firstSweep: SweepIndex? { turns.first?.key }
   /// The sweeps that have benchmarks waiting, in no order.
-  var benchmarkedSweeps: some Collection<Int> { benchmarks.keys }
+  var benchmarkedSweeps: some Collection<SweepIndex> { benchmarks.keys }
 
-  func first(of sweep: Int) -> Int? { lines[sweep]?.jobs.first?.key }
-  func firstHeld(by worker: WorkerID, of sweep: Int) -> Int? { lines[sweep]?.held[worker]?.first?.key }
-  func firstBenchmark(of sweep: Int) -> Int? { benchmarks[sweep]?.first?.key }
+  func first(of sweep: SweepIndex) -> JobIndex? { lines[sweep]?.jobs.first?.key }
+  func firstHeld(by worker: WorkerID, of sweep: SweepIndex) -> JobIndex? { lines[sweep]?.held[worker]?.first?.key }
+  func firstBenchmark(of sweep: SweepIndex) -> JobIndex? { benchmarks[sweep]?.first?.key }
+  /// Whether a benchmark of the sweep waits that has not waited for long yet.
+  func isPatient(_ sweep: SweepIndex) -> Bool { deadlines.contains(.benchmark(sweep)) }
 
-  /// A job that stands there already keeps its place, unless its way has become longer.
-  mutating func insert(_ job: Int, of sweep: Int, remainingCost: Int, holder: WorkerID?, turn: Turn) {
-    guard lines[sweep]?.jobs.priority(of: job) != -remainingCost else { return }
-    if lines[sweep] == nil { turns.set(sweep, turn) }
-    lines[sweep, default: Line()].jobs.set(job, -remainingCost)
-    if let holder {
-      lines[sweep]!.held[holder, default: KeyedQueue()].set(job, -remainingCost)
-      holders[job] = holder
-    }
+  /// - Parameter turn: the claims of the entry's sweeps.
+  mutating func set(_ job: JobIndex, _ entry: Entry, turn: (SweepIndex) -> Turn, at now: Instant) {
+    let former = entries[job]
+    guard former != entry else { return }
+    // A job keeps its place in a line unless its way, or who holds its input, has changed.
+    let isAlike = former?.remainingCost == entry.remainingCost && former?.holder == entry.holder
+    if let former { for sweep in former.sweeps where !(isAlike && entry.sweeps.contains(sweep)) { leave(job, sweep) } }
+    entries[job] = entry.sweeps.isEmpty ? nil : entry
+    for sweep in entry.sweeps where !(isAlike && former!.sweeps.contains(sweep)) { join(job, sweep, entry, turn, now) }
   }
 
-  mutating func remove(_ job: Int, of sweep: Int) {
-    guard lines[sweep] != nil else { return }
+  mutating func remove(_ job: JobIndex) {
+    guard let former = entries[job] else { return }
+    for sweep in former.sweeps { leave(job, sweep) }
+    entries[job] = nil
+  }
+
+  mutating func setTurn(_ sweep: SweepIndex, _ turn: Turn) { if lines[sweep] != nil { turns.set(sweep, turn) } }
+
+  private mutating func join(
+    _ job: JobIndex, _ sweep: SweepIndex, _ entry: Entry, _ turn: (SweepIndex) -> Turn, _ now: Instant
+  ) {
+    guard !entry.isBenchmark else {
+      if benchmarks[sweep] == nil {
+        deadlines.set(.benchmark(sweep), now.advanced(byMilliseconds: benchmarkPatienceMilliseconds))
+      }
+      return benchmarks[sweep, default: KeyedQueue()].set(job, 0)
+    }
+    if lines[sweep] == nil { turns.set(sweep, turn(sweep)) }
+    lines[sweep, default: Line()].jobs.set(job, -entry.remainingCost)
+    if let holder = entry.holder { lines[sweep]!.held[holder, default: KeyedQueue()].set(job, -entry.remainingCost) }
+  }
+
+  /// Called while the job's former entry is still there.
+  private mutating func leave(_ job: JobIndex, _ sweep: SweepIndex) {
+    guard !entries[job]!.isBenchmark else {
+      benchmarks[sweep]!.remove(job)
+      if benchmarks[sweep]!.isEmpty {
+        benchmarks[sweep] = nil
+        deadlines.remove(.benchmark(sweep))
+      }
+      return
+    }
     lines[sweep]!.jobs.remove(job)
-    if let holder = holders[job] {
+    if let holder = entries[job]!.holder {
       lines[sweep]!.held[holder]?.remove(job)
       if lines[sweep]!.held[holder]?.isEmpty == true { lines[sweep]!.held[holder] = nil }
     }
-    if lines[sweep]!.jobs.isEmpty { removeLine(of: sweep) }
-  }
-
-  /// To be called when the job stands in no line any more.
-  mutating func forgetHolder(of job: Int) { holders[job] = nil }
-
-  mutating func setTurn(_ sweep: Int, _ turn: Turn) { if lines[sweep] != nil { turns.set(sweep, turn) } }
-
-  private mutating func removeLine(of sweep: Int) {
-    lines[sweep] = nil
-    turns.remove(sweep)
-  }
-
-  mutating func insertBenchmark(_ job: Int, of sweep: Int) { benchmarks[sweep, default: KeyedQueue()].set(job, 0) }
-
-  mutating func removeBenchmark(_ job: Int, of sweep: Int) {
-    benchmarks[sweep]?.remove(job)
-    if benchmarks[sweep]?.isEmpty == true { benchmarks[sweep] = nil }
-  }
-
-  mutating func removeAll(of sweep: Int) {
-    removeLine(of: sweep)
-    benchmarks[sweep] = nil
+    if lines[sweep]!.jobs.isEmpty {
+      lines[sweep] = nil
+      turns.remove(sweep)
+    }
   }
 }
 
-extension CoordinatorBrain {
-  /// Lets the job stand in line for each active sweep that wants it, if its inputs can be had.
-  mutating func enqueue(_ job: Int) {
-    guard unavailableInput(of: job) == nil else { return }
-    let holder = holder(of: job)
-    for sweep in jobs[job].sweeps where sweeps[sweep].isActive {
-      guard jobs[job].stage == .benchmark else {
-        queue.insert(job, of: sweep, remainingCost: jobs[job].remainingCost, holder: holder, turn: turn(of: sweep))
-        continue
+// MARK: - Pauses
+
+extension JobQueue {
+  /// Keeps the job from the queue for a while.
+  mutating func pause(_ job: JobIndex, until moment: Instant) {
+    remove(job)
+    deadlines.set(.retry(job), moment)
+  }
+
+  mutating func endPause(of job: JobIndex) { deadlines.remove(.retry(job)) }
+  func endOfPause(of job: JobIndex) -> Instant? { deadlines.priority(of: .retry(job)) }
+  func isPausing(_ job: JobIndex) -> Bool { deadlines.contains(.retry(job)) }
+}
+
+// MARK: - Whether it is right
+
+extension JobQueue {
+  /// Returns what contradicts itself or these turns, in words.
+  func validate(turn: (SweepIndex) -> Turn) -> Violations {
+    var found = Violations()
+    var (standing, held) = (0, 0)
+    for (job, entry) in entries {
+      found.check(!isPausing(job), "\(job) pauses and stands in line")
+      for sweep in entry.sweeps {
+        standing += 1
+        guard !entry.isBenchmark else {
+          found.check(benchmarks[sweep]?.contains(job) == true, "\(job) is missing among the benchmarks of \(sweep)")
+          continue
+        }
+        let line = lines[sweep]
+        found.check(line?.jobs.priority(of: job) == -entry.remainingCost, "\(job) is misplaced in the line of \(sweep)")
+        guard let holder = entry.holder else { continue }
+        held += 1
+        let place = line?.held[holder]?.priority(of: job)
+        found.check(place == -entry.remainingCost, "\(job) is misplaced among what \(holder) holds of \(sweep)")
       }
-      if queue.firstBenchmark(of: sweep) == nil {
-        deadlines.set(.benchmark(sweep: sweep), now.advanced(byMilliseconds: policy.benchmarkPatienceMilliseconds))
+    }
+    let lined = lines.values.reduce(0) { $0 + $1.jobs.count } + benchmarks.values.reduce(0) { $0 + $1.count }
+    found.check(lined == standing, "\(lined) places in lines are taken, not \(standing)")
+    let shelved = lines.values.reduce(0) { $0 + $1.held.values.reduce(0) { $0 + $1.count } }
+    found.check(shelved == held, "\(shelved) jobs are listed with who holds their input, not \(held)")
+    found.check(turns.count == lines.count, "\(turns.count) sweeps have a turn, not \(lines.count)")
+    for (sweep, line) in lines {
+      found.check(
+        !line.jobs.isEmpty && line.held.values.allSatisfy { !$0.isEmpty }, "an empty line of \(sweep) is kept")
+      found.check(turns.priority(of: sweep) == turn(sweep), "\(sweep) has the turn of a former number of jobs")
+    }
+    found.check(benchmarks.values.allSatisfy { !$0.isEmpty }, "an empty line of benchmarks is kept")
+    for deadline in deadlines.keys {
+      switch deadline {
+      case .retry: break
+      case .benchmark(let sweep): found.check(benchmarks[sweep] != nil, "\(sweep) waits for no benchmark")
+      case .lease, .silence, .forget, .box, .repair: found.add("\(deadline) is not the queue's")
       }
-      queue.insertBenchmark(job, of: sweep)
     }
+    return found
   }
 
-  mutating func dequeue(_ job: Int) {
-    for sweep in jobs[job].sweeps {
-      guard jobs[job].stage == .benchmark else {
-        queue.remove(job, of: sweep)
-        continue
-      }
-      queue.removeBenchmark(job, of: sweep)
-      if queue.firstBenchmark(of: sweep) == nil { deadlines.remove(.benchmark(sweep: sweep)) }
-    }
-    queue.forgetHolder(of: job)
+  /// Breaks an index, so that it can be shown that `validate` notices.
+  mutating func misplace() {
+    for sweep in lines.keys { lines[sweep]!.held = [:] }
   }
-
-  /// The sweep's jobs stand in line again.
-  mutating func openLine(of sweep: Int) {
-    for job in sweeps[sweep].jobs where couldStart(job) { enqueue(job) }
-  }
-
-  /// Nothing is started for the sweep any more.
-  mutating func closeLine(of sweep: Int) {
-    queue.removeAll(of: sweep)
-    deadlines.remove(.benchmark(sweep: sweep))
-  }
-
-  /// Whether nothing but a slot and its sweep's word is missing.
-  func couldStart(_ job: Int) -> Bool {
-    switch jobs[job].state {
-    case .ready: !deadlines.contains(.retry(job: job))
-    case .leased(let number): attempts[number]?.isOrphaned == true
-    case .waiting, .succeeded, .failed, .blocked, .cancelled: false
-    }
-  }
-
-  func turn(of sweep: Int) -> JobQueue.Turn {
-    JobQueue.Turn(priority: sweeps[sweep].priority, running: sweeps[sweep].running)
-  }
-
-  /// A job that runs counts for every sweep that wants it.
-  mutating func countRunning(_ change: Int, of job: Int) {
-    for sweep in jobs[job].sweeps { countRunning(change, for: sweep) }
-  }
-
-  mutating func countRunning(_ change: Int, for sweep: Int) {
-    sweeps[sweep].running += change
-    queue.setTurn(sweep, turn(of: sweep))
-  }
-
-  /// The worker that made the job's input and has it in its cache.
-  func holder(of job: Int) -> WorkerID? { jobs[job].parent.flatMap { jobs[$0].success?.worker } }
 }

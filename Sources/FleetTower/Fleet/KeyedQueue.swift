@@ -25,6 +25,7 @@ struct KeyedQueue<Key: Hashable & Sendable, Priority: Comparable & Sendable>: Se
 
   var count: Int { places.count }
   var isEmpty: Bool { places.isEmpty }
+  var keys: some Collection<Key> { places.keys }
   func contains(_ key: Key) -> Bool { places[key] != nil }
   func priority(of key: Key) -> Priority? { places[key]?.priority }
 
@@ -42,6 +43,13 @@ struct KeyedQueue<Key: Hashable & Sendable, Priority: Comparable & Sendable>: Se
   mutating func remove(_ key: Key) {
     guard places.removeValue(forKey: key) != nil else { return }
     clean()
+  }
+
+  /// Removes the first element unless it lies beyond the limit.
+  mutating func take(upTo limit: Priority) -> Key? {
+    guard let (key, priority) = first, priority <= limit else { return nil }
+    remove(key)
+    return key
   }
 
   private mutating func clean() {

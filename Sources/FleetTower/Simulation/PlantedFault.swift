@@ -62,4 +62,6 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case unboundedBuffer
   /// The coordinator hears and decides on although its disk does not keep up.
   case unboundedOutbox
+  /// The coordinator's queue forgets which worker holds a job's input: nothing goes wrong but its own accounts.
+  case misplaceJobs
 }

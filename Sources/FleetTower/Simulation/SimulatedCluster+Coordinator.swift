@@ -49,6 +49,7 @@ extension SimulatedCluster {
     var brain = coordinator.journal.replay()
     brain.start(at: coordinatorNow)
     coordinator.brain = brain
+    try validate()
     coordinator.ring = nil
     tellFate("the coordinator starts with \(coordinator.journal.records.count) records")
     setCoordinatorRing()
@@ -90,7 +91,9 @@ extension SimulatedCluster {
 
   mutating func inform(_ event: CoordinatorEvent) throws(BrokenPromise) {
     let moment = coordinatorNow
+    if fault == .misplaceJobs { coordinator.brain?.misplaceJobs() }
     guard let effects = coordinator.brain?.handle(event, at: moment) else { return }
+    try validate()
     coordinator.latest = max(coordinator.latest, moment)
     for effect in effects {
       if case .journal(let records) = effect {
@@ -104,6 +107,13 @@ extension SimulatedCluster {
     if coordinator.outbox.isOverfull { try shutOut() }
     setCoordinatorRing()
   }
+
+  private func validate() throws(BrokenPromise) {
+    guard let violation = coordinator.brain?.validate().first else { return }
+    throw broken(Self.agreement, violation)
+  }
+
+  static let agreement = "the coordinator's accounts agree with each other"
 
   /// To everybody else the coordinator is away until it can write again.
   private mutating func shutOut() throws(BrokenPromise) {

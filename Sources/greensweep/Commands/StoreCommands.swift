@@ -34,6 +34,21 @@ extension Command {
     if lost > 0 { throw WorkError("\(lost) artifacts are lost") }
   }
 
+  static let storeCheck = Command(
+    name: "store check", summary: "check the journal of a coordinator that does not run",
+    options: [Option("--data", "DIR", help: "the coordinator's folder (default: greensweep-data)"), .json],
+    discussion: """
+      Reads every record, builds what the coordinator would know of sweeps, jobs and workers, and checks that it agrees
+      with itself. Changes nothing. The exit status is 1 if something is wrong. Example:
+
+        greensweep store check --data greensweep-data
+      """
+  ) { arguments in
+    let report = try stoppedStore(arguments.string("--data") ?? "greensweep-data").check()
+    if arguments.has("--json") { printJSON(report) } else { printLine(report.text) }
+    if !report.violations.isEmpty { throw WorkError("the journal contradicts itself: report this as a fault") }
+  }
+
   static let storeClean = Command(
     name: "store clean", summary: "remove what no sweep needs any more, and say what that frees",
     options: Option.connection + [
@@ -79,6 +94,13 @@ extension Command {
       report = try await connection.verification(.verification)
     }
     return report
+  }
+}
+
+extension JournalReport {
+  fileprivate var text: String {
+    let head = "\(records) records: \(sweeps) sweeps of \(jobs) jobs"
+    return violations.isEmpty ? head + ", and everything agrees" : ([head] + violations).joined(separator: "\n")
   }
 }
 

@@ -155,6 +155,7 @@ private struct HostileFleet {
   private mutating func handle(_ event: CoordinatorEvent) throws {
     let effects = brain.handle(event, at: now)
     if effects.count > 3 * MessageBounds.attempts { throw Broken("one message leads to \(effects.count) effects") }
+    if let violation = brain.validate().first { throw Broken("the accounts do not agree: \(violation)") }
     for effect in effects {
       switch effect {
       case .journal(let records): for record in records { _ = JSON.encode(record) }

@@ -12,6 +12,7 @@ struct Desk {
 
   mutating func handle(_ event: CoordinatorEvent) -> [CoordinatorEffect] {
     let effects = brain.handle(event, at: now)
+    #expect(brain.validate() == [])
     for case .journal(let records) in effects { journal += records }
     return effects
   }
@@ -96,6 +97,19 @@ struct CoordinatorBrainTests {
     #expect(assignment.stage == .train)
     #expect(assignment.input(.dataset) == reference(1))
     #expect(connection == ConnectionID(1))
+  }
+
+  /// The accounts of any journal can be checked; here two attempts at one job are live.
+  @Test func aJournalThatContradictsItselfIsNoticed() throws {
+    var desk = Desk()
+    _ = desk.ask(.submit(submission()))
+    let (assignment, _) = try #require(desk.hello("a", on: 1).assignments.first)
+    var brain = CoordinatorBrain()
+    for record in desk.journal { brain.replay(record) }
+    let another = AttemptNumber(assignment.attempt.value + 1)
+    brain.replay(.attemptStarted(attempt: another, job: assignment.job, worker: WorkerID("b"), box: BoxID("b")))
+    brain.start(at: Instant(milliseconds: 0))
+    #expect(brain.validate().contains("\(assignment.attempt) is live, and its job is not leased to it"))
   }
 
   @Test func submittingTwiceIsOnce() {

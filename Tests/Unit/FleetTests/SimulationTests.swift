@@ -46,6 +46,15 @@ struct SimulationTests {
     #expect(explained.story.contains { $0.contains("has stored its checkpoint") })
   }
 
+  /// What breaks an index shows in the coordinator's accounts, long before it shows outside.
+  @Test func aBrokenIndexIsNoticed() throws {
+    let broken = try #require(throws: BrokenPromise.self) {
+      for seed in 0..<UInt64(20) { try SimulatedCluster.run(seed: seed, fault: .misplaceJobs) }
+    }
+    #expect(broken.promise == "the coordinator's accounts agree with each other")
+    #expect(broken.detail.contains("misplaced among what"))
+  }
+
   /// A checker that cannot fail proves nothing.
   @Test(arguments: PlantedFault.allCases)
   func plantedFaultIsCaught(_ fault: PlantedFault) {

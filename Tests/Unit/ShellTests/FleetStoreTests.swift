@@ -108,6 +108,9 @@ import Worker
     let old = try stray("nobody needs this", age: 7200, in: cluster)
     do {
       let store = try StoppedStore(data)
+      let journal = store.check()
+      #expect(journal.records > 5 && journal.sweeps == 1 && journal.jobs == 2)
+      #expect(journal.violations == [])
       let report = try await store.verify { _, _ in }
       #expect(report.findings.map(\.artifact) == [model])
       #expect(report.findings.map(\.state) == [.lost])
