@@ -11,8 +11,9 @@ enum Greensweep {
   static let version = "0.1.0"
 
   static let commands: [Command] = [
-    .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto, .workers, .drain,
-    .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .storeVerify, .storeCheck, .storeClean,
+    .initSweep, .plan, .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto,
+    .workers, .drain, .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .storeVerify, .storeCheck,
+    .storeClean,
     .train, .val, .detect, .prune, .importModel, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain,
     .benchInfer,
     .stage,

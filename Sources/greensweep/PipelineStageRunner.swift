@@ -22,23 +22,9 @@ struct PipelineStageRunner: StageRunner {
     if let problem = request.configuration.problem { throw StageRefusal("\(name): \(problem)") }
     do {
       switch request.configuration {
-      case .train(let choices):
-        let start = TrainRequest.Start.new(
-          try request.architecture(choices.backbone), weights: request.input(.weights))
-        let configuration = try request.training(choices, preset: .scratchLow, fitsAnchors: true)
-        try train(
-          request, start, configuration, try choices.recipe.map { try known($0, .recipe) }, trainMetrics, report)
-      case .sparsify(let choices):
-        var configuration = try request.training(choices, preset: .scratchLow)
-        configuration.sparsityRate = choices.sparsityRate > 0 ? choices.sparsityRate : nil
-        configuration.fading = try ChannelFading(choices)
-        try train(
-          request, .model(try request.file(.model)), configuration, try choices.recipe.map { try known($0, .recipe) },
-          sparsifyMetrics, report)
-      case .finetune(let choices):
-        let recipe: Recipe? = try choices.recipe.map { try known($0, .recipe) }
-        let configuration = try request.training(choices, preset: recipe == .auto ? .scratchLow : .finetunePrune)
-        try train(request, .model(try request.file(.model)), configuration, recipe, trainMetrics, report)
+      case .train: try train(request, trainMetrics, report)
+      case .sparsify: try train(request, sparsifyMetrics, report)
+      case .finetune: try train(request, trainMetrics, report)
       case .prune(let choices): try prune(request, choices, report)
       case .evaluate(let choices): try evaluate(request, choices, report)
       case .benchmark(let choices): try benchmark(request, choices, report)
@@ -59,12 +45,11 @@ struct PipelineStageRunner: StageRunner {
   }
 
   private func train(
-    _ request: StageRequest, _ start: TrainRequest.Start, _ configuration: TrainingConfiguration, _ recipe: Recipe?,
-    _ table: [StageMetric<TrainResult>], _ report: (StageEvent) throws -> Void
+    _ request: StageRequest, _ table: [StageMetric<TrainResult>], _ report: (StageEvent) throws -> Void
   ) throws {
-    let trainRequest = TrainRequest(
-      start: start, checkpoint: request.input(.resume), dataset: try request.dataset(), configuration: configuration,
-      recipe: recipe ?? .yolov5, outputDirectory: request.directory, machine: try request.machine())
+    guard let trainRequest = try request.trainRequest(on: try request.dataset()) else {
+      throw WorkError("\(request.stage.rawValue): has no epochs")
+    }
     func forward(_ event: RunEvent) throws {
       switch event {
       case .started(let epochs, _): try report(.started(epochs: epochs))
@@ -187,6 +172,34 @@ extension StageRequest {
     return Machine(threads: threads, backend: backend)
   }
 
+  /// The run of a stage of epochs; nil for the other stages.
+  /// - Parameter dataset: the path of the data set's description, asked for when everything else is right.
+  func trainRequest(on dataset: @autoclosure () throws -> String) throws -> TrainRequest? {
+    let start: TrainRequest.Start
+    var training: TrainingConfiguration
+    let recipe: Recipe
+    switch configuration {
+    case .train(let choices):
+      start = .new(try architecture(choices.backbone), weights: input(.weights))
+      training = try self.training(choices, preset: .scratchLow, fitsAnchors: true)
+      recipe = try Recipe(choices)
+    case .sparsify(let choices):
+      start = .model(try file(.model))
+      training = try self.training(choices, preset: .scratchLow)
+      training.sparsityRate = choices.sparsityRate > 0 ? choices.sparsityRate : nil
+      training.fading = try ChannelFading(choices)
+      recipe = try Recipe(choices)
+    case .finetune(let choices):
+      start = .model(try file(.model))
+      recipe = try Recipe(choices)
+      training = try self.training(choices, preset: recipe == .auto ? .scratchLow : .finetunePrune)
+    case .prune, .evaluate, .benchmark: return nil
+    }
+    return TrainRequest(
+      start: start, checkpoint: input(.resume), dataset: try dataset(), configuration: training, recipe: recipe,
+      outputDirectory: directory, machine: try machine())
+  }
+
   /// - Parameter preset: the hyper-parameters where the sweep names none.
   func training<Stage: EpochStage>(
     _ choices: Choices<Stage>, preset: Hyperparameters, fitsAnchors: Bool = false
@@ -199,6 +212,12 @@ extension StageRequest {
       optimizer: try known(choices.optimizer, .optimizer), patience: choices.patience == 0 ? nil : choices.patience,
       fitsAnchors: fitsAnchors, frozenLayers: choices.freeze, usesImageWeights: choices.imageWeights,
       isMultiScale: choices.multiScale, isRectangular: choices.rect, seed: UInt64(choices.seed))
+  }
+}
+
+extension Recipe {
+  fileprivate init(_ choices: Choices<some EpochStage>) throws {
+    self = try choices.recipe.map { try known($0, .recipe) } ?? .yolov5
   }
 }
 

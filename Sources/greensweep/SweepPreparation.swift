@@ -14,10 +14,10 @@ struct SweepPreparation {
   var spec: SweepSpec
   /// Remarks on the data set for whoever reads the results, one a line.
   let remarks: [String]
+  let classNames: [String]
+  let contents: [DatasetDescription.Split: DatasetContents]
   private let folder: URL
   private let file: String
-  private let classNames: [String]
-  private let contents: [DatasetDescription.Split: DatasetContents]
 
   /// - Parameter allowsDamaged: whether a data set with many damaged images is used without them.
   /// - Throws: `UsageError` with every mistake in the file, before anything runs.
@@ -26,26 +26,22 @@ struct SweepPreparation {
     do { bytes = try Data(contentsOf: URL(filePath: path)) } catch {
       throw UsageError("\(path): the sweep file cannot be read: \(reason(of: error))")
     }
-    let folder = URL(filePath: path).deletingLastPathComponent()
-    let vocabulary = SweepVocabulary {
-      FileManager.default.fileExists(atPath: URL(filePath: $0, relativeTo: folder).path)
-    }
-    do {
-      spec = try SweepSpec(parsing: String(decoding: bytes, as: UTF8.self), file: path, vocabulary: vocabulary)
-    } catch {
-      throw UsageError("\(error)")
-    }
-    self.folder = folder
-    file = path
-    let description = try DatasetDescription.load(URL(filePath: spec.dataset, relativeTo: folder).path)
-    classNames = description.classNames
-    let line = LiveLine()
-    defer { line.clear() }
-    let check = ImageCheck.ofUser(allowsDamaged: allowsDamaged, line)
-    var contents = try description.trainingContents(checking: check)
-    // It travels along, but no stage asks for it.
-    contents[.test] = try? description.contents(of: .test, checking: check)
+    let spec = try SweepSpec(text: String(decoding: bytes, as: UTF8.self), file: path)
+    let dataset = URL(filePath: spec.dataset, relativeTo: URL(filePath: path).deletingLastPathComponent()).path
+    let description = try DatasetDescription.load(dataset)
+    try self.init(spec, file: path, of: description, description.sweepContents(allowsDamaged: allowsDamaged))
+  }
+
+  /// - Parameter contents: those of the data set that the spec names.
+  init(
+    _ spec: SweepSpec, file: String, of description: DatasetDescription,
+    _ contents: [DatasetDescription.Split: DatasetContents]
+  ) throws {
+    self.spec = spec
+    self.file = file
     self.contents = contents
+    folder = URL(filePath: file).deletingLastPathComponent()
+    classNames = description.classNames
     remarks = DatasetDescription.Split.allCases.flatMap { contents[$0]?.remarks(on: $0) ?? [] }
     try checkFiles()
   }
@@ -70,25 +66,64 @@ struct SweepPreparation {
     try [file] + spec.files.map(path) + DatasetDescription.load(path(spec.dataset)).files()
   }
 
-  private func path(_ file: String) -> String { URL(filePath: file, relativeTo: folder).path }
+  /// Where a file lies that the sweep file names.
+  func path(_ file: String) -> String { URL(filePath: file, relativeTo: folder).path }
 
   /// Packs the data set into `pack` and names all artifacts.
-  func submission(packedAt pack: String, by client: OperatorClient) throws -> (
+  func submission(packedAt pack: String) throws -> (
     SweepSubmission, [ArtifactDigest: String]
   ) {
     for remark in remarks { printError(remark.oneLine) }
     try DatasetPack.write(contents, classNames: classNames, to: pack)
-    var paths: [ArtifactDigest: String] = [:]
-    func reference(_ path: String) throws -> ArtifactReference {
-      let reference = try client.reference(ofFile: path)
-      paths[reference.digest] = path
-      return reference
-    }
-    var files: [String: ArtifactReference] = [:]
-    for file in spec.files { files[file] = try reference(path(file)) }
-    var submission = SweepSubmission(spec: spec, dataset: try reference(pack), files: files)
+    let dataset = try ArtifactReference(ofFile: pack)
+    var submission = try submission(of: dataset)
     if !remarks.isEmpty { submission.remarks = remarks }
+    var paths = [dataset.digest: pack]
+    for (file, reference) in submission.files { paths[reference.digest] = path(file) }
     return (submission, paths)
+  }
+
+  /// The jobs of the sweep. The data set counts as one that nobody has used before.
+  func tree() throws -> StageTree {
+    let dataset = ArtifactReference(digest: ArtifactDigest(String(repeating: "0", count: 64))!, byteCount: 0)
+    return StageTree(try submission(of: dataset))
+  }
+
+  /// What would be submitted with a data set packed elsewhere.
+  func submission(of dataset: ArtifactReference) throws -> SweepSubmission {
+    var files: [String: ArtifactReference] = [:]
+    for file in spec.files { files[file] = try ArtifactReference(ofFile: path(file)) }
+    return SweepSubmission(spec: spec, dataset: dataset, files: files)
+  }
+}
+
+extension SweepSpec {
+  /// Reads a sweep file's text with the words of the learning tower.
+  /// - Parameter file: its path, from which the paths in it start.
+  /// - Throws: `UsageError` with every mistake.
+  init(text: String, file: String) throws {
+    let folder = URL(filePath: file).deletingLastPathComponent()
+    let vocabulary = SweepVocabulary {
+      FileManager.default.fileExists(atPath: URL(filePath: $0, relativeTo: folder).path)
+    }
+    do {
+      try self.init(parsing: text, file: file, vocabulary: vocabulary)
+    } catch {
+      throw UsageError("\(error)")
+    }
+  }
+}
+
+extension DatasetDescription {
+  /// All that a sweep packs: each picture decoded once, with progress on standard error.
+  func sweepContents(allowsDamaged: Bool) throws -> [Split: DatasetContents] {
+    let line = LiveLine()
+    defer { line.clear() }
+    let check = ImageCheck.ofUser(allowsDamaged: allowsDamaged, line)
+    var contents = try trainingContents(checking: check)
+    // It travels along, but no stage asks for it.
+    contents[.test] = try? self.contents(of: .test, checking: check)
+    return contents
   }
 }
 

@@ -75,7 +75,7 @@ struct FleetBenchmark {
     client = try OperatorClient(endpoint, try Token(file: coordinator.folder + "/operator.token"))
     file = options.folder + "/artifact"
     try Data("benchmark".utf8).write(to: URL(fileURLWithPath: file))
-    artifact = try client.reference(ofFile: file)
+    artifact = try ArtifactReference(ofFile: file)
     fleet = try LightFleet(slots: 4, artifact: artifact)
   }
 }
@@ -185,7 +185,7 @@ extension FleetBenchmark {
         // Written anew and synced, so that no write of this file is left for the timed parts.
         diskRuns.append(try await timed { try writeZeros(megabytes, to: options.folder + "/zeros") })
         try content.write(megabytes, to: path, seed: UInt64(round))
-        let reference = try client.reference(ofFile: path)
+        let reference = try ArtifactReference(ofFile: path)
         plainRuns.append(try await timed { try await plain.send(frames: chunkCount, of: chunk.count) })
         hashRuns.append(
           try await timed {

@@ -42,11 +42,6 @@ public actor OperatorClient {
     }
   }
 
-  /// The reference of a local file, by reading it through.
-  public nonisolated func reference(ofFile path: String) throws -> ArtifactReference {
-    ArtifactReference(try ContentHash(ofFile: path), byteCount: try FileDescriptor(path, .read).byteCount)
-  }
-
   /// Submits a sweep, bringing along the artifacts the coordinator does not have yet.
   /// - Parameter files: where each artifact of the submission lies on this machine.
   public func submit(
@@ -80,6 +75,13 @@ public actor OperatorClient {
   public func close() {
     stream?.close()
     stream = nil
+  }
+}
+
+extension ArtifactReference {
+  /// The reference of a local file, by reading it through.
+  public init(ofFile path: String) throws {
+    self.init(try ContentHash(ofFile: path), byteCount: try FileDescriptor(path, .read).byteCount)
   }
 }
 

@@ -111,6 +111,27 @@ extension TrainRequest {
   }
 }
 
+extension TrainRequest {
+  /// Options that say where a run lies, what it starts from and computes with, rather than how it trains; and
+  /// `label_smoothing`, which `hyp.yaml` has too.
+  private static let placeOptions: Set = [
+    "weights", "cfg", "data", "label_smoothing", "resume", "device", "workers", "project", "name", "save_period",
+    "save_dir", "width",
+    "depth", "teacher", "recipe", "backend", "threads",
+  ]
+
+  /// Everything that decides how the run trains, under the names of `opt.yaml` and, after these, `hyp.yaml`.
+  public var settings: [(key: String, value: String)] {
+    guard case .mapping(let options) = yolov5Options, case .mapping(let hyp) = configuration.hyperparameters.yaml else {
+      return []
+    }
+    let chosen = options.filter { $0.key != "hyp" && !Self.placeOptions.contains($0.key) }
+    return (chosen + hyp).map { entry in
+      (entry.key, entry.value == .null ? "-" : String(entry.value.yamlText.dropLast()))
+    }
+  }
+}
+
 extension TrainingConfiguration {
   /// As `--freeze` takes it: one number is how many of the first layers, several are which ones.
   fileprivate var freezeOption: [Int] {

@@ -24,29 +24,33 @@ public func train(
   let description = try DatasetDescription.load(request.dataset)
   try requireImageSize(request.configuration.imageSize, stride: 32)
   let data = try TrainingData(description, checking: check, workers: request.loaderWorkers)
-  let runtime = try request.machine.runtime()
-  var request = request
-  if request.recipe == .auto {
-    request.configuration = request.configuration.adapted(
-      imageCount: data.training.count, isPretrained: request.start.isPretrained)
-  }
+  try refuseOverwriting(
+    RunFolder.files(in: request.outputDirectory),
+    ofInputs: request.start.files + description.files() + [request.teacher].compactMap { $0 })
+  return try train(
+    request.adapted(imageCount: data.training.count), on: data, onEvent: onEvent, isCancelled: isCancelled,
+    wallTimeSeconds: wallTimeSeconds)
+}
 
+/// Runs the epochs on images that are known already. The configuration stands as it is.
+func train(
+  _ request: TrainRequest, on data: TrainingData, onEvent: (RunEvent) throws -> Void, isCancelled: () -> Bool,
+  wallTimeSeconds: () -> Double = { Date().timeIntervalSince1970 }
+) throws -> TrainResult {
+  let runtime = try request.machine.runtime()
   let trainer: Trainer
   var transferred = (count: 0, total: 0)
   var remarks = data.remarks
   if let checkpoint = request.checkpoint {
     trainer = try Trainer(resuming: request.resumable(.read(checkpoint)), data: data, runtime: runtime)
   } else {
-    let start = try request.startingModel(classNames: description.classNames)
+    let start = try request.startingModel(classNames: data.classNames)
     transferred = (start.transferred, start.network.parameterSpecs.count)
     if let remark = start.remark { remarks.append(remark) }
     trainer = try Trainer(
       starting: start.network, start.parameters, data: data, configuration: request.configuration, runtime: runtime)
   }
 
-  try refuseOverwriting(
-    RunFolder.files(in: request.outputDirectory),
-    ofInputs: request.start.files + description.files() + [request.teacher].compactMap { $0 })
   if let path = request.teacher {
     let teacher = try Model.read(path)
     do {
@@ -112,6 +116,14 @@ extension TrainRequest.Start {
 }
 
 extension TrainRequest {
+  /// The request with all that its recipe decides once the number of training images is known.
+  public func adapted(imageCount: Int) -> TrainRequest {
+    guard recipe == .auto else { return self }
+    var result = self
+    result.configuration = configuration.adapted(imageCount: imageCount, isPretrained: start.isPretrained)
+    return result
+  }
+
   /// One loader thread per two computing threads: it mostly waits, because an epoch's images are decoded once and stay
   /// in memory.
   var loaderWorkers: Int { max(1, machine.threads / 2) }

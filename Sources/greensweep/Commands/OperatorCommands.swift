@@ -25,7 +25,7 @@ extension Command {
     let connection = try OperatorConnection(arguments)
     let pack = FileManager.default.temporaryDirectory.appending(path: "greensweep-\(UUID().uuidString).tar").path
     defer { try? FileManager.default.removeItem(atPath: pack) }
-    let (submission, files) = try preparation.submission(packedAt: pack, by: connection.client)
+    let (submission, files) = try preparation.submission(packedAt: pack)
     let (sweep, isNew, notice) = try await connection.client.submit(submission, files: files) { reference in
       printError("uploading \(reference.byteCount) bytes")
     }

@@ -15,8 +15,7 @@ extension Command {
     positionals: ["SWEEP.yaml"],
     options: [
       Option("--data", "DIR", help: "everything the sweep makes (default: .greensweep/NAME)"),
-      Option("--workers", "N", help: "worker processes (default: 2, at most one a processor)"),
-      Option("--threads", "T", help: "threads a worker computes with (default: processors / workers)"),
+      .workers, .workerThreads,
       Option("--http", "ADDR:PORT", help: "a read-only dashboard while it runs, on a loopback address"),
       .allowDamaged, .backend, .json,
     ],
@@ -32,12 +31,11 @@ extension Command {
     let folder = URL(filePath: arguments.string("--data") ?? ".greensweep/\(preparation.spec.name)")
     let pack = folder.appending(path: "dataset.tar").path
     try refuseOverwriting(SweepResults.files(in: folder) + [pack], ofInputs: preparation.files())
-    let workers = try arguments.int("--workers", in: 1...256) ?? min(2, Processors.available)
+    let (workers, machine) = try arguments.localWorkers()
     let fleet = try LocalFleet(
       LocalFleet.Settings(
-        folder: folder, workers: workers,
-        threads: arguments.threads() ?? max(1, Processors.available / workers),
-        backend: arguments.machine().backend?.rawValue, httpAddress: arguments.string("--http")))
+        folder: folder, workers: workers, threads: machine.threads, backend: machine.backend?.rawValue,
+        httpAddress: arguments.string("--http")))
     if let address = arguments.string("--http") {
       printError("dashboard on http://\(address)/; the password is the token in \(fleet.tokenFile)")
     }
@@ -45,7 +43,7 @@ extension Command {
     defer { fleet.stop() }
 
     let connection = try OperatorConnection(fleet.address, tokenFile: fleet.tokenFile)
-    let (submission, files) = try preparation.submission(packedAt: pack, by: connection.client)
+    let (submission, files) = try preparation.submission(packedAt: pack)
     let (sweep, isNew, _) = try await connection.client.submit(submission, files: files)
     try? FileManager.default.removeItem(atPath: pack)
     printError("\(isNew ? "running" : "going on with") \(sweep) in \(folder.relativePath)")

@@ -88,7 +88,7 @@ struct Cluster {
     _ client: OperatorClient,
     _ grid: SweepSpec.Grid = SweepSpec.Grid(backbone: ["yolov5n", "mobilenetv2"], pruneRatio: [0, 0.3])
   ) async throws -> SweepID {
-    let dataset = try client.reference(ofFile: folder.path + "/dataset")
+    let dataset = try ArtifactReference(ofFile: folder.path + "/dataset")
     let spec = SweepSpec(
       name: "test", dataset: "data.yaml", grid: grid,
       objectives: [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)])

@@ -87,7 +87,7 @@ import Worker
     let (coordinator, endpoint) = try await cluster.coordinator()
     let client = try cluster.client(endpoint)
     let sweep = try await cluster.submit(client, oneTrial)
-    try cluster.flipByte(of: try client.reference(ofFile: cluster.folder.path + "/dataset").digest)
+    try cluster.flipByte(of: try ArtifactReference(ofFile: cluster.folder.path + "/dataset").digest)
     _ = try await cluster.worker("a", endpoint)
     try await withoutHanging {
       while true {
