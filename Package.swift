@@ -158,7 +158,10 @@ let testTargets: [Target] = [
     ]),
   tests(
     "Unit", "DoorTests",
-    ["greensweep", "JSON", "Settings", "Network", "Zoo", "Compute", "Pruning", "Training", "Pipeline", "Sweep"]),
+    [
+      "greensweep", "JSON", "Settings", "Randomness", "Network", "Zoo", "Compute", "Pruning", "Training", "Pipeline",
+      "Sweep",
+    ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),
   tests("Tidy", "TidyTests", []),
   .executableTarget(name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: common),

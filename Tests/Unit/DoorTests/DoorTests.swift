@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import Network
 import Pruning
+import Randomness
 import Settings
 import Sweep
 import Testing
@@ -131,6 +132,46 @@ struct DoorTests {
     // The fallbacks of the settings are words too.
     #expect(words[.optimizer]!.contains(TrialSettings.all.group.optimizer.fallback))
     #expect(words[.backbone]!.contains(TrialSettings.all.group.backbone.fallback))
+  }
+
+  /// The default policy, whatever the scores are like: drawn alike for all channels, or of layers a thousand times
+  /// apart, as they are in trained networks.
+  @Test(arguments: Zoo.names) func everyFamilyCanBePrunedByAnyUsualRatio(_ name: String) throws {
+    let network = try Zoo.network(named: name, classCount: 3)
+    let parameters = network.initialParameters(seed: 0)
+    for spread in [0.0, 7.0] {
+      var random = SplitMix64(seed: 1, stream: name)
+      var taylor = try TaylorScores(network)
+      var scale = 1.0
+      taylor.restore(
+        taylor.values.indices.map { unit in
+          if unit % 16 == 0 { scale = exp(Double(random.nextSignedUnit()) * spread / 2) }
+          return scale * Double(random.nextSignedUnit() + 1)
+        })
+      let ranking = try ChannelRanking(network, parameters, ChannelFading.standardMethod, taylor: taylor)
+      var before = try ranking.plan(ratio: 0).after
+      for ratio in stride(from: 0.1, through: 0.81, by: 0.1) {
+        let plan = try ranking.plan(ratio: ratio)
+        #expect(plan.after.gflops < before.gflops, "ratio \(ratio), spread \(spread)")
+        #expect(plan.after.parameterCount < before.parameterCount, "ratio \(ratio), spread \(spread)")
+        #expect(plan.layers.allSatisfy { $0.keptCount >= min(4, $0.channelCount) })
+        before = plan.after
+      }
+    }
+  }
+
+  /// What fading leaves is what pruning cuts, also where layers kept more than was asked for.
+  @Test(arguments: ["yolov5n", "mobilenetv2", "shufflenetv1", "shufflenetv2", "ghostnet"])
+  func whatHasFadedIsCut(_ name: String) throws {
+    let network = try Zoo.network(named: name, classCount: 3)
+    let parameters = network.initialParameters(seed: 0)
+    var method = ChannelFading.standardMethod
+    method.importance = .random
+    let faded = try ChannelRanking(network, parameters, method).plan(ratio: 0.8)
+    let cut = try ChannelRanking(network, faded.masked(parameters), PruningMethod(.gradual)).planOfZeroChannels()
+    #expect(cut.after == faded.after)
+    let pruned = try cut.apply(to: network, parameters)
+    #expect(pruned.network.parameterCount == cut.after.parameterCount)
   }
 
   @Test func anObjectiveIsMeasuredByItsStage() {
