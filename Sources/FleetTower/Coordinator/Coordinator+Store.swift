@@ -117,12 +117,7 @@ extension Coordinator {
 
   private func found(_ digests: [ArtifactDigest], isDamaged: Bool) {
     guard !digests.isEmpty else { return }
-    for digest in digests {
-      let isSpokenOf = brain.description(of: digest) != nil
-      let what = brain.description(of: digest) ?? "nothing speaks of it"
-      verification.findings.append(
-        .init(artifact: digest, what: what, isDamaged: isDamaged, state: isSpokenOf ? .lost : .unneeded))
-    }
+    verification.add(digests, isDamaged: isDamaged, brain)
     lose(digests, isDamaged ? "damaged" : "they are not there")
     updateFindings()
   }

@@ -36,15 +36,8 @@ public struct StoppedStore: Sendable {
     }
     (verification.artifactsChecked, verification.bytesChecked) = tally.totals
     verification.artifacts = verification.artifactsChecked
-    for (digests, isDamaged) in [(missing, false), (damaged, true)] {
-      for digest in digests {
-        let what = brain.description(of: digest)
-        verification.findings.append(
-          .init(
-            artifact: digest, what: what ?? "nothing speaks of it", isDamaged: isDamaged,
-            state: what == nil ? .unneeded : .lost))
-      }
-    }
+    verification.add(missing, isDamaged: false, brain)
+    verification.add(damaged, isDamaged: true, brain)
     return verification
   }
 
@@ -60,6 +53,18 @@ public struct StoppedStore: Sendable {
 
   public func clean(isDryRun: Bool) async throws -> CleaningReport {
     try await keeper.clean(keeping: brain.referencedArtifacts(), isDryRun: isDryRun)
+  }
+}
+
+extension VerificationReport {
+  mutating func add(_ digests: [ArtifactDigest], isDamaged: Bool, _ brain: CoordinatorBrain) {
+    for digest in digests {
+      let what = brain.description(of: digest)
+      findings.append(
+        Finding(
+          artifact: digest, what: what ?? "nothing references it", isDamaged: isDamaged,
+          state: what == nil ? .unneeded : .lost))
+    }
   }
 }
 

@@ -1,76 +1,39 @@
 import Sweep
 
-/// What workers say of their attempts. Only a live attempt, named by the worker that holds it, changes anything.
+/// What workers say of their attempts.
 extension CoordinatorBrain {
-  /// The live attempt of this number, if it is the worker's.
-  private func attempt(_ number: AttemptNumber, of worker: WorkerID) -> Attempt? {
-    ledger.attempts[number].flatMap { $0.worker == worker ? $0 : nil }
-  }
-
-  private func key(of number: AttemptNumber) -> JobKey { jobs[ledger.attempts[number]!.job].key }
-
-  mutating func epochFinished(_ number: AttemptNumber, _ metrics: EpochMetrics, _ worker: WorkerID) {
-    guard let attempt = attempt(number, of: worker) else {
-      return tell(worker, .cancelAttempt(attempt: number, reason: .superseded))
-    }
-    // An epoch that was reported before is acknowledged again and written once.
-    if metrics.epoch > attempt.lastEpoch {
-      decide(.epochFinished(attempt: number, job: jobs[attempt.job].key, metrics: metrics))
-    }
-    tell(worker, .metricsAcknowledged(attempt: number, epoch: metrics.epoch))
-  }
-
-  mutating func checkpointStored(
-    _ number: AttemptNumber, _ checkpoint: Checkpoint, _ worker: WorkerID, _ missing: [ArtifactDigest]
+  /// Only a live attempt, named by the worker that holds it, changes anything. What came before is acknowledged again.
+  mutating func receive(
+    _ message: WorkerMessage, of number: AttemptNumber, from worker: WorkerID, missing: [ArtifactDigest]
   ) {
-    guard let attempt = attempt(number, of: worker) else {
-      return tell(worker, .cancelAttempt(attempt: number, reason: .superseded))
+    guard let attempt = ledger.attempts[number], attempt.worker == worker else {
+      return tell(worker, message.staleAnswer(number))
     }
-    guard missing.isEmpty else { return tell(worker, .artifactsMissing(attempt: number, digests: missing)) }
     let job = jobs[attempt.job]
-    // Late news of an older checkpoint must not take a stage back.
-    if checkpoint.epoch > job.checkpoint?.epoch ?? -1 {
-      decide(.checkpointStored(attempt: number, job: job.key, checkpoint: checkpoint))
-    }
-    tell(worker, .checkpointAcknowledged(attempt: number, epoch: checkpoint.epoch))
-  }
-
-  mutating func attemptFinished(
-    _ number: AttemptNumber, _ result: StageResult, _ worker: WorkerID, _ missing: [ArtifactDigest]
-  ) {
-    guard let attempt = attempt(number, of: worker) else {
-      return tell(worker, .attemptAcknowledged(attempt: number, accepted: false))
-    }
-    guard missing.isEmpty else { return tell(worker, .artifactsMissing(attempt: number, digests: missing)) }
-    let job = jobs[attempt.job]
-    if job.stage.makesModel, result.artifact(.model) == nil {
+    switch message {
+    case .checkpointStored where !missing.isEmpty, .attemptFinished where !missing.isEmpty:
+      return tell(worker, .artifactsMissing(attempt: number, digests: missing))
+    case .epochMetrics(_, let metrics):
+      if metrics.epoch > attempt.lastEpoch {
+        decide(.epochFinished(attempt: number, job: job.key, metrics: metrics))
+      }
+      return tell(worker, .metricsAcknowledged(attempt: number, epoch: metrics.epoch))
+    case .checkpointStored(_, let checkpoint):
+      // Late news of an older checkpoint must not take a stage back.
+      if checkpoint.epoch > job.checkpoint?.epoch ?? -1 {
+        decide(.checkpointStored(attempt: number, job: job.key, checkpoint: checkpoint))
+      }
+      return tell(worker, .checkpointAcknowledged(attempt: number, epoch: checkpoint.epoch))
+    case .attemptFinished(_, let result) where job.stage.makesModel && result.artifact(.model) == nil:
       fail(number, StageFailure(message: "the stage finished without a model"))
-    } else {
+    case .attemptFinished(_, let result):
       decide(.jobSucceeded(attempt: number, job: job.key, worker: worker, result: result))
-    }
-    tell(worker, .attemptAcknowledged(attempt: number, accepted: true))
-  }
-
-  mutating func attemptFailed(
-    _ number: AttemptNumber, _ failure: StageFailure, _ worker: WorkerID, _ missing: [ArtifactDigest]
-  ) {
-    guard attempt(number, of: worker) != nil else {
-      return tell(worker, .attemptAcknowledged(attempt: number, accepted: false))
-    }
-    if !failure.isFinal, wasLetDown(number) {
-      handBack(number)
-    } else {
+    case .attemptFailed(_, let failure) where failure.isFinal || !wasLetDown(number):
       // A failure counts even if its log got lost.
       fail(number, missing.isEmpty ? failure : StageFailure(message: failure.message, cause: failure.cause))
+    case .attemptFailed, .attemptReturned: handBack(number)
+    case .hello, .heartbeat, .broughtBack, .cannotBringBack, .goodbye: return
     }
-    tell(worker, .attemptAcknowledged(attempt: number, accepted: true))
-  }
-
-  mutating func attemptReturned(_ number: AttemptNumber, _ worker: WorkerID) {
-    guard attempt(number, of: worker) != nil else {
-      return tell(worker, .attemptAcknowledged(attempt: number, accepted: false))
-    }
-    handBack(number)
     tell(worker, .attemptAcknowledged(attempt: number, accepted: true))
   }
 
@@ -94,7 +57,7 @@ extension CoordinatorBrain {
   }
 
   mutating func handBack(_ number: AttemptNumber) {
-    decide(.attemptEnded(attempt: number, job: key(of: number), outcome: .returned))
+    decide(.attemptEnded(attempt: number, job: jobs[ledger.attempts[number]!.job].key, outcome: .returned))
   }
 }
 
@@ -110,7 +73,10 @@ extension CoordinatorBrain {
   }
 
   mutating func meetDeadlines() {
-    while let moment = nextDeadline, moment <= now, let deadline = takeDeadline(upTo: moment) {
+    while let moment = nextDeadline, moment <= now,
+      let deadline = roster.takeDeadline(upTo: moment) ?? queue.takeDeadline(upTo: moment)
+        ?? repairs.takeDeadline(upTo: moment)
+    {
       switch deadline {
       case .lease(let number): lose(number)
       case .silence(let worker):
@@ -122,6 +88,16 @@ extension CoordinatorBrain {
       case .forget(let worker): forget(worker)
       case .benchmark, .box: break  // Scheduling, which follows, asks for them.
       }
+    }
+  }
+}
+
+extension WorkerMessage {
+  /// What is answered when the attempt does not count any more.
+  fileprivate func staleAnswer(_ number: AttemptNumber) -> CoordinatorMessage {
+    switch self {
+    case .epochMetrics, .checkpointStored: .cancelAttempt(attempt: number, reason: .superseded)
+    default: .attemptAcknowledged(attempt: number, accepted: false)
     }
   }
 }

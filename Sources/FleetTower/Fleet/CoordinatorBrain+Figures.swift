@@ -20,13 +20,9 @@ public struct FleetFigures: Hashable, Sendable {
 
 extension CoordinatorBrain {
   public var figures: FleetFigures {
-    var figures = FleetFigures()
+    var figures = roster.figures
     for sweep in sweeps.indices { figures.sweeps[summary(of: sweep).state, default: 0] += 1 }
     for job in jobs { figures.jobs.add(job.state) }
-    let slots = roster.slots
-    (figures.connectedWorkers, figures.drainingWorkers) = (slots.connectedWorkers, slots.drainingWorkers)
-    figures.absentWorkers = roster.workers.count - slots.connectedWorkers
-    (figures.slots, figures.freeSlots) = (slots.willing, slots.free)
     figures.startedAttempts = ledger.lastAttempt
     (figures.failedAttempts, figures.lostAttempts) = (ledger.failedAttemptCount, ledger.lostAttemptCount)
     return figures

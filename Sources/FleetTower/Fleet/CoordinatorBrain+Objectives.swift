@@ -9,7 +9,10 @@ extension CoordinatorBrain {
   mutating func refreshUnmeasurableSweeps() { for sweep in sweeps.indices { refreshMeasurability(of: sweep) } }
 
   mutating func refreshMeasurability(of sweep: SweepIndex) {
-    setUnmeasurable(sweep, !roster.unmeasurable(sweeps[sweep].hostMetrics).isEmpty)
+    let isUnmeasurable = !roster.unmeasurable(sweeps[sweep].hostMetrics).isEmpty
+    guard unmeasurableSweeps.contains(sweep) != isUnmeasurable else { return }
+    if isUnmeasurable { unmeasurableSweeps.insert(sweep) } else { unmeasurableSweeps.remove(sweep) }
+    lineUpJobs(of: sweep)
   }
 
   /// Returns which objective keeps the sweep from starting, and what can be done; nil if none does.

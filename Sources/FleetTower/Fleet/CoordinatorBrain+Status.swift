@@ -29,10 +29,10 @@ extension CoordinatorBrain {
     for (trial, nodes) in tree.nodesOfTrial.enumerated() {
       for node in nodes { trials[node].append(tree.trialIDs[trial]) }
     }
-    let slots = roster.slots
+    let fleet = roster.figures
     let nodes = limit.map { urgentNodes(of: sweep, limit: $0) } ?? Array(trials.indices)
     let statuses = nodes.map { node in
-      status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, slots, trials: trials[node])
+      status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, fleet, trials: trials[node])
     }
     return SweepStatus(summary: summary(of: sweep), jobs: statuses, remarks: tree.submission.remarks)
   }
@@ -52,11 +52,11 @@ extension CoordinatorBrain {
     return Array(nodes.joined().prefix(limit))
   }
 
-  private func status(ofJob index: JobIndex, node: Int, in sweep: SweepIndex, _ slots: Roster.Slots, trials: [TrialID])
+  private func status(ofJob index: JobIndex, node: Int, in sweep: SweepIndex, _ fleet: FleetFigures, trials: [TrialID])
     -> JobStatus
   {
     let job = jobs[index]
-    let wait = wait(of: index, slots)
+    let wait = wait(of: index, fleet)
     var worker: String?
     if case .leased(let number) = job.state {
       worker = ledger.attempts[number].map { shownName(of: $0.worker) }

@@ -8,7 +8,9 @@ extension CoordinatorBrain {
       throw Refusal("\(id) is cancelled: submitting it again goes on where it stopped")
     }
     guard sweeps[sweep].mode != mode else { return .done(message: "\(id) \(mode.sentence) already") }
-    if mode != .active, isOver(sweep) { throw Refusal("\(id) has ended: nothing of it runs or waits") }
+    if mode != .active, !sweeps[sweep].jobs.contains(where: { jobs[$0].state.isUnderWay }) {
+      throw Refusal("\(id) has ended: nothing of it runs or waits")
+    }
     decide(.sweepSteered(sweep: id, mode: mode))
     takeBackPausedJobs(of: sweep)
     let running = sweeps[sweep].running
@@ -32,15 +34,6 @@ extension CoordinatorBrain {
   mutating func setPriority(of sweep: SweepIndex, _ priority: Int) {
     guard sweeps[sweep].priority != priority else { return }
     decide(.sweepPrioritized(sweep: sweeps[sweep].id, priority: priority))
-  }
-
-  private func isOver(_ sweep: SweepIndex) -> Bool {
-    sweeps[sweep].jobs.allSatisfy { job in
-      switch jobs[job].state {
-      case .waiting, .ready, .leased: false
-      case .succeeded, .failed, .blocked, .cancelled: true
-      }
-    }
   }
 
   /// Whether a sweep that may start jobs wants it.

@@ -27,7 +27,7 @@ extension CoordinatorBrain {
   }
 
   /// nil if the job is done, given up, or under way.
-  func wait(of index: JobIndex, _ slots: Roster.Slots) -> Wait? {
+  func wait(of index: JobIndex, _ fleet: FleetFigures) -> Wait? {
     let job = jobs[index]
     switch job.state {
     case .succeeded, .cancelled, .failed: return nil
@@ -39,8 +39,8 @@ extension CoordinatorBrain {
     case .leased(let number): return roster.holdings[number].flatMap { wait(of: $0, job: index) }
     case .ready:
       if let wait = waitForSweep(index) ?? waitForRetry(index) ?? waitForInput(index) { return wait }
-      if slots.willing == 0 { return waitForWorker(slots) }
-      return job.stage == .benchmark ? waitForBox(job) : waitForSlot(slots)
+      if fleet.slots == 0 { return waitForWorker(fleet) }
+      return job.stage == .benchmark ? waitForBox(job) : waitForSlot(fleet)
     }
   }
 
@@ -73,20 +73,20 @@ extension CoordinatorBrain {
     return Wait(cause: .data, text: "the coordinator's store has lost \(name); workers are asked for it")
   }
 
-  private func waitForWorker(_ slots: Roster.Slots) -> Wait {
-    if slots.connectedWorkers == 0 { return Wait(cause: .worker, text: "no worker is connected") }
-    let isDraining = slots.drainingWorkers == slots.connectedWorkers
+  private func waitForWorker(_ fleet: FleetFigures) -> Wait {
+    if fleet.connectedWorkers == 0 { return Wait(cause: .worker, text: "no worker is connected") }
+    let isDraining = fleet.drainingWorkers == fleet.connectedWorkers
     return Wait(
       cause: .worker,
       text: isDraining
-        ? "no worker takes jobs: all \(slots.connectedWorkers) are draining"
+        ? "no worker takes jobs: all \(fleet.connectedWorkers) are draining"
         : "no worker that is connected has a slot")
   }
 
-  private func waitForSlot(_ slots: Roster.Slots) -> Wait {
-    if slots.free > 0 { return Wait(cause: .slot, text: "starts next") }
+  private func waitForSlot(_ fleet: FleetFigures) -> Wait {
+    if fleet.freeSlots > 0 { return Wait(cause: .slot, text: "starts next") }
     let kept = roster.reservedBoxes.isEmpty ? "" : ", or kept for a benchmark"
-    return Wait(cause: .slot, text: "all \(slots.willing) slots are busy\(kept)")
+    return Wait(cause: .slot, text: "all \(fleet.slots) slots are busy\(kept)")
   }
 
   private func waitForBox(_ job: Job) -> Wait {

@@ -13,11 +13,9 @@ extension CoordinatorBrain {
     switch message {
     case .hello: break
     case .heartbeat(let attempts, let fetching): heartbeat(of: attempts, fetching: fetching ?? [], from: worker)
-    case .epochMetrics(let attempt, let metrics): epochFinished(attempt, metrics, worker)
-    case .checkpointStored(let attempt, let checkpoint): checkpointStored(attempt, checkpoint, worker, missing)
-    case .attemptFinished(let attempt, let result): attemptFinished(attempt, result, worker, missing)
-    case .attemptFailed(let attempt, let failure): attemptFailed(attempt, failure, worker, missing)
-    case .attemptReturned(let attempt): attemptReturned(attempt, worker)
+    case .epochMetrics(let number, _), .checkpointStored(let number, _), .attemptFinished(let number, _),
+      .attemptFailed(let number, _), .attemptReturned(let number):
+      receive(message, of: number, from: worker, missing: missing)
     case .broughtBack(let artifact): if !missing.isEmpty { repairs.refuse(artifact.digest, by: worker) }
     case .cannotBringBack(let artifact): repairs.refuse(artifact, by: worker)
     case .goodbye: farewell(worker)

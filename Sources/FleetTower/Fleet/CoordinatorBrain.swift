@@ -10,10 +10,10 @@ public struct CoordinatorBrain: Sendable {
   public let policy: FleetPolicy
   private(set) var ledger = Ledger()
   var roster: Roster
-  private(set) var queue: JobQueue
+  var queue: JobQueue
   var repairs: RepairDesk
   /// The sweeps with an objective that no worker can measure, so that nothing of them starts.
-  private(set) var unmeasurableSweeps: Set<SweepIndex> = []
+  var unmeasurableSweeps: Set<SweepIndex> = []
   /// Checkpoints that need not be kept any longer, unless something else references them.
   private var superseded: Set<ArtifactDigest> = []
   private(set) var now = Instant(milliseconds: 0)
@@ -47,10 +47,6 @@ public struct CoordinatorBrain: Sendable {
   public var nextDeadline: Instant? {
     if isStalled { return nil }
     return [roster.deadlines.first, queue.deadlines.first, repairs.deadlines.first].compactMap { $0?.priority }.min()
-  }
-
-  mutating func takeDeadline(upTo moment: Instant) -> Deadline? {
-    roster.takeDeadline(upTo: moment) ?? queue.takeDeadline(upTo: moment) ?? repairs.takeDeadline(upTo: moment)
   }
 
   public mutating func handle(_ event: CoordinatorEvent, at now: Instant) -> [CoordinatorEffect] {
@@ -165,12 +161,6 @@ extension CoordinatorBrain {
     let pause = doubling(policy.retryMilliseconds, doublings, policy.retryLimitMilliseconds)
     queue.pause(job, until: now.advanced(byMilliseconds: pause))
   }
-
-  mutating func setUnmeasurable(_ sweep: SweepIndex, _ isUnmeasurable: Bool) {
-    guard unmeasurableSweeps.contains(sweep) != isUnmeasurable else { return }
-    if isUnmeasurable { unmeasurableSweeps.insert(sweep) } else { unmeasurableSweeps.remove(sweep) }
-    lineUpJobs(of: sweep)
-  }
 }
 
 extension CoordinatorBrain {
@@ -206,4 +196,21 @@ extension CoordinatorBrain {
   public func isBeingRepaired(_ digest: ArtifactDigest) -> Bool {
     repairs.contains(digest) && !ledger.lostArtifacts.contains(digest)
   }
+}
+
+/// What the coordinator waits for.
+enum Deadline: Hashable, Sendable {
+  case lease(AttemptNumber)
+  /// A connected worker must have said something by then.
+  case silence(WorkerID)
+  /// A vanished worker need not be listed any longer.
+  case forget(WorkerID)
+  /// A host has been without workers for long enough.
+  case box(BoxID)
+  /// A failed job may try again.
+  case retry(JobIndex)
+  /// A benchmark has waited long enough for its host to be kept free.
+  case benchmark(SweepIndex)
+  /// A lost artifact that nobody has brought so far.
+  case repair(ArtifactDigest)
 }

@@ -14,6 +14,14 @@ struct Job: Sendable {
     case blocked
     /// No sweep wants it any more.
     case cancelled
+
+    /// Something is still to be done, and nothing but work is missing.
+    var isUnderWay: Bool {
+      switch self {
+      case .waiting, .ready, .leased: true
+      case .succeeded, .failed, .blocked, .cancelled: false
+      }
+    }
   }
 
   struct Success: Hashable, Sendable {
@@ -85,13 +93,6 @@ struct SweepState: Sendable {
   var benchmarkBox: BoxID?
   /// Attempts at its jobs that may still bring a result.
   var running = 0
-
-  init(id: SweepID, tree: StageTree, jobs: [JobIndex]) {
-    self.id = id
-    self.tree = tree
-    self.jobs = jobs
-    hostMetrics = tree.submission.spec.objectives.map(\.metric).filter { $0.stage == .benchmark }
-  }
 
   /// Whether its operators want its jobs to start.
   var isOpen: Bool { !isCancelled && mode == .active }

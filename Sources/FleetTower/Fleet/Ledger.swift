@@ -114,7 +114,8 @@ extension Ledger {
         jobOfKey[node.key] ?? create(node, parent: node.parent.map { jobsOfNodes[$0] }, sweep, index))
     }
     sweepOfID[id] = sweep
-    sweeps.append(SweepState(id: id, tree: tree, jobs: jobsOfNodes))
+    let metrics = submission.spec.objectives.map(\.metric).filter { $0.stage == .benchmark }
+    sweeps.append(SweepState(id: id, tree: tree, jobs: jobsOfNodes, hostMetrics: metrics))
     return sweep
   }
 
@@ -375,11 +376,6 @@ extension Ledger {
   private func isModelNeeded(_ job: JobIndex, _ outcomes: Set<JobIndex>) -> Bool {
     guard !jobs[job].sweeps.isEmpty else { return false }
     return outcomes.contains(job)
-      || jobs[job].children.contains { child in
-        switch jobs[child].state {
-        case .waiting, .ready, .leased: !jobs[child].sweeps.isEmpty
-        case .succeeded, .failed, .blocked, .cancelled: false
-        }
-      }
+      || jobs[job].children.contains { jobs[$0].state.isUnderWay && !jobs[$0].sweeps.isEmpty }
   }
 }

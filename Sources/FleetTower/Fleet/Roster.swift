@@ -7,7 +7,6 @@ struct WorkerState: Sendable {
   let name: String
   let box: BoxID
   let slots: Int
-  let labels: [String: String]
   let protocolVersion: Int
   fileprivate(set) var connection: ConnectionID?
   /// The worker says that it is on its way out.
@@ -89,7 +88,7 @@ extension Roster {
     if let known = workers[id], known.box != hello.box { leave(known, keeping: awaited, at: now) }
     workers[id] = WorkerState(
       id: id, incarnation: hello.incarnation, name: hello.name, box: hello.box,
-      slots: min(max(0, hello.slots), MessageBounds.slots), labels: hello.labels,
+      slots: min(max(0, hello.slots), MessageBounds.slots),
       protocolVersion: hello.protocolVersion, connection: connection, isLeaving: hello.isDraining,
       isDrained: isDrained, metrics: hello.metrics.map { Set($0.compactMap(Objective.Metric.init)) }, heardAt: now)
     workerOfConnection[connection] = id
@@ -197,27 +196,16 @@ extension Roster {
 // MARK: - Who could take a job
 
 extension Roster {
-  /// The fleet's slots, summed up.
-  struct Slots {
-    /// On workers that take jobs.
-    var willing = 0
-    var free = 0
-    var drainingWorkers = 0
-    var connectedWorkers = 0
-  }
-
-  var slots: Slots {
-    var slots = Slots()
-    for (id, worker) in workers where worker.connection != nil {
-      slots.connectedWorkers += 1
-      guard worker.isWilling else {
-        slots.drainingWorkers += 1
-        continue
-      }
-      slots.willing += worker.slots
-      if isFree(id) { slots.free += worker.slots - attempts(of: id).count }
+  /// What the fleet's figures say of workers and slots.
+  var figures: FleetFigures {
+    var figures = FleetFigures()
+    for (id, worker) in workers {
+      if worker.connection == nil { figures.absentWorkers += 1 } else { figures.connectedWorkers += 1 }
+      if worker.connection != nil, !worker.isWilling { figures.drainingWorkers += 1 }
+      if worker.isWilling { figures.slots += worker.slots }
+      if isFree(id) { figures.freeSlots += worker.slots - attempts(of: id).count }
     }
-    return slots
+    return figures
   }
 
   func isFree(_ id: WorkerID) -> Bool { freeWorkers.contains(id) }
