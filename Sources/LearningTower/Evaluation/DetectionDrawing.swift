@@ -4,8 +4,12 @@ import Detection
 /// Draws detections into a picture: a frame in the class' colour and, above it, its name and confidence.
 public struct DetectionDrawing: Sendable {
   private let classNames: [String]
+  private let showsConfidence: Bool
 
-  public init(classNames: [String]) { self.classNames = classNames }
+  public init(classNames: [String], showsConfidence: Bool = true) {
+    self.classNames = classNames
+    self.showsConfidence = showsConfidence
+  }
 
   public func callAsFunction(_ detections: [Detection], on image: Image) -> Image {
     var canvas = Canvas(image)
@@ -18,7 +22,7 @@ public struct DetectionDrawing: Sendable {
       let frame = PixelRectangle(detection.box, width: image.width, height: image.height)
       canvas.frame(frame, line: line, colour)
       let percent = Int((detection.confidence * 100).rounded())
-      canvas.label("\(name) \(percent)%", above: frame, scale: scale, background: colour)
+      canvas.label(showsConfidence ? "\(name) \(percent)%" : name, above: frame, scale: scale, background: colour)
     }
     return canvas.image
   }
@@ -66,7 +70,7 @@ extension PixelRectangle {
   }
 }
 
-private struct Canvas {
+struct Canvas {
   var image: Image
 
   init(_ image: Image) { self.image = image }
@@ -99,20 +103,33 @@ private struct Canvas {
 
   /// Text on a ground of its own, above the rectangle where there is room, else inside its upper edge.
   mutating func label(_ text: String, above r: PixelRectangle, scale: Int, background: Colour) {
-    let glyphs = text.map { TinyFont.glyph($0) }
-    let width = (glyphs.count * (TinyFont.width + 1) + 1) * scale
+    let width = (text.count * (TinyFont.width + 1) + 1) * scale
     let height = (TinyFont.height + 2) * scale
     let top = r.top >= height ? r.top - height : r.top
     let left = max(min(r.left, image.width - width), 0)
     fill(PixelRectangle(left: left, top: top, right: left + width, bottom: top + height), background)
-    for (index, glyph) in glyphs.enumerated() {
+    write(text, left: left + scale, top: top + scale, scale: scale, background.contrast)
+  }
+
+  /// - Parameter scale: pixels of a letter's dot.
+  mutating func write(_ text: String, left: Int, top: Int, scale: Int, _ colour: Colour) {
+    for (index, glyph) in text.map({ TinyFont.glyph($0) }).enumerated() {
       for row in 0..<TinyFont.height {
         for column in 0..<TinyFont.width where TinyFont.isSet(glyph, row: row, column: column) {
-          let x = left + (index * (TinyFont.width + 1) + 1 + column) * scale
-          let y = top + (row + 1) * scale
-          fill(PixelRectangle(left: x, top: y, right: x + scale, bottom: y + scale), background.contrast)
+          let x = left + (index * (TinyFont.width + 1) + column) * scale
+          let y = top + row * scale
+          fill(PixelRectangle(left: x, top: y, right: x + scale, bottom: y + scale), colour)
         }
       }
+    }
+  }
+
+  /// Copies a picture, of which only what lies within this one is shown.
+  mutating func paste(_ other: Image, left: Int, top: Int) {
+    let rowBytes = max(0, min(other.width, image.width - left)) * 3
+    for y in 0..<max(0, min(other.height, image.height - top)) {
+      let (source, target) = (y * other.width * 3, ((top + y) * image.width + left) * 3)
+      image.pixels.replaceSubrange(target..<(target + rowBytes), with: other.pixels[source..<(source + rowBytes)])
     }
   }
 }

@@ -1,11 +1,13 @@
 import Client
 import Compute
+import Dataset
 import Dispatch
 import Fleet
 import Foundation
 import JSON
 import Pipeline
 import Platform
+import Settings
 import Sweep
 import Wording
 
@@ -50,7 +52,7 @@ extension Command {
     try await SweepProgress(connection, sweep: sweep.name, fleet: fleet).followToTheEnd()
 
     let table = try await connection.results(sweep.name)
-    let results = try await SweepResults(table, in: folder, from: connection)
+    let results = try await SweepResults(table, in: folder, from: connection, preparation, machine)
     if arguments.has("--json") {
       printJSON(text: table.json)
     } else {
@@ -81,11 +83,15 @@ struct SweepResults {
 
   /// The files that are written anew.
   static func files(in folder: URL) -> [String] {
-    ["results.csv", "results.md", "results.json", "front.svg"].map { folder.appending(path: $0).path }
+    ["results.csv", "results.md", "results.json", "front.svg", "detections.jpg"].map { folder.appending(path: $0).path }
   }
 
-  /// Writes the table and the plot, and pulls the models of the front that are not there yet.
-  init(_ table: ResultTable, in folder: URL, from connection: OperatorConnection) async throws {
+  /// Writes the table and the plot, pulls the models of the front that are not there yet, and draws what they find.
+  /// - Parameter machine: of one worker; the workers are idle by now.
+  init(
+    _ table: ResultTable, in folder: URL, from connection: OperatorConnection, _ preparation: SweepPreparation,
+    _ machine: Machine
+  ) async throws {
     let models = folder.appending(path: "models")
     try FileManager.default.createDirectory(at: models, withIntermediateDirectories: true)
     for (name, text) in [
@@ -95,15 +101,63 @@ struct SweepResults {
       try Data(text.utf8).write(to: folder.appending(path: name), options: .atomic)
     }
     var lines = table.advice.map(\.oneLine) + ["best models:"]
+    var paths: [TrialID: String] = [:]
     for row in table.front {
       let name = "\(row.point["backbone"]?.string ?? "model")-\(row.trial).safetensors"
       let path = models.appending(path: name).relativePath
       if !FileManager.default.fileExists(atPath: path) { try await connection.pull(row.trial.name, to: path) }
+      paths[row.trial] = path
       lines.append("  \(path)")
     }
     lines.append("table: \(folder.appending(path: "results.csv").relativePath), results.md, results.json")
     lines.append("front: \(folder.appending(path: "front.svg").relativePath)")
+    let picture = folder.appending(path: "detections.jpg")
+    do {
+      try await Self.compare(table, paths, preparation, machine, from: connection, to: picture)
+      lines.append("what they find: \(picture.relativePath)")
+    } catch {
+      printError("\(picture.relativePath): could not be drawn: \(error.words)")
+    }
     if table.front.isEmpty { lines[table.advice.count] = "no model is on the front" }
     summary = lines.joined(separator: "\n")
+  }
+  /// The most models that a picture shows.
+  private static let shownModels = 8
+
+  /// Draws some validation images with what the best unpruned model and those of the front find in them.
+  private static func compare(
+    _ table: ResultTable, _ paths: [TrialID: String], _ preparation: SweepPreparation, _ machine: Machine,
+    from connection: OperatorConnection, to picture: URL
+  ) async throws {
+    guard let images = preparation.contents[.val]?.images else { return }
+    var paths = paths
+    let whole = table.rows.first { $0.state == .done && $0.point["prune_ratio"]?.double == 0 }
+    let passing = picture.deletingLastPathComponent().appending(path: "unpruned.safetensors").path
+    defer { try? FileManager.default.removeItem(atPath: passing) }
+    if let whole, paths[whole.trial] == nil {
+      try await connection.pull(whole.trial.name, to: passing)
+      paths[whole.trial] = passing
+    }
+    let others = table.front.filter { $0.trial != whole?.trial }
+    let shown = min(others.count, shownModels - 1)
+    let rows = [whole].compactMap { $0 } + (0..<shown).map { others[$0 * others.count / shown] }
+    try compareDetections(
+      of: rows.map { ComparedModel(path: paths[$0.trial]!, heading: $0.heading) }, in: images,
+      classNames: preparation.classNames, imageSize: preparation.spec.common.imageSize, machine: machine,
+      to: picture.path)
+  }
+}
+
+extension ResultTable.Row {
+  /// Its lines above what it finds.
+  fileprivate var heading: [String] {
+    let ratio = point["prune_ratio"]?.double ?? 0
+    let figures: [(Objective.Metric, String)] = [(.map50, ""), (.sizeMB, " MB")]
+    return [
+      "\(point["backbone"]?.string ?? "model") \(ratio > 0 ? "pruned \(ratio)" : "unpruned")",
+      figures.compactMap { metric, unit in
+        metrics[metric.rawValue].map { "\(metric == .map50 ? "mAP50 " : "")\(metric.format($0))\(unit)" }
+      }.joined(separator: "  "),
+    ]
   }
 }

@@ -85,6 +85,9 @@ import Testing
     let rows = try JSONDecoder().decode([Row].self, from: Data(contentsOf: folder.url("run/results.json")))
     #expect(rows.count == 4 && rows.allSatisfy { $0.state == "done" })
     let smallest = try #require(rows.filter { $0.on_front == true }.map(\.parameters).min())
+    let picture = FileManager.default.contents(atPath: folder.path("run/detections.jpg")) ?? Data()
+    #expect(picture.starts(with: [0xFF, 0xD8]) && picture.count > 5_000)
+    #expect(!FileManager.default.fileExists(atPath: folder.path("run/unpruned.safetensors")))
     #expect(smallest <= 0.4 * rows.map(\.parameters).max()!)
   }
 }

@@ -149,6 +149,36 @@ struct DrawingTests {
     Array(image.pixels[(y * image.width + x) * 3..<(y * image.width + x) * 3 + 3])
   }
 
+  /// Photographs of other sizes stand in rows, models in columns; a box lies where it lies in the photograph.
+  @Test func aContactSheetHasAPlaceForEachPhotographAndModel() {
+    func photograph(_ width: Int, _ height: Int, _ grey: UInt8) -> Image {
+      Image(width: width, height: height, grey: grey)
+    }
+    let photographs = [photograph(640, 320, 40), photograph(160, 320, 90)]
+    let box = Detection(box: Box(x1: 320, y1: 160, x2: 480, y2: 240), confidence: 0.9, classIndex: 0)
+    let columns = ["a", "b"].map { name in
+      DetectionSheet.Column(heading: [name, "1 MB"], detections: [name == "b" ? [box] : [], []])
+    }
+    let sheet = DetectionSheet(classNames: ["cell"])(photographs, columns)
+    #expect(sheet.width == 12 + 2 * (320 + 12))
+    func pixel(_ x: Int, _ y: Int) -> [UInt8] {
+      Array(sheet.pixels[(y * sheet.width + x) * 3..<(y * sheet.width + x) * 3 + 3])
+    }
+    let top = sheet.height - (160 + 12) - (320 + 12)
+    #expect(pixel(2, 2) == [255, 255, 255])
+    #expect(pixel(12, top) == [40, 40, 40] && pixel(12 + 319, top + 159) == [40, 40, 40])
+    #expect(pixel(12, top + 160 + 12) == [90, 90, 90] && pixel(12 + 160, top + 160 + 12) == [255, 255, 255])
+    // The box's left upper corner at half the size, in the second column only.
+    let second = 12 + 320 + 12
+    #expect(pixel(12 + 160, top + 90) == [40, 40, 40])
+    #expect(pixel(second + 160, top + 90) != [40, 40, 40] && pixel(second + 200, top + 100) == [40, 40, 40])
+    // There is ink in both headings.
+    for left in [12, second] {
+      let ink = (12..<top).contains { y in (left..<left + 320).contains { pixel($0, y) == [30, 30, 30] } }
+      #expect(ink)
+    }
+  }
+
   @Test("Frames in the class' colour, the inside untouched")
   func frame() {
     let boxes = [
