@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# GFLOPs and latency of each family, pruned more and more (grouped policy, random channels), on one and two threads.
-# The ratios take turns, because a shared machine is slower for minutes on end: what is printed of the latencies are
-# medians over the rounds, of each as it is, as a share of the whole network's in the same round, and as a share of that
-# at the ratio before.
+# GFLOPs and latency of each family, pruned more and more, on one and two threads. The channels are drawn at random, and
+# layers keep as many as by default. The ratios take turns, because a shared machine is slower for minutes on end: what
+# is printed of the latencies are medians over the rounds, of each as it is, as a share of the whole network's in the
+# same round, and as a share of that at the ratio before.
 # Usage: cluster/bench-pruned.sh [--image-size S] [--rounds N] [--iterations N] [--round-to N] [--work FOLDER]
 #        [FAMILY …] (default: 320 pixels, 9 rounds of 20 passes, all families)
 set -euo pipefail
@@ -31,7 +31,7 @@ if [ -z "$work" ]; then
   trap 'rm -rf "$work"' EXIT
 fi
 mkdir -p "$work"
-ratios=(0 0.1 0.3 0.5 0.7)
+ratios=(0 0.1 0.3 0.5 0.7 0.8)
 
 field() { grep -o "\"$1\":[-0-9.e]*" | head -n 1 | cut -d: -f2; }
 
@@ -42,8 +42,8 @@ prepare() {
   [ -s "$(model "$1" 0)" ] || "$greensweep" import "$1" --nc 14 -o "$(model "$1" 0)" >/dev/null
   for ratio in "${ratios[@]:1}"; do
     [ -s "$(model "$1" "$ratio")" ] \
-      || "$greensweep" prune "$(model "$1" 0)" --ratio "$ratio" --policy grouped --importance random --min-channels 2 \
-        --round-to "$round_to" -o "$(model "$1" "$ratio")" >/dev/null
+      || "$greensweep" prune "$(model "$1" 0)" --ratio "$ratio" --policy grouped --importance random --min-channels 4 \
+        --min-share 0.1 --round-to "$round_to" -o "$(model "$1" "$ratio")" >/dev/null
   done
 }
 
