@@ -61,13 +61,14 @@ let groundFloor: [Target] = [
   shim("CJPEG", library: "jpeg"),
   shim("CPNG", library: "png"),
   .target(name: "CTerminal", path: "Sources/GroundFloor/CTerminal"),
-  module("GroundFloor", "Wording", ["CTerminal"]),
+  module("GroundFloor", "Bytes", settings: numeric),
+  module("GroundFloor", "Wording", ["Bytes", "CTerminal"]),
   module("GroundFloor", "Platform"),
-  module("GroundFloor", "YAML", ["CYAML", "Wording"]),
-  module("GroundFloor", "JSON", settings: numeric),
-  module("GroundFloor", "Artifacts", ["CZstd", "COpenSSL", "Wording"]),
+  module("GroundFloor", "YAML", ["Bytes", "CYAML", "Wording"]),
+  module("GroundFloor", "JSON", ["Bytes"], settings: numeric),
+  module("GroundFloor", "Artifacts", ["Bytes", "CZstd", "COpenSSL", "Wording"]),
   module("GroundFloor", "Plotting"),
-  module("GroundFloor", "Randomness"),
+  module("GroundFloor", "Randomness", ["Bytes"]),
   module("GroundFloor", "Settings", ["Wording", "JSON"], settings: numeric),
 ]
 
@@ -75,9 +76,9 @@ let learningTower: [Target] = [
   module("LearningTower", "Network", ["Randomness"], settings: numeric),
   module("LearningTower", "Zoo", ["Wording", "YAML", "Network"]),
   module("LearningTower", "Compute", ["Settings", "Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
-  module("LearningTower", "Dataset", ["Wording", "YAML", "Randomness", "CJPEG", "CPNG"], settings: numeric),
+  module("LearningTower", "Dataset", ["Bytes", "Wording", "YAML", "Randomness", "CJPEG", "CPNG"], settings: numeric),
   module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
-  module("LearningTower", "Interchange", ["Wording", "JSON", "Network"], settings: numeric),
+  module("LearningTower", "Interchange", ["Bytes", "Wording", "JSON", "Network"], settings: numeric),
   module("LearningTower", "Pruning", ["JSON", "Randomness", "Network"], settings: numeric),
   module("LearningTower", "Evaluation", ["Plotting", "Network", "Compute", "Dataset", "Detection"], settings: numeric),
   module(
@@ -97,18 +98,20 @@ let learningTower: [Target] = [
 ]
 
 let fleetTower: [Target] = [
-  module("FleetTower", "Sweep", ["Wording", "YAML", "JSON", "Settings", "Plotting"], settings: numeric),
-  module("FleetTower", "Fleet", ["JSON", "Randomness", "Sweep"], settings: numeric),
-  module("FleetTower", "Wire", ["Wording", "JSON", "Sweep", "Fleet"], settings: numeric),
-  module("FleetTower", "Transport", ["Wording", "Artifacts", "CEvent", "COpenSSL"]),
-  module("FleetTower", "Transfer", ["Wording", "Artifacts", "Sweep", "Wire", "Transport"]),
-  module("FleetTower", "Store", ["Wording", "JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
-  module("FleetTower", "Simulation", ["Settings", "Randomness", "Sweep", "Fleet"]),
+  module("FleetTower", "Sweep", ["Bytes", "Wording", "YAML", "JSON", "Settings", "Plotting"], settings: numeric),
+  module("FleetTower", "Fleet", ["Bytes", "JSON", "Randomness", "Sweep"], settings: numeric),
+  module("FleetTower", "Wire", ["Bytes", "Wording", "JSON", "Sweep", "Fleet"], settings: numeric),
+  module("FleetTower", "Transport", ["Bytes", "Wording", "Artifacts", "CEvent", "COpenSSL"]),
+  module("FleetTower", "Transfer", ["Bytes", "Wording", "Artifacts", "Sweep", "Wire", "Transport"]),
+  module("FleetTower", "Store", ["Bytes", "Wording", "JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
+  module("FleetTower", "Simulation", ["Bytes", "Settings", "Randomness", "Sweep", "Fleet"]),
   module(
     "FleetTower", "Coordinator",
-    ["Wording", "JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
-  module("FleetTower", "Worker", ["Wording", "JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
-  module("FleetTower", "Client", ["Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
+    ["Bytes", "Wording", "JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
+  module(
+    "FleetTower", "Worker",
+    ["Bytes", "Wording", "JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
+  module("FleetTower", "Client", ["Bytes", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
 
 let testTargets: [Target] = [
@@ -118,7 +121,7 @@ let testTargets: [Target] = [
   tests("Unit", "WordingTests", ["Wording"]),
   tests("Unit", "PlatformTests", ["Platform"]),
   tests("Unit", "YAMLTests", ["YAML"]),
-  tests("Unit", "ArtifactsTests", ["Artifacts"]),
+  tests("Unit", "ArtifactsTests", ["Bytes", "Artifacts"]),
   tests("Unit", "NetworkTests", ["Randomness", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "ComputeTests", ["Compute", "CKernels", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "InterchangeTests", ["Randomness", "Interchange", "Network", "Zoo", "TestSupport"]),
@@ -132,11 +135,12 @@ let testTargets: [Target] = [
       "Zoo", "YAML", "TestSupport",
     ]),
   tests("Unit", "PruningTests", ["Pruning", "Interchange", "Zoo", "Compute", "Network", "TestSupport"]),
-  tests("Unit", "SweepTests", ["JSON", "Settings", "Sweep"]),
-  tests("Unit", "FleetTests", ["Fleet", "Settings", "Sweep", "Simulation"]),
+  tests("Unit", "SweepTests", ["Bytes", "JSON", "Settings", "Sweep"]),
+  tests("Unit", "FleetTests", ["Bytes", "Fleet", "Settings", "Sweep", "Simulation"]),
   tests(
     "Unit", "ShellTests",
     [
+      "Bytes",
       "JSON", "Randomness", "Settings", "Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client",
       "Sweep",
       "Fleet",
@@ -152,6 +156,7 @@ let testTargets: [Target] = [
   tests(
     "Fuzz", "FuzzTests",
     [
+      "Bytes",
       "Wording", "Randomness", "YAML", "JSON", "Settings", "Network", "Dataset", "Detection", "Interchange", "Training",
       "Sweep",
       "Fleet", "Wire", "Transport", "Coordinator", "Artifacts", "TestSupport",
@@ -184,7 +189,7 @@ let package = Package(
     .executableTarget(
       name: "greensweep",
       dependencies: [
-        "Wording", "Platform", "YAML", "JSON", "Settings", "Artifacts", "Network", "Zoo", "Compute", "Dataset",
+        "Bytes", "Wording", "Platform", "YAML", "JSON", "Settings", "Artifacts", "Network", "Zoo", "Compute", "Dataset",
         "Detection",
         "Interchange",
         "Pruning", "Evaluation", "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator",

@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Client
 import Dataset
 import Foundation
@@ -71,7 +72,7 @@ struct SweepPreparation {
 
   /// Packs the data set into `pack` and names all artifacts.
   func submission(packedAt pack: String) throws -> (
-    SweepSubmission, [ArtifactDigest: String]
+    SweepSubmission, [Digest: String]
   ) {
     for remark in remarks { printError(remark.oneLine) }
     try DatasetPack.write(contents, classNames: classNames, to: pack)
@@ -85,7 +86,7 @@ struct SweepPreparation {
 
   /// The jobs of the sweep. The data set counts as one that nobody has used before.
   func tree() throws -> StageTree {
-    let dataset = ArtifactReference(digest: ArtifactDigest(String(repeating: "0", count: 64))!, byteCount: 0)
+    let dataset = ArtifactReference(digest: Digest(String(repeating: "0", count: 64))!, byteCount: 0)
     return StageTree(try submission(of: dataset))
   }
 

@@ -189,7 +189,7 @@ extension FleetBenchmark {
         plainRuns.append(try await timed { try await plain.send(frames: chunkCount, of: chunk.count) })
         hashRuns.append(
           try await timed {
-            let hasher = try ContentHasher()
+            let hasher = try SHA256()
             for _ in 0..<chunkCount { try hasher.update(chunk.span) }
           })
         await fleet.beat(everyMilliseconds: 500)
@@ -197,7 +197,7 @@ extension FleetBenchmark {
         delays += await fleet.heartbeatDelaysMilliseconds
         await fleet.beat(everyMilliseconds: 5_000)
         try FileManager.default.removeItem(
-          atPath: ArtifactFolder(coordinator.folder + "/artifacts").location(of: ContentHash(reference.digest)))
+          atPath: ArtifactFolder(coordinator.folder + "/artifacts").location(of: reference.digest))
       }
     }
     var figures: [String: Any] = [

@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Fleet
 import Sweep
 import Transfer
@@ -45,7 +46,7 @@ public actor OperatorClient {
   /// Submits a sweep, bringing along the artifacts the coordinator does not have yet.
   /// - Parameter files: where each artifact of the submission lies on this machine.
   public func submit(
-    _ submission: SweepSubmission, files: [ArtifactDigest: String],
+    _ submission: SweepSubmission, files: [Digest: String],
     onUpload: @Sendable (ArtifactReference) -> Void = { _ in }
   ) async throws -> (sweep: SweepID, isNew: Bool, notice: String?) {
     // Asked again after uploading; more than a few rounds mean that the store loses what it confirms.
@@ -81,7 +82,7 @@ public actor OperatorClient {
 extension ArtifactReference {
   /// The reference of a local file, by reading it through.
   public init(ofFile path: String) throws {
-    self.init(try ContentHash(ofFile: path), byteCount: try FileDescriptor(path, .read).byteCount)
+    self.init(digest: try Digest(ofFile: path), byteCount: try FileDescriptor(path, .read).byteCount)
   }
 }
 

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Sweep
 import Synchronization
@@ -30,7 +31,7 @@ extension Coordinator {
     }
   }
 
-  func lose(_ digests: [ArtifactDigest], _ reason: String) {
+  func lose(_ digests: [Digest], _ reason: String) {
     for digest in digests.prefix(20) {
       options.log("\(brain.description(of: digest) ?? "an artifact") (\(digest)) is lost: \(reason)")
     }
@@ -115,7 +116,7 @@ extension Coordinator {
     verification.bytesChecked += byteCount
   }
 
-  private func found(_ digests: [ArtifactDigest], isDamaged: Bool) {
+  private func found(_ digests: [Digest], isDamaged: Bool) {
     guard !digests.isEmpty else { return }
     verification.add(digests, isDamaged: isDamaged, brain)
     lose(digests, isDamaged ? "damaged" : "they are not there")

@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Dispatch
 import Fleet
 import Glibc
@@ -250,7 +251,7 @@ extension Coordinator {
     if troubles.updateValue(text, forKey: trouble) != text { options.log(text) }
   }
 
-  private func missing(_ references: [ArtifactReference]) -> [ArtifactDigest] {
+  private func missing(_ references: [ArtifactReference]) -> [Digest] {
     references.filter { !keeper.holds($0) }.map(\.digest)
   }
 }

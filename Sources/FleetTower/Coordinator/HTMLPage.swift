@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Fleet
 import Foundation
 import JSON
@@ -145,12 +146,8 @@ enum HTMLPage {
   private static func styleHashes(in page: String) -> String {
     let sheets = page.components(separatedBy: "<style>").dropFirst().map { $0.components(separatedBy: "</style>")[0] }
     let hashes = sheets.compactMap { sheet -> String? in
-      guard let hash = try? ContentHash(of: Array(sheet.utf8).span) else { return nil }
-      let digits = Array(hash.hex.utf8)
-      let bytes = stride(from: 0, to: digits.count, by: 2).compactMap { index in
-        UInt8(String(decoding: digits[index..<(index + 2)], as: UTF8.self), radix: 16)
-      }
-      return "'sha256-\(Data(bytes).base64EncodedString())'"
+      guard let digest = try? Digest(of: Array(sheet.utf8).span) else { return nil }
+      return "'sha256-\(Data(digest.bytes).base64EncodedString())'"
     }
     return Set(hashes).sorted().joined(separator: " ")
   }

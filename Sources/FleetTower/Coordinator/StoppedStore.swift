@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Fleet
 import Store
 import Sweep
@@ -57,7 +58,7 @@ public struct StoppedStore: Sendable {
 }
 
 extension VerificationReport {
-  mutating func add(_ digests: [ArtifactDigest], isDamaged: Bool, _ brain: CoordinatorBrain) {
+  mutating func add(_ digests: [Digest], isDamaged: Bool, _ brain: CoordinatorBrain) {
     for digest in digests {
       let what = brain.description(of: digest)
       findings.append(

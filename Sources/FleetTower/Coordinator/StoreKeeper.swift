@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Fleet
 import Glibc
 import Sweep
@@ -13,7 +14,7 @@ actor StoreKeeper {
 
   private nonisolated let folder: ArtifactFolder
   /// Artifacts somebody has relied on since a cleaning began; nil while none is under way.
-  private nonisolated let reliedOn = Mutex<Set<ContentHash>?>(nil)
+  private nonisolated let reliedOn = Mutex<Set<Digest>?>(nil)
 
   init(_ folder: ArtifactFolder) { self.folder = folder }
 
@@ -22,17 +23,17 @@ actor StoreKeeper {
 
   /// Whether the artifact is there, by its size. From now on the cleaning that is under way leaves it alone.
   nonisolated func holds(_ reference: ArtifactReference) -> Bool {
-    let hash = ContentHash(reference.digest)
+    let digest = reference.digest
     return reliedOn.withLock { reliedOn in
-      reliedOn?.insert(hash)
-      return folder.byteCount(of: hash) == reference.byteCount
+      reliedOn?.insert(digest)
+      return folder.byteCount(of: digest) == reference.byteCount
     }
   }
 
-  nonisolated func holds(_ digest: ArtifactDigest) -> Bool { folder.byteCount(of: ContentHash(digest)) != nil }
+  nonisolated func holds(_ digest: Digest) -> Bool { folder.byteCount(of: digest) != nil }
 
   /// Those that are not there.
-  func missing(of digests: Set<ArtifactDigest>) -> [ArtifactDigest] {
+  func missing(of digests: Set<Digest>) -> [Digest] {
     digests.filter { !holds($0) }.sorted()
   }
 
@@ -43,14 +44,14 @@ actor StoreKeeper {
   /// - Returns: the damaged ones.
   func verify(
     _ report: @Sendable (_ checked: Int, _ total: Int, _ byteCount: Int) -> Bool
-  ) throws -> [ArtifactDigest] {
+  ) throws -> [Digest] {
     let entries = try folder.entries()
-    var damaged: [ArtifactDigest] = []
+    var damaged: [Digest] = []
     for (index, entry) in entries.enumerated() {
-      do { try ArtifactReader(entry.hash, in: folder).finish() } catch let error as ArtifactsError {
+      do { try ArtifactReader(entry.digest, in: folder).finish() } catch let error as ArtifactsError {
         if error.isDamage {
-          damaged.append(ArtifactDigest(entry.hash.hex)!)
-        } else if folder.byteCount(of: entry.hash) != nil {
+          damaged.append(entry.digest)
+        } else if folder.byteCount(of: entry.digest) != nil {
           throw error  // It was not just removed: something is wrong with the folder.
         }
       }
@@ -64,14 +65,13 @@ actor StoreKeeper {
   /// To be called before it is decided what is spoken of: what anybody relies on from here on, `clean` spares.
   nonisolated func beginCleaning() { reliedOn.withLock { if $0 == nil { $0 = [] } } }
 
-  /// Removes all artifacts but those `spokenOf` and those younger than an hour, and what was left of old transfers.
-  func clean(keeping spokenOf: Set<ArtifactDigest>, isDryRun: Bool) throws -> CleaningReport {
+  /// Removes all artifacts but those to be kept and those younger than an hour, and what was left of old transfers.
+  func clean(keeping kept: Set<Digest>, isDryRun: Bool) throws -> CleaningReport {
     defer { reliedOn.withLock { $0 = nil } }
-    let kept = Set(spokenOf.map { ContentHash($0) })
     let limit = Int(time(nil)) - Self.graceSeconds
     var report = CleaningReport()
     for entry in try folder.entries() {
-      if !kept.contains(entry.hash), entry.lastUse < limit, try isDryRun || remove(entry.hash) {
+      if !kept.contains(entry.digest), entry.lastUse < limit, try isDryRun || remove(entry.digest) {
         report.artifactsRemoved += 1
         report.bytesFreed += entry.byteCount
       } else {
@@ -84,12 +84,11 @@ actor StoreKeeper {
   }
 
   /// Removes artifacts of which it is known that nothing speaks of them any more, however young.
-  func remove(superseded digests: [ArtifactDigest]) throws -> CleaningReport {
+  func remove(superseded digests: [Digest]) throws -> CleaningReport {
     defer { reliedOn.withLock { $0 = nil } }
     var report = CleaningReport()
     for digest in digests {
-      let hash = ContentHash(digest)
-      guard let byteCount = folder.byteCount(of: hash), try remove(hash) else { continue }
+      guard let byteCount = folder.byteCount(of: digest), try remove(digest) else { continue }
       report.artifactsRemoved += 1
       report.bytesFreed += byteCount
     }
@@ -97,10 +96,10 @@ actor StoreKeeper {
   }
 
   /// - Returns: false if somebody has begun to rely on it.
-  private func remove(_ hash: ContentHash) throws -> Bool {
+  private func remove(_ digest: Digest) throws -> Bool {
     try reliedOn.withLock { reliedOn in
-      guard reliedOn?.contains(hash) != true else { return false }
-      try folder.remove(hash)
+      guard reliedOn?.contains(digest) != true else { return false }
+      try folder.remove(digest)
       return true
     }
   }

@@ -1,10 +1,11 @@
+import Bytes
 import Sweep
 
 /// What workers say of their attempts.
 extension CoordinatorBrain {
   /// Only a live attempt, named by the worker that holds it, changes anything. What came before is acknowledged again.
   mutating func receive(
-    _ message: WorkerMessage, of number: AttemptNumber, from worker: WorkerID, missing: [ArtifactDigest]
+    _ message: WorkerMessage, of number: AttemptNumber, from worker: WorkerID, missing: [Digest]
   ) {
     guard let attempt = ledger.attempts[number], attempt.worker == worker else {
       return tell(worker, message.staleAnswer(number))

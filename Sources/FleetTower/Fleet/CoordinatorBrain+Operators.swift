@@ -1,12 +1,13 @@
+import Bytes
 import Sweep
 
 /// What operators ask for. Reading costs as much as what is read; only these requests ever scan a sweep.
 extension CoordinatorBrain {
-  mutating func answer(_ request: OperatorRequest, from connection: ConnectionID, missing: [ArtifactDigest]) {
+  mutating func answer(_ request: OperatorRequest, from connection: ConnectionID, missing: [Digest]) {
     emit(.respond(response(to: request, missing: missing), to: connection))
   }
 
-  private mutating func response(to request: OperatorRequest, missing: [ArtifactDigest]) -> OperatorResponse {
+  private mutating func response(to request: OperatorRequest, missing: [Digest]) -> OperatorResponse {
     do {
       if let response = try readingOrRefusal(request) { return response }
       switch request {
@@ -46,7 +47,7 @@ extension CoordinatorBrain {
   }
 
   private mutating func submit(
-    _ submission: SweepSubmission, _ missing: [ArtifactDigest]
+    _ submission: SweepSubmission, _ missing: [Digest]
   ) throws(Refusal) -> OperatorResponse {
     if let problem = submission.problem { throw Refusal(problem) }
     guard missing.isEmpty else { return .artifactsMissing(missing) }

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// What follows when bytes rot or vanish. Meanwhile nothing starts that needs them.
@@ -7,7 +8,7 @@ import Sweep
 /// a checkpoint begin anew; and what came with a submission must be submitted again, or be brought by a worker that
 /// joins later.
 extension CoordinatorBrain {
-  mutating func artifactsLost(_ digests: [ArtifactDigest]) {
+  mutating func artifactsLost(_ digests: [Digest]) {
     let found = ledger.references(to: Set(digests.filter { !repairs.contains($0) }))
     for (_, (artifact, makers)) in found.sorted(by: { $0.key < $1.key }) {
       repairs.begin(artifact, makers: makers, isUrgent: true, at: now)
@@ -16,18 +17,18 @@ extension CoordinatorBrain {
   }
 
   /// The store has it, whoever brought it.
-  mutating func artifactStored(_ digest: ArtifactDigest) {
+  mutating func artifactStored(_ digest: Digest) {
     guard isUnavailable(digest) else { return }
     repairs.end(digest)
     if ledger.lostArtifacts.contains(digest) { decide(.artifactRestored(artifact: digest)) } else { refreshQueue() }
   }
 
-  func isUnavailable(_ digest: ArtifactDigest) -> Bool {
+  func isUnavailable(_ digest: Digest) -> Bool {
     repairs.contains(digest) || ledger.lostArtifacts.contains(digest)
   }
 
   /// The input that keeps the job from being started, with its role.
-  func unavailableInput(of job: JobIndex) -> (role: InputRole, digest: ArtifactDigest)? {
+  func unavailableInput(of job: JobIndex) -> (role: InputRole, digest: Digest)? {
     if repairs.repairs.isEmpty && ledger.lostArtifacts.isEmpty { return nil }
     let missing = ledger.inputs(of: job).filter { isUnavailable($0.value.digest) }
     return missing.min { $0.key < $1.key }.map { ($0.key, $0.value.digest) }
@@ -37,7 +38,7 @@ extension CoordinatorBrain {
   func wasLetDown(_ number: AttemptNumber) -> Bool { ledger.attempts[number]!.inputs.contains(where: isUnavailable) }
 
   mutating func askForRepairs() {
-    var unobtainable: [ArtifactDigest] = []
+    var unobtainable: [Digest] = []
     while let step = repairs.next(roster, at: now) {
       switch step {
       case .ask(let worker, let artifact): tell(worker, .bringBack(artifact: artifact))
@@ -48,7 +49,7 @@ extension CoordinatorBrain {
   }
 
   /// Nobody has them. Attempts that still wait for one of them would wait in vain.
-  private mutating func giveUp(_ digests: [ArtifactDigest]) {
+  private mutating func giveUp(_ digests: [Digest]) {
     let needed = ledger.references(to: Set(digests)).keys.sorted()
     let submitted = ledger.submittedArtifacts
     for digest in digests where !submitted.contains(digest) || !needed.contains(digest) { repairs.end(digest) }

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// Why jobs wait, for people and programs: read-only.

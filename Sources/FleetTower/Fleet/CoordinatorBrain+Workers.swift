@@ -1,8 +1,9 @@
+import Bytes
 import Sweep
 
 /// Workers coming, staying and going.
 extension CoordinatorBrain {
-  mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, missing: [ArtifactDigest]) {
+  mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, missing: [Digest]) {
     if let problem = message.problem { return refuse(connection, "invalid message from the worker: \(problem)") }
     if case .hello(let hello) = message { return welcome(hello, on: connection) }
     // Messages that were on their way when their connection was replaced or closed count for nothing: the worker

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// The coordinator without its sockets, clock and files: sweeps, jobs, attempts and workers, and what follows when
@@ -15,7 +16,7 @@ public struct CoordinatorBrain: Sendable {
   /// The sweeps with an objective that no worker can measure, so that nothing of them starts.
   var unmeasurableSweeps: Set<SweepIndex> = []
   /// Checkpoints that need not be kept any longer, unless something else references them.
-  private var superseded: Set<ArtifactDigest> = []
+  private var superseded: Set<Digest> = []
   private(set) var now = Instant(milliseconds: 0)
   /// Nothing that is decided reaches the disk, so nothing is decided: no attempt starts, and none is given up.
   private var isStalled = false
@@ -173,8 +174,8 @@ extension CoordinatorBrain {
 extension CoordinatorBrain {
   /// What the journal references and what live attempts were promised; the store may forget everything else that is
   /// not fresh.
-  public func referencedArtifacts() -> Set<ArtifactDigest> {
-    var digests: Set<ArtifactDigest> = []
+  public func referencedArtifacts() -> Set<Digest> {
+    var digests: Set<Digest> = []
     ledger.forEachReference { artifact, _ in digests.insert(artifact.digest) }
     for attempt in ledger.attempts.values { digests.formUnion(attempt.inputs) }
     return digests
@@ -182,7 +183,7 @@ extension CoordinatorBrain {
 
   /// Checkpoints that later ones, or results, have superseded since this was last asked, and that nothing references.
   /// They need not grow old before the store forgets them.
-  public mutating func takeSuperseded() -> [ArtifactDigest] {
+  public mutating func takeSuperseded() -> [Digest] {
     guard !superseded.isEmpty else { return [] }
     // What is still referenced, such as the checkpoint a running attempt began with, is left to the next cleaning.
     defer { superseded = [] }
@@ -190,10 +191,10 @@ extension CoordinatorBrain {
   }
 
   /// What the artifact is, for people; nil if nothing references it.
-  public func description(of digest: ArtifactDigest) -> String? { ledger.description(of: digest) }
+  public func description(of digest: Digest) -> String? { ledger.description(of: digest) }
 
   /// Whether a worker may yet bring it.
-  public func isBeingRepaired(_ digest: ArtifactDigest) -> Bool {
+  public func isBeingRepaired(_ digest: Digest) -> Bool {
     repairs.contains(digest) && !ledger.lostArtifacts.contains(digest)
   }
 }
@@ -212,5 +213,5 @@ enum Deadline: Hashable, Sendable {
   /// A benchmark has waited long enough for its host to be kept free.
   case benchmark(SweepIndex)
   /// A lost artifact that nobody has brought so far.
-  case repair(ArtifactDigest)
+  case repair(Digest)
 }

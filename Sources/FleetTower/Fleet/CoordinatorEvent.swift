@@ -1,15 +1,16 @@
+import Bytes
 import Sweep
 
 /// What happens to the coordinator.
 public enum CoordinatorEvent: Hashable, Sendable {
   /// - Parameter missing: those of the message's `artifacts` that are not durably in the store.
-  case received(WorkerMessage, from: ConnectionID, missing: [ArtifactDigest] = [])
-  case requested(OperatorRequest, from: ConnectionID, missing: [ArtifactDigest] = [])
+  case received(WorkerMessage, from: ConnectionID, missing: [Digest] = [])
+  case requested(OperatorRequest, from: ConnectionID, missing: [Digest] = [])
   case disconnected(ConnectionID)
   /// The store does not have these, although it once confirmed that it had: they vanished, or were found damaged.
-  case artifactsLost([ArtifactDigest])
+  case artifactsLost([Digest])
   /// The store has this one now, verified and durable.
-  case artifactStored(ArtifactDigest)
+  case artifactStored(Digest)
   /// The brain's `nextDeadline` has come. Too early or too late does no harm.
   case deadlinePassed
   /// The journal cannot be written, and no connection is left: until it is written again the coordinator is away.

@@ -1,3 +1,4 @@
+import Bytes
 import JSON
 import Sweep
 
@@ -18,7 +19,7 @@ public enum CoordinatorMessage: Hashable, Sendable, Codable {
   /// (superseded, or settled before), and nothing changed.
   case attemptAcknowledged(attempt: AttemptNumber, accepted: Bool)
   /// A message of this attempt spoke of artifacts the store does not have: upload them, and say it again.
-  case artifactsMissing(attempt: AttemptNumber, digests: [ArtifactDigest])
+  case artifactsMissing(attempt: AttemptNumber, digests: [Digest])
   /// The store has lost this artifact: upload it, if it is still in the cache. Answered by `broughtBack` or
   /// `cannotBringBack`. (From protocol 3 on.)
   case bringBack(artifact: ArtifactReference)

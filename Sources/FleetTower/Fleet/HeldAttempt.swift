@@ -1,10 +1,11 @@
+import Bytes
 import Sweep
 
 /// An attempt in a worker's hands, from its assignment until the coordinator has acknowledged its end.
 struct HeldAttempt: Sendable {
   enum Phase: Sendable {
     /// These inputs are not in the cache yet.
-    case fetching(Set<ArtifactDigest>)
+    case fetching(Set<Digest>)
     /// Everything is there but a slot.
     case queued
     /// The stage's process runs; `end` is what it has said of its own end so far.
@@ -31,7 +32,7 @@ struct HeldAttempt: Sendable {
     /// Files by their role's name that have no artifact yet.
     var unkept: [String: String]
     var artifacts: [String: ArtifactReference] = [:]
-    var unstored: Set<ArtifactDigest> = []
+    var unstored: Set<Digest> = []
   }
 
   /// One checkpoint on its way to the coordinator. Only the newest matters: while one is on its way, of those that

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// One stage to be executed once, for all sweeps that want it.
@@ -67,7 +68,7 @@ struct Attempt: Sendable {
   let box: BoxID
   let isBenchmark: Bool
   /// The artifacts that it was promised: the store must have them as long as the attempt lives.
-  let inputs: [ArtifactDigest]
+  let inputs: [Digest]
   var lastEpoch = 0
 }
 

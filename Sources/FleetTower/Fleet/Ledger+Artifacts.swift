@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// Which artifacts the ledger references.
@@ -26,9 +27,9 @@ extension Ledger {
 
   /// Those of the artifacts that are referenced, with the workers that made them.
   func references(
-    to digests: Set<ArtifactDigest>
-  ) -> [ArtifactDigest: (artifact: ArtifactReference, makers: [WorkerID])] {
-    var found: [ArtifactDigest: (artifact: ArtifactReference, makers: [WorkerID])] = [:]
+    to digests: Set<Digest>
+  ) -> [Digest: (artifact: ArtifactReference, makers: [WorkerID])] {
+    var found: [Digest: (artifact: ArtifactReference, makers: [WorkerID])] = [:]
     if digests.isEmpty { return found }
     forEachReference { artifact, maker in
       guard digests.contains(artifact.digest) else { return }
@@ -39,12 +40,12 @@ extension Ledger {
     return found
   }
 
-  var submittedArtifacts: Set<ArtifactDigest> {
+  var submittedArtifacts: Set<Digest> {
     sweeps.reduce(into: []) { $0.formUnion($1.tree.submission.artifacts.map(\.digest)) }
   }
 
   /// What the artifact is, for people; nil if nothing references it.
-  func description(of digest: ArtifactDigest) -> String? {
+  func description(of digest: Digest) -> String? {
     for sweep in sweeps {
       if sweep.tree.submission.dataset.digest == digest { return "data set of \(sweep.id)" }
       let file = sweep.tree.submission.files.first { $0.value.digest == digest }

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// What the records of the journal come to: sweeps, jobs, attempts, and what was lost.
@@ -16,7 +17,7 @@ struct Ledger: Sendable {
     var begun: Attempt?
     var ended: [AttemptNumber] = []
     /// Checkpoints that need not be kept any longer, unless something else references them.
-    var superseded: [ArtifactDigest] = []
+    var superseded: [Digest] = []
     /// Other artifacts count as lost than before.
     var hasLossesChanged = false
   }
@@ -33,7 +34,7 @@ struct Ledger: Sendable {
   private(set) var lostAttempts: [AttemptNumber: LostAttempt] = [:]
   private(set) var drainedWorkers: Set<WorkerID> = []
   /// Artifacts that nobody has: what must be submitted again, and models that nobody needs for now.
-  private(set) var lostArtifacts: Set<ArtifactDigest> = []
+  private(set) var lostArtifacts: Set<Digest> = []
   private(set) var failedAttemptCount = 0
   private(set) var lostAttemptCount = 0
   private var changes = Changes()
@@ -317,7 +318,7 @@ extension Ledger {
 
 extension Ledger {
   /// Nobody has these bytes any more.
-  private mutating func forget(_ digests: [ArtifactDigest]) {
+  private mutating func forget(_ digests: [Digest]) {
     lostArtifacts.formUnion(digests)
     changes.hasLossesChanged = true
     for job in jobs.indices { forgetLost(of: job) }

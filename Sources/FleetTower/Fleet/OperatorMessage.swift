@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// What an operator asks, one request and one response at a time. Names may be shortened as long as one thing fits.
@@ -30,7 +31,7 @@ public enum OperatorRequest: Hashable, Sendable, Codable {
 public enum OperatorResponse: Hashable, Sendable, Codable {
   /// `isNew` is false when the same submission was made before; `notice` says why nothing of it starts for now.
   case submitted(sweep: SweepID, isNew: Bool, notice: String? = nil)
-  case artifactsMissing([ArtifactDigest])
+  case artifactsMissing([Digest])
   case sweeps([SweepSummary])
   case sweep(SweepStatus)
   case results(ResultTable)

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// One fact of the journal. The coordinator's durable state is what replaying all records in order gives, so a record
@@ -24,9 +25,9 @@ public enum Record: Hashable, Sendable, Codable {
   case benchmarkBoxChosen(sweep: SweepID, box: BoxID)
   /// The store has lost these bytes and nobody could bring them back: what they were made by runs again where it is
   /// needed; what was submitted must be submitted again.
-  case artifactsLost(artifacts: [ArtifactDigest])
+  case artifactsLost(artifacts: [Digest])
   /// The store has it again.
-  case artifactRestored(artifact: ArtifactDigest)
+  case artifactRestored(artifact: Digest)
 
   /// The form of the records this build writes; the store keeps it with each. (2: with lost artifacts.)
   public static let version = 2

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// An artifact that the store does not have any more, and who is asked to bring it back.
@@ -17,13 +18,13 @@ struct RepairDesk: Sendable {
   enum Step: Sendable {
     case ask(WorkerID, ArtifactReference)
     /// Nobody has it.
-    case giveUp(ArtifactDigest)
+    case giveUp(Digest)
   }
 
   private let policy: FleetPolicy
-  private(set) var repairs: [ArtifactDigest: Repair] = [:]
+  private(set) var repairs: [Digest: Repair] = [:]
   /// Those that somebody must be asked for next.
-  private var queue = KeyedQueue<ArtifactDigest, Int>()
+  private var queue = KeyedQueue<Digest, Int>()
   /// How many of them some worker has been asked for.
   private var askedCount = 0
   private(set) var deadlines = KeyedQueue<Deadline, Instant>()
@@ -32,7 +33,7 @@ struct RepairDesk: Sendable {
 
   mutating func takeDeadline(upTo now: Instant) -> Deadline? { deadlines.take(upTo: now) }
 
-  func contains(_ digest: ArtifactDigest) -> Bool { repairs[digest] != nil }
+  func contains(_ digest: Digest) -> Bool { repairs[digest] != nil }
 
   /// - Parameter isUrgent: whether somebody is asked at once, rather than whoever comes.
   mutating func begin(_ artifact: ArtifactReference, makers: [WorkerID], isUrgent: Bool, at now: Instant) {
@@ -40,7 +41,7 @@ struct RepairDesk: Sendable {
     if isUrgent { queue.set(artifact.digest, 0) }
   }
 
-  mutating func end(_ digest: ArtifactDigest) {
+  mutating func end(_ digest: Digest) {
     if repairs.removeValue(forKey: digest)?.asked != nil { askedCount -= 1 }
     deadlines.remove(.repair(digest))
     queue.remove(digest)
@@ -75,14 +76,14 @@ struct RepairDesk: Sendable {
   }
 
   /// The worker does not have it, or does not get it across.
-  mutating func refuse(_ digest: ArtifactDigest, by worker: WorkerID) {
+  mutating func refuse(_ digest: Digest, by worker: WorkerID) {
     guard repairs[digest] != nil else { return }
     repairs[digest]!.refused.insert(worker)
     if repairs[digest]!.asked == worker { askAnother(for: digest) }
   }
 
   /// The worker that was asked has taken too long, or the time in which somebody might still come has passed.
-  mutating func becomeDue(_ digest: ArtifactDigest) {
+  mutating func becomeDue(_ digest: Digest) {
     if let worker = repairs[digest]?.asked { repairs[digest]!.refused.insert(worker) }
     askAnother(for: digest)
   }
@@ -102,7 +103,7 @@ struct RepairDesk: Sendable {
     }
   }
 
-  private mutating func askAnother(for digest: ArtifactDigest) {
+  private mutating func askAnother(for digest: Digest) {
     guard let repair = repairs[digest] else { return }
     if repair.asked != nil { askedCount -= 1 }
     repairs[digest]!.asked = nil

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// What an operator asks about the coordinator's folder of artifacts. Reading it through takes long, so that it is
@@ -23,14 +24,14 @@ public struct VerificationReport: Hashable, Sendable, Codable {
       /// Nothing speaks of it.
       case unneeded
     }
-    public var artifact: ArtifactDigest
+    public var artifact: Digest
     /// What it was, for people: `model of train 1f3a9c04`.
     public var what: String
     /// It was there and its bytes were wrong; else it was not there.
     public var isDamaged: Bool
     public var state: State
 
-    public init(artifact: ArtifactDigest, what: String, isDamaged: Bool, state: State) {
+    public init(artifact: Digest, what: String, isDamaged: Bool, state: State) {
       self.artifact = artifact
       self.what = what
       self.isDamaged = isDamaged

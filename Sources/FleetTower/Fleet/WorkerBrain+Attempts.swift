@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// The way of one attempt.
@@ -24,14 +25,14 @@ extension WorkerBrain {
     emit(.discard(number))
   }
 
-  mutating func inputArrived(_ digest: ArtifactDigest) {
+  mutating func inputArrived(_ digest: Digest) {
     for number in heldAttempts {
       guard case .fetching(var missing) = attempts[number]!.phase, missing.remove(digest) != nil else { continue }
       attempts[number]!.phase = missing.isEmpty ? .queued : .fetching(missing)
     }
   }
 
-  mutating func inputUnavailable(_ digest: ArtifactDigest, _ reason: String, _ cause: FailureCause) {
+  mutating func inputUnavailable(_ digest: Digest, _ reason: String, _ cause: FailureCause) {
     for number in heldAttempts {
       guard case .fetching(let missing) = attempts[number]!.phase, missing.contains(digest) else { continue }
       fail(number, StageFailure(message: "cannot fetch \(digest): \(reason)", cause: cause))
@@ -114,7 +115,7 @@ extension WorkerBrain {
     fail(number, StageFailure(message: "cannot keep \(file): \(reason)", cause: cause))
   }
 
-  mutating func resultStored(_ digest: ArtifactDigest) {
+  mutating func resultStored(_ digest: Digest) {
     for number in heldAttempts {
       guard case .settling(var settling) = attempts[number]!.phase, settling.unstored.remove(digest) != nil else {
         continue
@@ -124,7 +125,7 @@ extension WorkerBrain {
     }
   }
 
-  mutating func resultGone(_ digest: ArtifactDigest, _ reason: String) {
+  mutating func resultGone(_ digest: Digest, _ reason: String) {
     for number in heldAttempts {
       guard case .settling(let settling) = attempts[number]!.phase, settling.unstored.contains(digest) else { continue }
       fail(number, StageFailure(message: "a result was lost: \(reason)"))
@@ -174,7 +175,7 @@ extension WorkerBrain {
   }
 
   /// The coordinator's store does not have what it was told of.
-  mutating func artifactsMissing(_ number: AttemptNumber, _ digests: [ArtifactDigest]) {
+  mutating func artifactsMissing(_ number: AttemptNumber, _ digests: [Digest]) {
     switch attempts[number]?.phase {
     case .owed(.attemptFinished(_, let result)):
       let lost = result.artifacts.values.filter { digests.contains($0.digest) }

@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// Checkpoints on their way.
@@ -28,7 +29,7 @@ extension WorkerBrain {
     deliverNext(of: number)
   }
 
-  mutating func checkpointStored(_ digest: ArtifactDigest) {
+  mutating func checkpointStored(_ digest: Digest) {
     for number in heldAttempts {
       guard let delivery = attempts[number]!.delivery, case .uploading(let artifact) = delivery.step,
         artifact.digest == digest
@@ -38,7 +39,7 @@ extension WorkerBrain {
     }
   }
 
-  mutating func checkpointGone(_ digest: ArtifactDigest) {
+  mutating func checkpointGone(_ digest: Digest) {
     for number in heldAttempts {
       guard case .uploading(let artifact) = attempts[number]!.delivery?.step, artifact.digest == digest else {
         continue
@@ -47,7 +48,7 @@ extension WorkerBrain {
     }
   }
 
-  mutating func checkpointMissing(_ number: AttemptNumber, _ digests: [ArtifactDigest]) {
+  mutating func checkpointMissing(_ number: AttemptNumber, _ digests: [Digest]) {
     guard case .reported(let artifact) = attempts[number]?.delivery?.step, digests.contains(artifact.digest) else {
       return  // Acknowledged or given up in the meantime.
     }
@@ -93,18 +94,18 @@ extension WorkerBrain {
     fetch(artifact.digest)
   }
 
-  mutating func fetch(_ digest: ArtifactDigest) {
+  mutating func fetch(_ digest: Digest) {
     deadlines.remove(.fetch(digest))
     if let transfer = fetches[digest] { emit(.fetch(transfer.artifact)) }
   }
 
-  mutating func fetched(_ digest: ArtifactDigest) {
+  mutating func fetched(_ digest: Digest) {
     fetches[digest] = nil
     inputArrived(digest)
   }
 
   /// Failures while the coordinator is away say nothing of the artifact and do not count.
-  mutating func fetchFailed(_ digest: ArtifactDigest, _ reason: String, _ cause: FailureCause) {
+  mutating func fetchFailed(_ digest: Digest, _ reason: String, _ cause: FailureCause) {
     guard fetches[digest] != nil else { return }
     if case .welcomed = link { fetches[digest]!.failures += 1 }
     let isWanted = attempts.values.contains { attempt in
@@ -123,7 +124,7 @@ extension WorkerBrain {
     upload(artifact.digest)
   }
 
-  mutating func upload(_ digest: ArtifactDigest) {
+  mutating func upload(_ digest: Digest) {
     deadlines.remove(.upload(digest))
     if let transfer = uploads[digest] { emit(.upload(transfer.artifact)) }
   }
@@ -134,11 +135,11 @@ extension WorkerBrain {
     beginUpload(artifact)
   }
 
-  private mutating func cannotBringBack(_ digest: ArtifactDigest) {
+  private mutating func cannotBringBack(_ digest: Digest) {
     if requested.remove(digest) != nil { say(.cannotBringBack(artifact: digest)) }
   }
 
-  mutating func uploaded(_ digest: ArtifactDigest) {
+  mutating func uploaded(_ digest: Digest) {
     let transfer = uploads.removeValue(forKey: digest)
     if let transfer, requested.remove(digest) != nil { say(.broughtBack(artifact: transfer.artifact)) }
     resultStored(digest)
@@ -146,7 +147,7 @@ extension WorkerBrain {
   }
 
   /// A result is too precious to give up while the worker still has it: a full disk at the coordinator passes.
-  mutating func uploadFailed(_ digest: ArtifactDigest, _ reason: String, _ isGone: Bool) {
+  mutating func uploadFailed(_ digest: Digest, _ reason: String, _ isGone: Bool) {
     guard uploads[digest] != nil else { return }
     guard !isGone else {
       uploads[digest] = nil

@@ -1,3 +1,4 @@
+import Bytes
 import Randomness
 import Sweep
 
@@ -56,10 +57,10 @@ public struct WorkerBrain: Sendable {
   var isLeaving = false
   var hasLeft = false
   var attempts: [AttemptNumber: HeldAttempt] = [:]
-  var fetches: [ArtifactDigest: Transfer] = [:]
-  var uploads: [ArtifactDigest: Transfer] = [:]
+  var fetches: [Digest: Transfer] = [:]
+  var uploads: [Digest: Transfer] = [:]
   /// What the coordinator has lost and asked for on this connection.
-  var requested: Set<ArtifactDigest> = []
+  var requested: Set<Digest> = []
   var deadlines = KeyedQueue<WorkerDeadline, Instant>()
   private var effects: [WorkerEffect] = []
 
@@ -132,8 +133,8 @@ enum WorkerDeadline: Hashable, Sendable {
   case silence
   case heartbeat
   /// A transfer that failed is tried again.
-  case fetch(ArtifactDigest)
-  case upload(ArtifactDigest)
+  case fetch(Digest)
+  case upload(Digest)
   /// A job that a full disk has ended is handed back.
   case rest(AttemptNumber)
   /// Leaving takes no longer than this, whether or not all is settled.

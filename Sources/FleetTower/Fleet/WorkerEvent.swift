@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// What happens to a worker.
@@ -9,12 +10,12 @@ public enum WorkerEvent: Hashable, Sendable {
   case disconnected
   case received(CoordinatorMessage)
   /// The artifact is in the local cache (it may have been there before).
-  case fetched(ArtifactDigest)
-  case fetchFailed(ArtifactDigest, reason: String, cause: FailureCause = .other)
+  case fetched(Digest)
+  case fetchFailed(Digest, reason: String, cause: FailureCause = .other)
   /// The coordinator's store has confirmed that it holds the artifact durably.
-  case uploaded(ArtifactDigest)
+  case uploaded(Digest)
   /// - Parameter isGone: the local cache does not have it any more, so that trying again is of no use.
-  case uploadFailed(ArtifactDigest, reason: String, isGone: Bool = false)
+  case uploadFailed(Digest, reason: String, isGone: Bool = false)
   /// A file of an attempt's folder is now an artifact in the local cache.
   case fileKept(AttemptNumber, file: String, artifact: ArtifactReference)
   case fileNotKept(AttemptNumber, file: String, reason: String, cause: FailureCause = .other)

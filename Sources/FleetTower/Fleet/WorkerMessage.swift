@@ -1,3 +1,4 @@
+import Bytes
 import Sweep
 
 /// What a worker tells the coordinator on its control connection. The first message is `hello`.
@@ -19,7 +20,7 @@ public enum WorkerMessage: Hashable, Sendable, Codable {
   case attemptReturned(attempt: AttemptNumber)
   /// What the coordinator has asked for is in its store again. (From protocol 3 on, as the next.)
   case broughtBack(artifact: ArtifactReference)
-  case cannotBringBack(artifact: ArtifactDigest)
+  case cannotBringBack(artifact: Digest)
   /// Nothing more will come; do not wait for this worker.
   case goodbye
 

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Sweep
 
@@ -82,7 +83,7 @@ struct NothingAcknowledgedIsLost: Checker {
 struct OneResultPerJob: Checker {
   let promise = "one accepted result per job"
   private var done: [JobKey: AttemptNumber] = [:]
-  private var models: [JobKey: ArtifactDigest] = [:]
+  private var models: [JobKey: Digest] = [:]
   private let benchmarks: [SweepID: Set<JobKey>]
 
   init(trees: [StageTree]) { benchmarks = WantedJobs(trees).benchmarks }
@@ -112,16 +113,16 @@ struct OneResultPerJob: Checker {
 /// Fencing: numbers only grow; a job has one live attempt; only that attempt's own result counts.
 struct NoStaleResults: Checker {
   let promise = "no result from a stale attempt"
-  private let attemptOfLog: @Sendable (ArtifactDigest) -> UInt64?
+  private let attemptOfLog: @Sendable (Digest) -> UInt64?
 
   private var last = AttemptNumber(0)
   private var live: [JobKey: AttemptNumber] = [:]
-  private var models: [JobKey: ArtifactDigest] = [:]
+  private var models: [JobKey: Digest] = [:]
   private var wanted: WantedJobs
   /// Sent to a worker: then the number must not mean anything else, ever.
   private var heard: [AttemptNumber: JobKey] = [:]
 
-  init(trees: [StageTree], attemptOfLog: @escaping @Sendable (ArtifactDigest) -> UInt64?) {
+  init(trees: [StageTree], attemptOfLog: @escaping @Sendable (Digest) -> UInt64?) {
     wanted = WantedJobs(trees)
     self.attemptOfLog = attemptOfLog
   }
@@ -202,7 +203,7 @@ struct ResumesFromNewestCheckpoint: Checker {
     return nil
   }
 
-  private mutating func forget(_ lost: [ArtifactDigest]) {
+  private mutating func forget(_ lost: [Digest]) {
     for (job, checkpoint) in stored where lost.contains(checkpoint.artifact.digest) {
       stored[job] = nil
       acknowledged[job] = nil

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Sweep
 
@@ -13,7 +14,7 @@ enum Observation: Sendable {
   case crashed
   /// The store has lost these, and the coordinator is told so.
   /// - Parameter unwritten: attempts that were decided before, and are not written yet.
-  case lost([ArtifactDigest], unwritten: Set<AttemptNumber>)
+  case lost([Digest], unwritten: Set<AttemptNumber>)
   /// A worker's true box, whatever it says.
   case enrolled(WorkerID, box: BoxID, slots: Int)
   /// A worker's true protocol.

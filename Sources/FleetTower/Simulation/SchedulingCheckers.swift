@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Sweep
 
@@ -19,7 +20,7 @@ struct ObservedJobs: Sendable {
   private var nodes: [JobKey: Node] = [:]
   private var sweeps: [SweepID: SweepState] = [:]
   private let submitted: [SweepID: SweepSpec]
-  private var datasets: [JobKey: ArtifactDigest] = [:]
+  private var datasets: [JobKey: Digest] = [:]
   private let jobsOfSweep: [SweepID: [JobKey]]
   private var live: [AttemptNumber: JobKey] = [:]
   private var running: Set<JobKey> = []
@@ -32,8 +33,8 @@ struct ObservedJobs: Sendable {
   private var heldUp: Set<JobKey> = []
   /// Attempts that were decided before what they need was lost, though written after it.
   private var decidedBefore: Set<AttemptNumber> = []
-  private var models: [JobKey: ArtifactDigest] = [:]
-  private var checkpoints: [JobKey: ArtifactDigest] = [:]
+  private var models: [JobKey: Digest] = [:]
+  private var checkpoints: [JobKey: Digest] = [:]
 
   init(_ trees: [StageTree]) {
     submitted = Dictionary(uniqueKeysWithValues: trees.map { ($0.sweep, $0.submission.spec) })
@@ -90,7 +91,7 @@ struct ObservedJobs: Sendable {
     }
   }
 
-  mutating func lose(_ digests: [ArtifactDigest], unwritten: Set<AttemptNumber>) {
+  mutating func lose(_ digests: [Digest], unwritten: Set<AttemptNumber>) {
     let lost = Set(digests)
     decidedBefore.formUnion(unwritten)
     for (job, node) in nodes {

@@ -1,3 +1,4 @@
+import Bytes
 import Randomness
 import Sweep
 
@@ -64,7 +65,7 @@ enum SimulatedArithmetic {
 
 /// All bytes there are, by their digest; who has them is another question.
 struct ContentTable: Sendable {
-  private var contents: [ArtifactDigest: SimulatedArithmetic.Content] = [:]
+  private var contents: [Digest: SimulatedArithmetic.Content] = [:]
 
   mutating func reference(to content: SimulatedArithmetic.Content) -> ArtifactReference {
     let words: (UInt64, UInt64)
@@ -74,16 +75,11 @@ struct ContentTable: Sendable {
     case .checkpoint(let epoch, let value): words = (3 + UInt64(epoch) << 8, value)
     case .log(let attempt): words = (4, attempt)
     }
-    let digits = (0..<4).map { digitsOf(SplitMix64.mixed(words.0 &+ SplitMix64.mixed(words.1 &+ UInt64($0)))) }.joined()
-    let digest = ArtifactDigest(digits)!
+    let digits = (0..<4).map { SplitMix64.mixed(words.0 &+ SplitMix64.mixed(words.1 &+ UInt64($0))).hexDigits }
+    let digest = Digest(digits.joined())!
     contents[digest] = content
     return ArtifactReference(digest: digest, byteCount: 1)
   }
 
-  subscript(digest: ArtifactDigest) -> SimulatedArithmetic.Content? { contents[digest] }
-
-  private func digitsOf(_ word: UInt64) -> String {
-    let digits = String(word, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
-  }
+  subscript(digest: Digest) -> SimulatedArithmetic.Content? { contents[digest] }
 }

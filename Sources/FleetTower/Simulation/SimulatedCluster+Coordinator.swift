@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Sweep
 
@@ -8,9 +9,9 @@ struct SimulatedCoordinator: Sendable {
   /// Counts restarts; what was scheduled for an earlier life is void.
   var generation = 0
   var journal: SimulatedJournal
-  var store: Set<ArtifactDigest> = []
+  var store: Set<Digest> = []
   /// Those of the store whose bytes are not the right ones any more, which shows when they are read.
-  var rotten: Set<ArtifactDigest> = []
+  var rotten: Set<Digest> = []
   /// Decided, and waiting for the disk.
   var outbox = Outbox<CoordinatorEffect>(limit: SimulatedCoordinator.outboxLimit)
   /// The disk cannot be written, or too much waits for it: nobody is let in.

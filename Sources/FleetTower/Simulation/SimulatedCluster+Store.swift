@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Randomness
 import Sweep
@@ -5,14 +6,14 @@ import Sweep
 /// The coordinator's store, in which bytes rot and vanish.
 extension SimulatedCluster {
   /// Durably there, whoever brought it.
-  mutating func store(_ digest: ArtifactDigest) throws(BrokenPromise) {
+  mutating func store(_ digest: Digest) throws(BrokenPromise) {
     coordinator.store.insert(digest)
     coordinator.rotten.remove(digest)
     try inform(.artifactStored(digest))
   }
 
   /// - Returns: false if the artifact is not there, or was damaged, which is noticed on reading and told.
-  mutating func serve(_ digest: ArtifactDigest) throws(BrokenPromise) -> Bool {
+  mutating func serve(_ digest: Digest) throws(BrokenPromise) -> Bool {
     if coordinator.store.contains(digest) {
       guard coordinator.rotten.contains(digest), fault != .serveRottenBytes else { return true }
     }
@@ -42,7 +43,7 @@ extension SimulatedCluster {
     try lose(lost.sorted())
   }
 
-  private mutating func lose(_ digests: [ArtifactDigest]) throws(BrokenPromise) {
+  private mutating func lose(_ digests: [Digest]) throws(BrokenPromise) {
     coordinator.store.subtract(digests)
     coordinator.rotten.subtract(digests)
     guard fault != .ignoreLoss, !digests.isEmpty else { return }
@@ -70,7 +71,7 @@ extension SimulatedCluster {
     }
   }
 
-  private func describe(_ digest: ArtifactDigest) -> String {
+  private func describe(_ digest: Digest) -> String {
     contents[digest].map { "\($0)" } ?? digest.description
   }
 }

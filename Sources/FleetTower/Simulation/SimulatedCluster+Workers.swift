@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Randomness
 import Sweep
@@ -16,9 +17,9 @@ struct SimulatedWorker: Sendable {
   var connection: ConnectionID?
   /// Counts tries to connect, and giving up.
   var connectionTry = 0
-  var cache: Set<ArtifactDigest> = []
+  var cache: Set<Digest> = []
   /// Fetched as they were, damaged.
-  var damaged: Set<ArtifactDigest> = []
+  var damaged: Set<Digest> = []
   var stages: [AttemptNumber: SimulatedStage] = [:]
   var ring: Instant?
   var frozenUntil: Int64 = 0
@@ -148,7 +149,7 @@ extension SimulatedCluster {
 
   // MARK: - Artifacts
 
-  mutating func fetchArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws(BrokenPromise) {
+  mutating func fetchArrives(_ index: Int, _ incarnation: UInt64, _ digest: Digest) throws(BrokenPromise) {
     guard workers[index].incarnation == incarnation else { return }
     if workers[index].cache.contains(digest) { return deliver(index, incarnation, .fetched(digest)) }
     guard now >= workers[index].fullUntil else {
@@ -165,7 +166,7 @@ extension SimulatedCluster {
     deliver(index, incarnation, .fetched(digest))
   }
 
-  mutating func uploadArrives(_ index: Int, _ incarnation: UInt64, _ digest: ArtifactDigest) throws(BrokenPromise) {
+  mutating func uploadArrives(_ index: Int, _ incarnation: UInt64, _ digest: Digest) throws(BrokenPromise) {
     guard workers[index].incarnation == incarnation else { return }
     guard workers[index].cache.contains(digest) else {
       return deliver(index, incarnation, .uploadFailed(digest, reason: "not in the cache", isGone: true))

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Randomness
 import Settings
@@ -83,8 +84,8 @@ public struct SimulatedCluster {
     case workerRings(Int, incarnation: UInt64)
     case workerRestarts(Int)
     case stageStep(Int, incarnation: UInt64, AttemptNumber)
-    case uploadArrives(Int, incarnation: UInt64, ArtifactDigest)
-    case fetchArrives(Int, incarnation: UInt64, ArtifactDigest)
+    case uploadArrives(Int, incarnation: UInt64, Digest)
+    case fetchArrives(Int, incarnation: UInt64, Digest)
     // People and fate.
     case operatorAsks(OperatorRequest)
     case misfortune
@@ -173,7 +174,7 @@ public struct SimulatedCluster {
 
 /// Logs are numbered by their attempt, so that a checker can tell whose result it sees.
 private enum LogNumbers {
-  static let attempts: [ArtifactDigest: UInt64] = {
+  static let attempts: [Digest: UInt64] = {
     var contents = ContentTable()
     return Dictionary(
       uniqueKeysWithValues: (1...4_000).map { (contents.reference(to: .log(attempt: $0)).digest, $0) })

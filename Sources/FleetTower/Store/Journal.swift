@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Fleet
 import Glibc
 import JSON
@@ -213,5 +214,5 @@ private func compact(_ path: String, _ count: Int, without places: [Int]) throws
 
 /// The first eight bytes of the record's SHA-256.
 private func checksum(_ text: [UInt8]) throws -> Int {
-  Int(truncatingIfNeeded: try ContentHash(of: text.span).prefix)
+  Int(truncatingIfNeeded: try Digest(of: text.span).prefix)
 }

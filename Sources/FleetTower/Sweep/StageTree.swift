@@ -1,3 +1,4 @@
+import Bytes
 import JSON
 import Settings
 
@@ -58,7 +59,7 @@ public struct StageTree: Sendable {
 extension SweepSubmission {
   /// The same submission always has the same name.
   public var sweepID: SweepID {
-    SweepID(spec.name + "-" + String(contentHash(canonicalValue.canonicalJSON).hexDigits.prefix(8)))
+    SweepID(spec.name + "-" + JobKey(hashing: canonicalValue.canonicalJSON).short)
   }
 
   private var canonicalValue: PlainValue {
@@ -208,7 +209,7 @@ private struct Builder {
 
   /// Eight digits, or sixteen for a trial whose eight are taken already (likely only among tens of thousands).
   private mutating func shortID(of trial: Trial) -> TrialID {
-    let digits = contentHash(PlainValue.object(trial.point).canonicalJSON).hexDigits
+    let digits = FNV1a.hash128(PlainValue.object(trial.point).canonicalJSON.utf8).hexDigits
     let short = String(digits.prefix(8))
     let id = takenIDs.insert(short).inserted ? short : String(digits.prefix(16))
     takenIDs.insert(id)

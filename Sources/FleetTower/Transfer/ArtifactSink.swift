@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Sweep
 import Wire
 
@@ -9,7 +10,7 @@ public actor ArtifactSink {
 
   private let place: Place
   private let reference: ArtifactReference
-  private let hash: ContentHash
+  private let digest: Digest
   private let decoder: ZstdDecoder
   private var partial: PartialFile?
 
@@ -29,7 +30,7 @@ public actor ArtifactSink {
   private init(_ reference: ArtifactReference, _ place: Place) throws {
     self.place = place
     self.reference = reference
-    hash = ContentHash(reference.digest)
+    digest = reference.digest
     decoder = try ZstdDecoder()
   }
 
@@ -38,8 +39,8 @@ public actor ArtifactSink {
   public func open() throws -> Int {
     let partial =
       switch place {
-      case .folder(let folder): try folder.receive(hash, byteCount: reference.byteCount)
-      case .file(let path): try PartialFile(path + ".part", hash: hash, byteCount: reference.byteCount)
+      case .folder(let folder): try folder.receive(digest, byteCount: reference.byteCount)
+      case .file(let path): try PartialFile(path + ".part", digest: digest, byteCount: reference.byteCount)
       }
     self.partial = partial
     return partial.offset
@@ -72,16 +73,5 @@ public actor ArtifactSink {
       try Files.moveDurably(partial.path, to: path)
     }
     self.partial = nil
-  }
-}
-
-extension ContentHash {
-  /// The fleet's own word for the same 32 bytes.
-  public init(_ digest: ArtifactDigest) { self.init(hex: digest.description)! }
-}
-
-extension ArtifactReference {
-  public init(_ hash: ContentHash, byteCount: Int) {
-    self.init(digest: ArtifactDigest(hash.hex)!, byteCount: byteCount)
   }
 }

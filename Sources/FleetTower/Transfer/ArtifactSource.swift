@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Sweep
 import Wire
 
@@ -26,8 +27,8 @@ public actor ArtifactSource {
   /// An artifact, checked here too, so that damage is noticed where it can be repaired: the last chunk is given only if
   /// all bytes are the right ones.
   /// - Parameter offset: where to begin.
-  public init(_ hash: ContentHash, in folder: ArtifactFolder, from offset: Int) throws {
-    try self.init(folder.location(of: hash), offset, try ArtifactReader(hash, in: folder, from: offset))
+  public init(_ digest: Digest, in folder: ArtifactFolder, from offset: Int) throws {
+    try self.init(folder.location(of: digest), offset, try ArtifactReader(digest, in: folder, from: offset))
   }
 
   private init(_ path: String, _ offset: Int, _ checked: ArtifactReader?) throws {

@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Sweep
 import Transport
 import Wire
@@ -9,9 +10,9 @@ public struct BulkService: Sendable {
   /// What is learnt of the folder on the way.
   public enum Report: Hashable, Sendable {
     /// The artifact is there, verified and durable.
-    case stored(ArtifactDigest)
+    case stored(Digest)
     /// It was asked for and is not there, or was damaged and is not there any more.
-    case lost(ArtifactDigest, reason: String)
+    case lost(Digest, reason: String)
   }
 
   private let folder: ArtifactFolder
@@ -81,25 +82,24 @@ public struct BulkService: Sendable {
 
   /// Nothing is confirmed unread: what lies there may have been damaged since it arrived.
   private nonisolated(nonsending) func isWhole(_ reference: ArtifactReference) async throws -> Bool {
-    let hash = ContentHash(reference.digest)
-    guard folder.byteCount(of: hash) != nil else { return false }
+    let digest = reference.digest
+    guard folder.byteCount(of: digest) != nil else { return false }
     do {
-      folder.touch(hash)
-      try await ArtifactSource(hash, in: folder, from: 0).check()
+      folder.touch(digest)
+      try await ArtifactSource(digest, in: folder, from: 0).check()
       return true
     } catch let error as ArtifactsError where error.isDamage { return false }
   }
 
   private nonisolated(nonsending) func send(
-    _ digest: ArtifactDigest, from offset: Int, of expectedByteCount: Int?, to stream: FrameStream
+    _ digest: Digest, from offset: Int, of expectedByteCount: Int?, to stream: FrameStream
   ) async throws {
-    let hash = ContentHash(digest)
-    guard let byteCount = folder.byteCount(of: hash) else {
+    guard let byteCount = folder.byteCount(of: digest) else {
       report(.lost(digest, reason: "it is not there"))
       throw TransferError.refused(reason: "the coordinator does not have \(digest)")
     }
     do {
-      let source = try ArtifactSource(hash, in: folder, from: offset)
+      let source = try ArtifactSource(digest, in: folder, from: offset)
       // It cannot be right; it is read only so that it is set aside.
       if let expectedByteCount, expectedByteCount != byteCount { try await source.check() }
       guard (0...byteCount).contains(offset) else { throw TransferError.protocolViolation("offset \(offset)") }

@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 internal import COpenSSL
 import Glibc
 import Wording
@@ -123,23 +124,4 @@ extension Token: CustomStringConvertible, CustomDebugStringConvertible, CustomRe
   public var description: String { "\(role.rawValue) token \(id)" }
   public var debugDescription: String { description }
   public var customMirror: Mirror { Mirror(self, children: []) }
-}
-
-extension [UInt8] {
-  var hexDigits: String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-  }
-
-  init?(hexDigits text: some StringProtocol) {
-    let digits = text.utf8.map { digit -> UInt8? in
-      switch digit {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-      default: nil
-      }
-    }
-    guard digits.count.isMultiple(of: 2), !digits.contains(nil) else { return nil }
-    self = stride(from: 0, to: digits.count, by: 2).map { digits[$0]! << 4 | digits[$0 + 1]! }
-  }
 }

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import JSON
 import Sweep
@@ -84,7 +85,7 @@ public enum BulkRequest: Hashable, Sendable, Codable {
   case put(ArtifactReference)
   /// Asks for an artifact from `offset` on. Answered by `artifact`, whereupon the chunks follow.
   /// - Parameter byteCount: how many bytes it has in all; what the store has under its name may be damaged.
-  case get(ArtifactDigest, offset: Int, byteCount: Int? = nil)
+  case get(Digest, offset: Int, byteCount: Int? = nil)
 }
 
 public enum BulkResponse: Hashable, Sendable, Codable {

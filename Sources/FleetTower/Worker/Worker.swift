@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Fleet
 import Foundation
 import Glibc
@@ -38,14 +39,14 @@ public actor Worker {
   private var pinned: [AttemptNumber: Pinned] = [:]
 
   private struct Pinned {
-    var inputs: Set<ContentHash> = []
+    var inputs: Set<Digest> = []
     /// As they were kept last: a checkpoint takes the place of the one before.
-    var files: [String: ContentHash] = [:]
+    var files: [String: Digest] = [:]
   }
 
   /// What goes wrong for now, by the artifact it concerns, or nil for the coordinator: logged once, however often it is
   /// tried again.
-  private var troubles: [ArtifactDigest?: Set<String>] = [:]
+  private var troubles: [Digest?: Set<String>] = [:]
   /// The coordinator has welcomed this worker on the present connection.
   private var isWelcome = false
   private var hasEnded = false
@@ -182,7 +183,7 @@ extension Worker {
   }
 
   /// Logs what goes wrong, unless it was logged since it last went well.
-  private func complain(_ subject: ArtifactDigest?, _ text: String) {
+  private func complain(_ subject: Digest?, _ text: String) {
     if troubles.count > 1_000 { troubles = [:] }
     if troubles[subject, default: []].insert(text).inserted { options.log(text) }
   }
@@ -228,7 +229,7 @@ extension Worker {
       options.log("attempt \(assignment.attempt): \(assignment.stage.rawValue) of job \(assignment.job.short)")
       // Said twice, it changes nothing; refused, it is discarded.
       if pinned[assignment.attempt] == nil {
-        pinned[assignment.attempt] = Pinned(inputs: Set(assignment.inputs.values.map { ContentHash($0.digest) }))
+        pinned[assignment.attempt] = Pinned(inputs: Set(assignment.inputs.values.map { $0.digest }))
       }
     case .bringBack(let artifact): options.log("the coordinator has lost artifact \(artifact.digest) and asks for it")
     default: break
@@ -259,7 +260,7 @@ extension Worker {
       return feed(.uploadFailed(reference.digest, reason: "it is not in the worker's cache any more", isGone: true))
     }
     do {
-      try await bulk.upload(cache.artifacts.location(of: ContentHash(reference.digest)), as: reference)
+      try await bulk.upload(cache.artifacts.location(of: reference.digest), as: reference)
       troubles[reference.digest] = nil
       feed(.uploaded(reference.digest))
     } catch {
@@ -275,7 +276,7 @@ extension Worker {
         return feed(.fileNotKept(number, file: file, reason: "the name leads out of the stage's folder"))
       }
       let reference = try await cache.keep("\(folder.attempt(number))/\(file)")
-      pinned[number]?.files[file] = ContentHash(reference.digest)
+      pinned[number]?.files[file] = reference.digest
       // A stage of many epochs leaves a checkpoint each.
       try? await cache.trim(keeping: allPinned)
       feed(.fileKept(number, file: file, artifact: reference))
@@ -284,7 +285,7 @@ extension Worker {
     }
   }
 
-  private var allPinned: Set<ContentHash> {
+  private var allPinned: Set<Digest> {
     pinned.values.reduce(into: []) { $0.formUnion($1.inputs.union($1.files.values)) }
   }
 
@@ -305,11 +306,11 @@ extension Worker {
       try Files.createFolder(directory)
       var inputs: [InputRole: String] = [:]
       for role in InputRole.allCases {
-        inputs[role] = assignment.input(role).map { cache.artifacts.location(of: ContentHash($0.digest)) }
+        inputs[role] = assignment.input(role).map { cache.artifacts.location(of: $0.digest) }
       }
       let request = StageRequest(
         job: assignment.job, configuration: assignment.configuration, inputs: inputs, directory: directory,
-        unpackedDataset: assignment.input(.dataset).map { folder.unpacked(ContentHash($0.digest)) },
+        unpackedDataset: assignment.input(.dataset).map { folder.unpacked($0.digest) },
         threads: options.threads, backend: options.backend)
       stages[number] = try StageProcess(
         request, limits: options.stageLimits.stricter(assignment.limits ?? StageLimits()),

@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Foundation
 import Sweep
 import Transfer
@@ -12,7 +13,7 @@ actor WorkerCache {
   private let unpacked: String
   private let byteCountLimit: Int
   /// Read through since this process began. What an earlier one left may be torn.
-  private var verified: Set<ContentHash> = []
+  private var verified: Set<Digest> = []
 
   init(artifacts: String, unpacked: String, byteCountLimit: Int) throws {
     self.artifacts = try ArtifactFolder(artifacts, isDurable: false)
@@ -22,31 +23,31 @@ actor WorkerCache {
 
   /// Whether the artifact is here, whole and undamaged.
   func holds(_ reference: ArtifactReference) -> Bool {
-    let hash = ContentHash(reference.digest)
-    guard artifacts.byteCount(of: hash) == reference.byteCount else { return false }
-    if !verified.contains(hash) {
-      guard (try? artifacts.verify(hash)) != nil else { return false }
-      verified.insert(hash)
+    let digest = reference.digest
+    guard artifacts.byteCount(of: digest) == reference.byteCount else { return false }
+    if !verified.contains(digest) {
+      guard (try? artifacts.verify(digest)) != nil else { return false }
+      verified.insert(digest)
     }
-    artifacts.touch(hash)
+    artifacts.touch(digest)
     return true
   }
 
   /// Makes a stage's file an artifact.
   func keep(_ file: String) throws -> ArtifactReference {
-    let (hash, byteCount) = try artifacts.adopt(file)
-    verified.insert(hash)
-    return ArtifactReference(hash, byteCount: byteCount)
+    let (digest, byteCount) = try artifacts.adopt(file)
+    verified.insert(digest)
+    return ArtifactReference(digest: digest, byteCount: byteCount)
   }
 
   func removeFolder(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
 
   /// Makes room: data sets unpacked longest ago go first (they can be unpacked again), then artifacts.
-  func trim(keeping kept: Set<ContentHash>) throws {
+  func trim(keeping kept: Set<Digest>) throws {
     let manager = FileManager.default
     var folders: [(path: String, byteCount: Int, lastUse: Date)] = []
     for name in try manager.contentsOfDirectory(atPath: unpacked).sorted() {
-      if let hash = ContentHash(hex: name), kept.contains(hash) { continue }
+      if let digest = Digest(name), kept.contains(digest) { continue }
       let path = "\(unpacked)/\(name)"
       let date = try manager.attributesOfItem(atPath: path)[.modificationDate] as? Date
       folders.append((path, byteCount(ofFolder: path), date ?? .distantPast))

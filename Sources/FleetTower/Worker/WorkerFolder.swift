@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Fleet
 import Foundation
 
@@ -36,7 +37,7 @@ struct WorkerFolder: ~Copyable, Sendable {
   }
 
   func attempt(_ number: AttemptNumber) -> String { "\(path)/attempts/\(number.value)" }
-  func unpacked(_ hash: ContentHash) -> String { "\(path)/unpacked/\(hash)" }
+  func unpacked(_ digest: Digest) -> String { "\(path)/unpacked/\(digest)" }
 
   /// A worker deletes what it finds in its folder, so that the folder must be empty, or a worker's. Artifacts may have
   /// been copied there, and new file systems have a folder `lost+found`.
@@ -60,8 +61,7 @@ struct WorkerFolder: ~Copyable, Sendable {
     if let name = try text(nameFile), name.hasPrefix("w-"), name.utf8.count == 18, knownPlace ?? place == place {
       return name
     }
-    let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
-    let name = "w-" + String(repeating: "0", count: 16 - digits.count) + digits
+    let name = "w-" + UInt64.random(in: 0 ... .max).hexDigits
     try Files.writeDurably(Array(name.utf8), to: nameFile)
     return name
   }
@@ -70,6 +70,6 @@ struct WorkerFolder: ~Copyable, Sendable {
   private static func boxName() throws -> String {
     let identity = (try? Files.read("/etc/machine-id", maximumByteCount: 64)) ?? []
     let host = Array(ProcessInfo.processInfo.hostName.utf8)
-    return "box-" + (try ContentHash(of: (identity + host).span).hex.prefix(12))
+    return "box-" + (try Digest(of: (identity + host).span).description.prefix(12))
   }
 }

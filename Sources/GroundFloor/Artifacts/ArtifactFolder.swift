@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import Glibc
 
@@ -17,13 +18,13 @@ public struct ArtifactFolder: Sendable {
     try Files.createFolder(path + "/partial")
   }
 
-  public func location(of hash: ContentHash) -> String {
-    let hex = hash.hex
+  public func location(of digest: Digest) -> String {
+    let hex = digest.description
     return "\(path)/\(hex.prefix(2))/\(hex.dropFirst(2))"
   }
 
   /// Size in bytes, `nil` when it is not here.
-  public func byteCount(of hash: ContentHash) -> Int? { Files.byteCount(location(of: hash)) }
+  public func byteCount(of digest: Digest) -> Int? { Files.byteCount(location(of: digest)) }
 
   /// What is free on its disk for this user.
   public var freeByteCount: Int {
@@ -37,26 +38,26 @@ public struct ArtifactFolder: Sendable {
 
   /// Reads the artifact through.
   /// - Throws: `hashMismatch` after removing a damaged one.
-  public func verify(_ hash: ContentHash) throws {
-    let found = try ContentHash(ofFile: location(of: hash))
-    if found == hash { return }
-    try remove(hash)
-    throw ArtifactsError.hashMismatch(subject: location(of: hash), expected: hash, found: found)
+  public func verify(_ digest: Digest) throws {
+    let found = try Digest(ofFile: location(of: digest))
+    if found == digest { return }
+    try remove(digest)
+    throw ArtifactsError.hashMismatch(subject: location(of: digest), expected: digest, found: found)
   }
 
   /// Moves a damaged artifact out of the way, into `damaged/`, where people may look at it.
   /// - Parameter file: the damaged file, open. If another one has taken its place in the meantime, nothing happens.
-  public func setAside(_ hash: ContentHash, found file: borrowing FileDescriptor) throws {
+  public func setAside(_ digest: Digest, found file: borrowing FileDescriptor) throws {
     var named = stat()
-    guard unsafe stat(location(of: hash), &named) == 0, try named.st_ino == file.status().st_ino else { return }
+    guard unsafe stat(location(of: digest), &named) == 0, try named.st_ino == file.status().st_ino else { return }
     try Files.createFolder(path + "/damaged")
-    try Files.moveDurably(location(of: hash), to: "\(path)/damaged/\(hash)")
+    try Files.moveDurably(location(of: digest), to: "\(path)/damaged/\(digest)")
   }
 
-  public func remove(_ hash: ContentHash) throws { try Files.remove(location(of: hash)) }
+  public func remove(_ digest: Digest) throws { try Files.remove(location(of: digest)) }
 
   /// Makes the file at `source` an artifact. It stays where it is, and must not be written to any more.
-  public func adopt(_ source: String) throws -> (hash: ContentHash, byteCount: Int) {
+  public func adopt(_ source: String) throws -> (digest: Digest, byteCount: Int) {
     let temporary = "\(path)/partial/adopted-\(getpid())-\(UInt64.random(in: 0 ... .max))"
     defer { try? Files.remove(temporary) }
     // A second name for the same bytes costs nothing; where the file system has none, they are copied.
@@ -64,31 +65,31 @@ public struct ArtifactFolder: Sendable {
       guard errno != ENOENT else { throw ArtifactsError.lastSystemError("link", source) }
       try FileManager.default.copyItem(atPath: source, toPath: temporary)
     }
-    let hash = try ContentHash(ofFile: temporary)
+    let digest = try Digest(ofFile: temporary)
     let count = try FileDescriptor(temporary, .read).byteCount
-    if byteCount(of: hash) == nil { try install(temporary, as: hash) }
-    return (hash, count)
+    if byteCount(of: digest) == nil { try install(temporary, as: digest) }
+    return (digest, count)
   }
 
   /// Begins, or goes on, to receive an artifact.
-  public func receive(_ hash: ContentHash, byteCount: Int) throws -> PartialFile {
-    let name = "\(path)/partial/\(hash)"
+  public func receive(_ digest: Digest, byteCount: Int) throws -> PartialFile {
+    let name = "\(path)/partial/\(digest)"
     if try FileDescriptor(name, .update).lockExclusively() {
-      return try PartialFile(name, hash: hash, byteCount: byteCount)
+      return try PartialFile(name, digest: digest, byteCount: byteCount)
     }
     // Somebody else is receiving the same bytes, or a dead connection still holds them: take a place of our own.
     let own = "\(name)-\(UInt64.random(in: 0 ... .max))"
-    return try PartialFile(own, hash: hash, byteCount: byteCount, isKept: false)
+    return try PartialFile(own, digest: digest, byteCount: byteCount, isKept: false)
   }
 
   /// Makes a whole, verified file an artifact.
   public func install(_ file: PartialFile) throws {
     try file.verify(isDurable: isDurable)
-    try install(file.path, as: file.hash, isSynchronized: isDurable)
+    try install(file.path, as: file.digest, isSynchronized: isDurable)
   }
 
-  private func install(_ file: String, as hash: ContentHash, isSynchronized: Bool = false) throws {
-    let destination = location(of: hash)
+  private func install(_ file: String, as digest: Digest, isSynchronized: Bool = false) throws {
+    let destination = location(of: digest)
     try Files.createFolder(Files.parent(of: destination))
     if isDurable {
       if !isSynchronized { try FileDescriptor(file, .read).synchronize() }
@@ -101,7 +102,7 @@ public struct ArtifactFolder: Sendable {
 
 extension ArtifactFolder {
   public struct Entry: Hashable, Sendable {
-    public let hash: ContentHash
+    public let digest: Digest
     public let byteCount: Int
     /// Seconds since 1970 of its arrival or last `touch`.
     public let lastUse: Int
@@ -113,10 +114,10 @@ extension ArtifactFolder {
     for folder in try FileManager.default.contentsOfDirectory(atPath: path).sorted() where folder.utf8.count == 2 {
       for name in try FileManager.default.contentsOfDirectory(atPath: "\(path)/\(folder)").sorted() {
         var status = stat()
-        guard let hash = ContentHash(hex: folder + name), unsafe stat(location(of: hash), &status) == 0 else {
+        guard let digest = Digest(folder + name), unsafe stat(location(of: digest), &status) == 0 else {
           continue
         }
-        entries.append(Entry(hash: hash, byteCount: status.st_size, lastUse: status.st_mtim.tv_sec))
+        entries.append(Entry(digest: digest, byteCount: status.st_size, lastUse: status.st_mtim.tv_sec))
       }
     }
     return entries
@@ -143,19 +144,19 @@ extension ArtifactFolder {
   }
 
   /// Marks an artifact as used now.
-  public func touch(_ hash: ContentHash) { _ = unsafe utimes(location(of: hash), nil) }
+  public func touch(_ digest: Digest) { _ = unsafe utimes(location(of: digest), nil) }
 
   /// Removes the artifacts that were not used for longest until at most `limit` bytes are left. Those in `kept` stay.
   /// - Returns: how many bytes were freed.
   @discardableResult
-  public func trim(toByteCount limit: Int, keeping kept: Set<ContentHash>) throws -> Int {
+  public func trim(toByteCount limit: Int, keeping kept: Set<Digest>) throws -> Int {
     let entries = try entries()
     var total = entries.reduce(0) { $0 + $1.byteCount }
     var freed = 0
-    for entry in entries.sorted(by: { ($0.lastUse, $0.hash) < ($1.lastUse, $1.hash) }) {
+    for entry in entries.sorted(by: { ($0.lastUse, $0.digest) < ($1.lastUse, $1.digest) }) {
       if total <= limit { break }
-      if kept.contains(entry.hash) { continue }
-      try remove(entry.hash)
+      if kept.contains(entry.digest) { continue }
+      try remove(entry.digest)
       total -= entry.byteCount
       freed += entry.byteCount
     }
@@ -166,26 +167,26 @@ extension ArtifactFolder {
 /// A file that arrives piece by piece, and whose hash is known before.
 public final class PartialFile {
   public let path: String
-  public let hash: ContentHash
+  public let digest: Digest
   public let byteCount: Int
   /// How many bytes are here; the next piece begins there.
   public private(set) var offset: Int
   private let isKept: Bool
   private let file: FileDescriptor
-  private let hasher: ContentHasher
+  private let hasher: SHA256
   /// How much of it the disk has been told to write.
   private var handedOver = 0
   private static let handOver = 8 << 20
 
   /// Creates the file, or goes on with what an earlier attempt left. Holds the file's lock as long as it lives.
   /// - Parameter isKept: whether an incomplete file stays for the next attempt.
-  public init(_ path: String, hash: ContentHash, byteCount: Int, isKept: Bool = true) throws {
+  public init(_ path: String, digest: Digest, byteCount: Int, isKept: Bool = true) throws {
     self.path = path
-    self.hash = hash
+    self.digest = digest
     self.byteCount = byteCount
     self.isKept = isKept
     file = try FileDescriptor(path, .update)
-    hasher = try ContentHasher()
+    hasher = try SHA256()
     offset = 0
     // Between opening and locking, another receiver may have completed the file and moved it to its place.
     var named = stat()
@@ -206,7 +207,7 @@ public final class PartialFile {
   /// - Throws: also when the bytes are more than were announced.
   public func append(_ bytes: Span<UInt8>) throws {
     guard bytes.count <= byteCount - offset else {
-      throw ArtifactsError.compression("more than the announced \(byteCount) bytes of \(hash)")
+      throw ArtifactsError.compression("more than the announced \(byteCount) bytes of \(digest)")
     }
     try hasher.update(bytes)
     try file.write(bytes)
@@ -220,10 +221,10 @@ public final class PartialFile {
   /// Checks that everything has arrived and is what was asked for.
   /// - Throws: `hashMismatch` after emptying the file, so that the next attempt begins anew.
   public func verify(isDurable: Bool) throws {
-    let found = try hasher.contentHash()
-    guard offset == byteCount, found == hash else {
+    let found = try hasher.digest()
+    guard offset == byteCount, found == digest else {
       try file.truncate(toByteCount: 0)
-      throw ArtifactsError.hashMismatch(subject: path, expected: hash, found: found)
+      throw ArtifactsError.hashMismatch(subject: path, expected: digest, found: found)
     }
     if isDurable { try file.synchronize() }
   }

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 
 /// Reads an artifact and checks it while reading: the last piece is given only if all bytes are the right ones.
@@ -7,21 +8,21 @@ import Glibc
 public final class ArtifactReader {
   public let byteCount: Int
   private let folder: ArtifactFolder
-  private let hash: ContentHash
+  private let digest: Digest
   private let file: FileDescriptor
-  private let hasher: ContentHasher
+  private let hasher: SHA256
   private var offset = 0
   private let start: Int
   private var isChecked = false
 
   /// - Parameter start: where to begin; what comes before is read all the same, to be checked.
-  public init(_ hash: ContentHash, in folder: ArtifactFolder, from start: Int = 0) throws {
+  public init(_ digest: Digest, in folder: ArtifactFolder, from start: Int = 0) throws {
     self.folder = folder
-    self.hash = hash
+    self.digest = digest
     self.start = start
-    file = try FileDescriptor(folder.location(of: hash), .read)
+    file = try FileDescriptor(folder.location(of: digest), .read)
     byteCount = try file.byteCount
-    hasher = try ContentHasher()
+    hasher = try SHA256()
   }
 
   /// The next bytes: at most `count`, fewer only at the end.
@@ -30,7 +31,7 @@ public final class ArtifactReader {
       while offset < start { _ = try read(upToCount: min(1 << 20, start - offset)) }
       return try read(upToCount: count)
     } catch let error as ArtifactsError where error.isDamage {
-      try folder.setAside(hash, found: file)
+      try folder.setAside(digest, found: file)
       throw error
     }
   }
@@ -48,9 +49,9 @@ public final class ArtifactReader {
 
   private func check() throws {
     if isChecked { return }
-    let found = try hasher.contentHash()
-    guard found == hash else {
-      throw ArtifactsError.hashMismatch(subject: folder.location(of: hash), expected: hash, found: found)
+    let found = try hasher.digest()
+    guard found == digest else {
+      throw ArtifactsError.hashMismatch(subject: folder.location(of: digest), expected: digest, found: found)
     }
     isChecked = true
   }

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Wording
 
@@ -6,9 +7,7 @@ public enum ArtifactsError: SystemFailure, Equatable, CustomStringConvertible {
   /// A system call failed on `path` with `errno`.
   case system(call: String, path: String, errno: CInt)
   /// The bytes of `subject` do not have the hash by which they were asked for.
-  case hashMismatch(subject: String, expected: ContentHash, found: ContentHash)
-  /// Text that should be a hash is not 64 lowercase hexadecimal digits.
-  case notAHash(String)
+  case hashMismatch(subject: String, expected: Digest, found: Digest)
   /// Compressed bytes are damaged, are not zstd, or would grow beyond the stated limit.
   case compression(String)
   /// The OpenSSL or zstd library could not do what never fails on a healthy machine.
@@ -20,7 +19,6 @@ public enum ArtifactsError: SystemFailure, Equatable, CustomStringConvertible {
       "\(call) failed on \(path): \(systemReason(code))"
     case .hashMismatch(let subject, let expected, let found):
       "\(subject) is damaged: its SHA-256 is \(found), expected \(expected); fetch it again"
-    case .notAHash(let text): "'\(text.shortened(to: 80))' is not a SHA-256: expected 64 lowercase hexadecimal digits"
     case .compression(let reason): "cannot decompress: \(reason)"
     case .library(let call): "\(call) failed; the library is unusable or memory is exhausted"
     }
@@ -31,7 +29,7 @@ public enum ArtifactsError: SystemFailure, Equatable, CustomStringConvertible {
     switch self {
     case .hashMismatch: true
     case .system(let call, _, let code): call == "read" && code == EIO
-    case .notAHash, .compression, .library: false
+    case .compression, .library: false
     }
   }
 

@@ -1,3 +1,5 @@
+import Bytes
+
 /// JSON text with the places of its values: one flat list, each value followed by what is inside it.
 ///
 /// Whatever it is given, it takes no more than a few times the text's memory, and refuses what is nested too deep.
@@ -287,9 +289,9 @@ extension JSONDocument {
 
   private func unit(_ text: ArraySlice<UInt8>, _ at: inout Int) throws -> UInt16 {
     let digits = text[at...].prefix(4)
-    guard digits.count == 4, !digits.contains(UInt8(ascii: "+")), !digits.contains(UInt8(ascii: "-")),
-      let unit = UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
-    else { throw JSONDocument.corrupted("an escape without four hex digits at byte \(at)") }
+    guard let unit = UInt16(hexDigits: digits) else {
+      throw JSONDocument.corrupted("an escape without four hex digits at byte \(at)")
+    }
     at += 4
     return unit
   }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// A small seeded generator (Steele, Lea, Flood 2014, in Sebastiano Vigna's form): what is drawn is the same on every
 /// machine.
 public struct SplitMix64: RandomNumberGenerator, Sendable, Hashable, Codable {
@@ -8,8 +10,7 @@ public struct SplitMix64: RandomNumberGenerator, Sendable, Hashable, Codable {
   /// A sequence of its own for every name: `seed` mixed with the name's 64-bit FNV-1a hash.
   public init(seed: UInt64, stream name: String) {
     var mixer = SplitMix64(seed: seed)
-    let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    state = mixer.next() ^ hash
+    state = mixer.next() ^ FNV1a.hash64(name.utf8)
   }
 
   /// A sequence for one item: the parts are mixed one after the other, so that neighbours are unrelated.

@@ -1,3 +1,5 @@
+import Bytes
+
 extension StringProtocol {
   /// Text that a file or a peer has chosen, without what would steer a terminal or turn around what follows. Line
   /// breaks and tabs stay.
@@ -33,10 +35,7 @@ extension StringProtocol {
         text.append(scalar)
         continue
       }
-      for unit in String(scalar).utf16 {
-        let digits = String(unit, radix: 16)
-        text.append(contentsOf: "\\u\(String(repeating: "0", count: 4 - digits.count))\(digits)".unicodeScalars)
-      }
+      for unit in String(scalar).utf16 { text.append(contentsOf: "\\u\(unit.hexDigits)".unicodeScalars) }
     }
     return String(text)
   }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// A value to be written as YAML; mappings keep their order.
 public indirect enum YAMLValue: Sendable, Hashable {
   public struct Entry: Sendable, Hashable {
@@ -118,8 +120,7 @@ extension YAMLValue {
       case _
       where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
         || [0x2028, 0x2029, 0xFEFF].contains(scalar.value):
-        let digits = String(scalar.value, radix: 16)
-        quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        quoted += "\\u" + UInt16(scalar.value).hexDigits
       default: quoted.unicodeScalars.append(scalar)
       }
     }

@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import Wording
 
@@ -87,7 +88,7 @@ public var callWords: [String] {
 /// The text of a name or path that a folder, a list or a call holds.
 func fileName(_ bytes: some Collection<UInt8>) -> String {
   if let text = String(validating: bytes, as: UTF8.self) { return text }
-  return bytes.map { $0 < 0x80 ? String(UnicodeScalar($0)) : "\\x" + String($0, radix: 16, uppercase: true) }.joined()
+  return bytes.map { $0 < 0x80 ? String(UnicodeScalar($0)) : "\\x" + $0.hexDigits.uppercased() }.joined()
 }
 
 /// `path` if it is absolute, else `path` in `folder`; without `.` and `..`. A `..` behind a link leads to the folder
@@ -140,7 +141,7 @@ private func systemPath(_ path: String) -> [CChar] {
   while let byte = rest.popFirst() {
     let digits = rest.dropFirst().prefix(2)
     if byte == UInt8(ascii: "\\"), rest.first == UInt8(ascii: "x"), digits.count == 2,
-      let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16), value >= 0x80
+      let value = UInt8(hexDigits: digits), value >= 0x80
     {
       bytes.append(CChar(bitPattern: value))
       rest = rest.dropFirst(3)

@@ -1,3 +1,4 @@
+import Bytes
 import Dispatch
 import Foundation
 import Synchronization
@@ -195,13 +196,11 @@ struct SoundImages {
   /// Nil if there is no such file.
   static func fingerprint(ofFile path: String) -> UInt64? {
     guard let status = try? status(of: path) else { return nil }
-    var hash = FNV()
-    hash.combine(path.utf8)
-    for number in [
+    let numbers = [
       UInt64(status.st_size), UInt64(bitPattern: Int64(status.st_mtim.tv_sec)), UInt64(status.st_mtim.tv_nsec),
       UInt64(status.st_ino),
-    ] { hash.combine(number.bytes) }
-    return hash.value
+    ]
+    return FNV1a.hash64(numbers.flatMap(\.bytes), after: FNV1a.hash64(path.utf8))
   }
 
   private static func integers(_ bytes: ArraySlice<UInt8>) -> [UInt64] {
@@ -211,18 +210,7 @@ struct SoundImages {
   }
 
   private static func sum(_ values: some Sequence<UInt64>) -> UInt64 {
-    var hash = FNV()
-    for value in values { hash.combine(value.bytes) }
-    return hash.value
-  }
-
-  /// FNV-1a of 64 bits.
-  private struct FNV {
-    var value: UInt64 = 0xcbf2_9ce4_8422_2325
-
-    mutating func combine(_ bytes: some Sequence<UInt8>) {
-      for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    }
+    FNV1a.hash64(values.lazy.flatMap(\.bytes))
   }
 }
 

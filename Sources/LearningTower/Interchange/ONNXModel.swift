@@ -1,3 +1,4 @@
+import Bytes
 import Network
 
 /// A model in the ONNX format, for runtimes other than ours: the inference network with batch norms folded, as our own
@@ -125,8 +126,7 @@ private func pythonString(_ text: String) -> String {
     switch scalar {
     case "'", "\\": literal += "\\\(scalar)"
     case _ where scalar.properties.generalCategory == .control || scalar.value == 0x2028 || scalar.value == 0x2029:
-      let digits = String(scalar.value, radix: 16)
-      literal += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      literal += "\\u" + UInt16(scalar.value).hexDigits
     default: literal.unicodeScalars.append(scalar)
     }
   }

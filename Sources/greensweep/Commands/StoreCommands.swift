@@ -1,3 +1,4 @@
+import Bytes
 import Client
 import Coordinator
 import Fleet

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import JSON
 import Settings
@@ -6,9 +7,9 @@ import Wire
 
 /// What honest peers say, to be damaged.
 enum SampleMessages {
-  static let digest = ArtifactDigest(String(repeating: "0a", count: 32))!
+  static let digest = Digest(String(repeating: "0a", count: 32))!
   static let artifact = ArtifactReference(digest: digest, byteCount: 7)
-  static let model = ArtifactReference(digest: ArtifactDigest(String(repeating: "b1", count: 32))!, byteCount: 1 << 20)
+  static let model = ArtifactReference(digest: Digest(String(repeating: "b1", count: 32))!, byteCount: 1 << 20)
   static let attempt = AttemptNumber(1)
   static let metrics = EpochMetrics(epoch: 1, epochs: 3, seconds: 1.5, values: ["box_loss": 0.25, "map50": 0.5])
   static let result = StageResult(

@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Foundation
 import Testing
 
@@ -9,41 +10,41 @@ final class TemporaryFolder {
   deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
-@Suite struct ContentHashTests {
+@Suite struct DigestTests {
   @Test(arguments: [
     ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
     ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
   ])
   func agreesWithThePublishedVectors(text: String, digest: String) throws {
-    #expect(try ContentHash(of: Array(text.utf8).span).hex == digest)
+    #expect(try Digest(of: Array(text.utf8).span).description == digest)
   }
 
   @Test func isTheSameInPiecesAndFromAFile() throws {
     let folder = try TemporaryFolder()
     let bytes = (0..<2_500_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-    let whole = try ContentHash(of: bytes.span)
-    let hasher = try ContentHasher()
+    let whole = try Digest(of: bytes.span)
+    let hasher = try SHA256()
     for start in stride(from: 0, to: bytes.count, by: 777_777) {
       try hasher.update(Array(bytes[start..<min(start + 777_777, bytes.count)]).span)
     }
-    #expect(try hasher.contentHash() == whole)
+    #expect(try hasher.digest() == whole)
     try Files.writeDurably(bytes, to: folder.path + "/file")
-    #expect(try ContentHash(ofFile: folder.path + "/file") == whole)
+    #expect(try Digest(ofFile: folder.path + "/file") == whole)
   }
 
   @Test func readsOnlyLowercaseHexadecimal() throws {
-    let hash = try ContentHash(of: [1, 2, 3].span)
-    #expect(ContentHash(hex: hash.hex) == hash)
-    #expect(ContentHash(hex: hash.hex.uppercased()) == nil)
-    #expect(ContentHash(hex: hash.hex.dropLast()) == nil)
-    #expect(ContentHash(hex: "../" + hash.hex.dropLast(3)) == nil)
-    #expect(throws: (any Error).self) { try JSONDecoder().decode([ContentHash].self, from: Data(#"["zz"]"#.utf8)) }
-    #expect(try JSONDecoder().decode([ContentHash].self, from: JSONEncoder().encode([hash])) == [hash])
+    let digest = try Digest(of: [1, 2, 3].span)
+    #expect(Digest(digest.description) == digest)
+    #expect(Digest(digest.description.uppercased()) == nil)
+    #expect(Digest(digest.description.dropLast()) == nil)
+    #expect(Digest("../" + digest.description.dropLast(3)) == nil)
+    #expect(throws: (any Error).self) { try JSONDecoder().decode([Digest].self, from: Data(#"["zz"]"#.utf8)) }
+    #expect(try JSONDecoder().decode([Digest].self, from: JSONEncoder().encode([digest])) == [digest])
   }
 
   @Test func sortsLikeItsText() throws {
-    let hashes = try (0..<50).map { try ContentHash(of: [UInt8($0)].span) }
-    #expect(hashes.sorted().map(\.hex) == hashes.map(\.hex).sorted())
+    let hashes = try (0..<50).map { try Digest(of: [UInt8($0)].span) }
+    #expect(hashes.sorted().map(\.description) == hashes.map(\.description).sorted())
   }
 }
 

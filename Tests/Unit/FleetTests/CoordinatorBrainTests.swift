@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Sweep
 import Testing
@@ -58,9 +59,7 @@ struct Desk {
 }
 
 func reference(_ byte: UInt8) -> ArtifactReference {
-  let digits = String(byte, radix: 16)
-  return ArtifactReference(
-    digest: ArtifactDigest(String(repeating: "0", count: 64 - digits.count) + digits)!, byteCount: 1)
+  ArtifactReference(digest: Digest(bytes: [UInt8](repeating: 0, count: 31) + [byte]), byteCount: 1)
 }
 
 func submission(

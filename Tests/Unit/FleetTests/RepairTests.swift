@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Sweep
 import Testing
@@ -98,7 +99,7 @@ struct RepairTests {
     }
     let training = try #require(finished[.train])
     let fine = try #require(finished[.finetune])
-    func lose(_ digest: ArtifactDigest) -> [CoordinatorEffect] {
+    func lose(_ digest: Digest) -> [CoordinatorEffect] {
       _ = desk.handle(.artifactsLost([digest]))
       _ = desk.say(.cannotBringBack(artifact: digest), on: 1)
       return desk.wait(desk.brain.policy.repairGraceMilliseconds)

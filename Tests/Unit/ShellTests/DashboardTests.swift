@@ -1,4 +1,5 @@
 @testable import Coordinator
+import Bytes
 import Fleet
 import Sweep
 import Testing
@@ -6,7 +7,7 @@ import Transport
 
 @Suite("dashboard") struct DashboardTests {
   @Test func aSweepShowsWhatWasLeftOutOfItsDataSet() throws {
-    let digest = try #require(ArtifactDigest(String(repeating: "0", count: 64)))
+    let digest = try #require(Digest(String(repeating: "0", count: 64)))
     var submission = SweepSubmission(
       spec: SweepSpec(name: "campus", dataset: "d.yaml"), dataset: ArtifactReference(digest: digest, byteCount: 1))
     submission.remarks = ["train: 1 of 4 images are left out: <b>.jpg"]

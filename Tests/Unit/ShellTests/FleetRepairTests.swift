@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Client
 import Coordinator
 import Fleet
@@ -108,12 +109,12 @@ import Worker
 }
 
 extension Cluster {
-  func path(of digest: ArtifactDigest) -> String {
+  func path(of digest: Digest) -> String {
     let hex = digest.description
     return "\(folder.path)/data/artifacts/\(hex.prefix(2))/\(hex.dropFirst(2))"
   }
 
-  func flipByte(of digest: ArtifactDigest) throws {
+  func flipByte(of digest: Digest) throws {
     var bytes = try Files.read(path(of: digest))
     bytes[bytes.count / 2] ^= 1
     try Files.writeDurably(bytes, to: path(of: digest))

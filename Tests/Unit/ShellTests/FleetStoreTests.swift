@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Client
 import Coordinator
 import Fleet
@@ -32,7 +33,7 @@ import Worker
     return report
   }
 
-  private func digest(ofModelIn table: ResultTable, _ client: OperatorClient) async throws -> ArtifactDigest {
+  private func digest(ofModelIn table: ResultTable, _ client: OperatorClient) async throws -> Digest {
     guard case .artifacts(_, _, let artifacts) = try await client.request(.pull(trial: table.rows[0].trial.name)) else {
       throw TimedOut(seconds: 0)
     }
@@ -40,14 +41,14 @@ import Worker
   }
 
   /// An artifact of which nobody has ever spoken, `age` seconds old.
-  private func stray(_ words: String, age: Int, in cluster: Cluster) throws -> ContentHash {
+  private func stray(_ words: String, age: Int, in cluster: Cluster) throws -> Digest {
     let file = cluster.folder.path + "/stray"
     try Files.writeDurably(Array(words.utf8), to: file)
     let folder = try ArtifactFolder(cluster.folder.path + "/data/artifacts")
-    let (hash, _) = try folder.adopt(file)
+    let (digest, _) = try folder.adopt(file)
     try FileManager.default.setAttributes(
-      [.modificationDate: Date.now.addingTimeInterval(-Double(age))], ofItemAtPath: folder.location(of: hash))
-    return hash
+      [.modificationDate: Date.now.addingTimeInterval(-Double(age))], ofItemAtPath: folder.location(of: digest))
+    return digest
   }
 
   @Test func verifyingRepairsWhatAWorkerHas() async throws {
@@ -64,7 +65,7 @@ import Worker
     #expect(report.findings.map(\.state) == [.repaired])
     #expect(report.findings.first?.what.hasPrefix("model of train") == true, "\(report)")
     #expect(report.artifactsChecked > 1)
-    #expect(try ContentHash(ofFile: cluster.path(of: model)).hex == model.description)
+    #expect(try Digest(ofFile: cluster.path(of: model)).description == model.description)
     await coordinator.stop()
   }
 
@@ -125,7 +126,7 @@ import Worker
       atPath: cluster.folder.path + "/a/artifacts", toPath: cluster.folder.path + "/b/artifacts")
     _ = try await cluster.worker("b", second)
     try await withoutHanging {
-      while (try? ContentHash(ofFile: cluster.path(of: model)).hex) != model.description {
+      while (try? Digest(ofFile: cluster.path(of: model)).description) != model.description {
         try await Task.sleep(for: .milliseconds(20))
       }
     }

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import Foundation
 import JSON
@@ -101,7 +102,7 @@ struct RecordedSweepTests {
     if !text.contains("policy") { spec.prune.policy = nil }
     if !text.contains("sparsity_rate") { spec.grid.sparsityRate = SweepSpec.Grid().sparsityRate }
     func reference(_ digit: Int) -> ArtifactReference {
-      ArtifactReference(digest: ArtifactDigest(String(repeating: "\(digit)", count: 64))!, byteCount: 10 + digit)
+      ArtifactReference(digest: Digest(String(repeating: "\(digit)", count: 64))!, byteCount: 10 + digit)
     }
     let files = spec.files.enumerated().map { ($1, reference($0 + 1)) }
     return SweepSubmission(

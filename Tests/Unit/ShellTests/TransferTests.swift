@@ -1,4 +1,5 @@
 import Artifacts
+import Bytes
 import Foundation
 import Randomness
 import Sweep
@@ -80,7 +81,7 @@ extension LoopShell {
     }
     let path = temporary.path + "/file-\(byteCount)"
     try Files.writeDurably(bytes, to: path)
-    return (path, ArtifactReference(try ContentHash(of: bytes.span), byteCount: byteCount), bytes)
+    return (path, ArtifactReference(digest: try Digest(of: bytes.span), byteCount: byteCount), bytes)
   }
 
   @Test(arguments: [0, 1, 256 << 10, 256 << 10 + 1, 5_000_000])
@@ -94,7 +95,7 @@ extension LoopShell {
       try await client.upload(path, as: reference)
       try await client.download(reference, to: ArtifactSink(reference, to: copy))
     }
-    try store.verify(ContentHash(reference.digest))
+    try store.verify(reference.digest)
     let isEqual = try Files.read(copy) == bytes
     #expect(isEqual)
   }
@@ -114,12 +115,12 @@ extension LoopShell {
       return offsets
     }
     #expect(offsets == [0, 4 * Chunk.maximumByteCount])
-    try store.verify(ContentHash(reference.digest))
+    try store.verify(reference.digest)
   }
 
   @Test func aLineThatIsCutAnywhereIsAnError() async throws {
     let (path, reference, _) = try file(byteCount: 5_000_000)
-    let hash = try store.adopt(path).hash
+    let digest = try store.adopt(path).digest
     try await withoutHanging { [server, token, store, temporary] in
       for round in 0..<120 {
         let empty = try ArtifactFolder(temporary.path + "/store-\(round)", isDurable: false)
@@ -136,7 +137,7 @@ extension LoopShell {
         } catch is TransportError {} catch is TransferError {}
       }
     }
-    try store.verify(hash)
+    try store.verify(digest)
   }
 
   @Test func aFlippedByteIsNoticedOnArrival() async throws {
@@ -146,15 +147,15 @@ extension LoopShell {
     try await withoutHanging { [token] in
       try await shell.run { try await $0.sendDamaged(path, reference, to: endpoint, token) }
     }
-    #expect(store.byteCount(of: ContentHash(reference.digest)) == nil)
+    #expect(store.byteCount(of: reference.digest) == nil)
   }
 
   @Test func aFlippedByteInTheStoreIsNoticedByWhoeverFetchesIt() async throws {
     let (path, reference, bytes) = try file(byteCount: 600_000)
-    let hash = try store.adopt(path).hash
+    let digest = try store.adopt(path).digest
     var damaged = bytes
     damaged[123_456] ^= 4
-    try Files.writeDurably(damaged, to: store.location(of: hash))
+    try Files.writeDurably(damaged, to: store.location(of: digest))
     let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
     let copy = temporary.path + "/copy"
     let client = try BulkClient(endpoint, token)
@@ -162,8 +163,8 @@ extension LoopShell {
     await #expect { try await client.download(reference, to: sink) } throws: { "\($0)".contains("was damaged") }
     #expect(!Files.exists(copy))
     // It is out of the way, so that the right bytes can take its place.
-    #expect(store.byteCount(of: hash) == nil)
-    #expect(try Files.read("\(store.path)/damaged/\(hash)") == damaged)
+    #expect(store.byteCount(of: digest) == nil)
+    #expect(try Files.read("\(store.path)/damaged/\(digest)") == damaged)
     try await client.upload(temporary.path + "/file-600000", as: reference)
     try await client.download(reference, to: ArtifactSink(reference, to: copy + "2"))
     #expect(try Files.read(copy + "2") == bytes)
@@ -171,12 +172,12 @@ extension LoopShell {
 
   @Test func aDamagedArtifactIsNotConfirmed() async throws {
     let (path, reference, bytes) = try file(byteCount: 300_000)
-    let hash = try store.adopt(path).hash
+    let digest = try store.adopt(path).digest
     for damaged in [Array(bytes.dropLast(7)), bytes.map { $0 ^ 1 }] {
-      try Files.writeDurably(damaged, to: store.location(of: hash))
+      try Files.writeDurably(damaged, to: store.location(of: digest))
       let endpoint = try await server.run { [store, token] in try $0.serveBulk(store, token) }
       try await BulkClient(endpoint, token).upload(path, as: reference)
-      #expect(try ContentHash(ofFile: store.location(of: hash)) == hash)
+      #expect(try Digest(ofFile: store.location(of: digest)) == digest)
     }
   }
 
@@ -188,7 +189,7 @@ extension LoopShell {
     }
     let roomy = try await server.run { [store, token] in try $0.serveBulk(store, token) }
     try await BulkClient(roomy, token).upload(path, as: reference)
-    #expect(store.byteCount(of: ContentHash(reference.digest)) == reference.byteCount)
+    #expect(store.byteCount(of: reference.digest) == reference.byteCount)
   }
 
   @Test func whatIsNotThereIsRefusedWithWords() async throws {
@@ -249,7 +250,7 @@ extension LoopShell {
     let path = temporary.path + "/file"
     let bytes = (0..<4_000_000).map { UInt8(truncatingIfNeeded: $0 / 1000) }
     try Files.writeDurably(bytes, to: path)
-    let reference = ArtifactReference(try ContentHash(of: bytes.span), byteCount: bytes.count)
+    let reference = ArtifactReference(digest: try Digest(of: bytes.span), byteCount: bytes.count)
     let source = try ArtifactSource(path, from: 0)
     let sink = try ArtifactSink(reference, to: temporary.path + "/copy")
     _ = try await sink.open()

@@ -1,3 +1,4 @@
+import Bytes
 import Fleet
 import JSON
 import Randomness
@@ -5,7 +6,7 @@ import Sweep
 import Testing
 import Wire
 
-private let digest = ArtifactDigest(String(repeating: "0a", count: 32))!
+private let digest = Digest(String(repeating: "0a", count: 32))!
 private let reference = ArtifactReference(digest: digest, byteCount: 7)
 private let attempt = AttemptNumber(42)
 

@@ -1,3 +1,4 @@
+import Bytes
 import JSON
 import Settings
 import Sweep
@@ -50,7 +51,7 @@ struct SettingsTests {
   /// Both writings of one member in a submission, and members of a wrong type, are refused and crash nothing.
   @Test func hostileSubmissionsAreRefused() throws {
     let spec = SweepSpec(name: "a", dataset: "d.yaml")
-    let reference = ArtifactReference(digest: ArtifactDigest(String(repeating: "a", count: 64))!, byteCount: 1)
+    let reference = ArtifactReference(digest: Digest(String(repeating: "a", count: 64))!, byteCount: 1)
     for stage in [
       #""train":{"epochs":"many"}"#, #""prune":{"rounds":[1]}"#, #""prune":{"newer":1}"#,
       #""train":{"image_weights":1,"choices":{"imageWeights":true,"image_weights":2}}"#, #""benchmark":{"threads":0}"#,

@@ -1,9 +1,10 @@
+import Bytes
 import JSON
 import Settings
 import Sweep
 import Testing
 
-private let dataset = ArtifactReference(digest: ArtifactDigest(String(repeating: "a", count: 64))!, byteCount: 1)
+private let dataset = ArtifactReference(digest: Digest(String(repeating: "a", count: 64))!, byteCount: 1)
 
 private func tree(_ change: (inout SweepSpec) -> Void = { _ in }) -> StageTree {
   var spec = SweepSpec(name: "t", dataset: "data.yaml")
@@ -50,7 +51,7 @@ struct StageTreeTests {
 
   @Test func aModelFileTravelsAndCountsByItsContent() {
     func tree(_ digit: String) -> StageTree {
-      let file = ArtifactReference(digest: ArtifactDigest(String(repeating: digit, count: 64))!, byteCount: 1)
+      let file = ArtifactReference(digest: Digest(String(repeating: digit, count: 64))!, byteCount: 1)
       var spec = SweepSpec(name: "t", dataset: "data.yaml")
       spec.grid.backbone = ["own.yaml"]
       return StageTree(SweepSubmission(spec: spec, dataset: dataset, files: ["own.yaml": file]))
@@ -85,7 +86,7 @@ struct StageTreeTests {
     #expect(tree { $0.train.epochs = 99 }.nodes[0].key != base)
     #expect(tree { $0.grid.seed = [1] }.nodes[0].key != base)
     #expect(tree { $0.common.imageSize = 320 }.nodes[0].key != base)
-    let elsewhere = ArtifactReference(digest: ArtifactDigest(String(repeating: "b", count: 64))!, byteCount: 1)
+    let elsewhere = ArtifactReference(digest: Digest(String(repeating: "b", count: 64))!, byteCount: 1)
     let spec = SweepSpec(name: "t", dataset: "data.yaml")
     #expect(StageTree(SweepSubmission(spec: spec, dataset: elsewhere)).nodes[0].key != base)
   }

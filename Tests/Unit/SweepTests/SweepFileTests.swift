@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import JSON
 import Settings
@@ -198,7 +199,7 @@ struct SweepFileTests {
         "train": StageLimits(memoryMB: 4096, timeMinutes: 90), "evaluate": StageLimits(timeMinutes: 0.5),
         "prune": StageLimits(memoryMB: 512),
       ])
-    let reference = ArtifactReference(digest: ArtifactDigest(String(repeating: "0", count: 64))!, byteCount: 1)
+    let reference = ArtifactReference(digest: Digest(String(repeating: "0", count: 64))!, byteCount: 1)
     let (a, b) = (SweepSubmission(spec: plain, dataset: reference), SweepSubmission(spec: spec, dataset: reference))
     #expect(a.sweepID == b.sweepID)
     #expect(StageTree(a).nodes == StageTree(b).nodes)
@@ -276,7 +277,7 @@ struct SweepFileTests {
   @Test func aSubmissionMustBringItsFiles() throws {
     var spec = SweepSpec(name: "a", dataset: "data.yaml")
     spec.train.weights = ["yolov5s": "w.pt"]
-    let artifact = ArtifactReference(digest: ArtifactDigest(String(repeating: "a", count: 64))!, byteCount: 1)
+    let artifact = ArtifactReference(digest: Digest(String(repeating: "a", count: 64))!, byteCount: 1)
     #expect(SweepSubmission(spec: spec, dataset: artifact).problem == "the file w.pt was not submitted")
     #expect(SweepSubmission(spec: spec, dataset: artifact, files: ["w.pt": artifact]).problem == nil)
     var twins = spec

@@ -1,8 +1,9 @@
+import Bytes
 import Settings
 import Sweep
 import Testing
 
-private let dataset = ArtifactReference(digest: ArtifactDigest(String(repeating: "a", count: 64))!, byteCount: 1)
+private let dataset = ArtifactReference(digest: Digest(String(repeating: "a", count: 64))!, byteCount: 1)
 
 /// Two backbones, three ratios: 2 trainings, 4 sparsity trainings, 4 cuts, 6 fine-tunings, 6 evaluations, 6 benchmarks.
 private func tree() -> StageTree {
