@@ -156,11 +156,20 @@ private struct Event {
       return YAMLError(file: file, line: line, message: problem)
     }
     let line = unsafe parser.pointee.problem_mark.line
-    let isTabbed =
-      unsafe bytes.split(separator: UInt8(ascii: "\n"), maxSplits: line, omittingEmptySubsequences: false)
-      .last?.prefix { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }.contains(UInt8(ascii: "\t")) ?? false
-    return YAMLError(
-      file: file, line: line + 1, message: isTabbed ? "begins with a tab; indent with blanks in YAML" : problem)
+    let message = isTabbed(line: line) ? "begins with a tab; indent with blanks in YAML" : problem
+    return YAMLError(file: file, line: line + 1, message: message)
+  }
+
+  /// Returns whether a line (from 0) is indented with a tab. A list of all lines would take many times the text's
+  /// memory.
+  private func isTabbed(line: Int) -> Bool {
+    var rest = unsafe bytes[...]
+    for _ in 0..<line {
+      guard let end = unsafe rest.firstIndex(of: UInt8(ascii: "\n")) else { return false }
+      unsafe rest = rest[(end + 1)...]
+    }
+    let first = unsafe rest.first { $0 != UInt8(ascii: " ") }
+    return first == UInt8(ascii: "\t")
   }
 }
 

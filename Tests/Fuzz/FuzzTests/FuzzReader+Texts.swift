@@ -13,7 +13,7 @@ extension FuzzReader {
         FuzzSeed("a: 1\nb: [1, 2.5, 'x', \"\\u00e9\"]\nc: &c {d: null, e: yes}\nf: *c\ng: |\n  text\n  more\n"),
         FuzzSeed(laughs, isSound: false), FuzzSeed("a: &a [*a]\n", isSound: false),
         FuzzSeed(String(repeating: "[", count: 10_000), isSound: false),
-        FuzzSeed(String(repeating: "- ", count: 10_000), isSound: false),
+        FuzzSeed(String(repeating: "- ", count: 10_000), isSound: false), FuzzSeed(manyLines, isSound: false),
       ],
       read: { bytes, file in _ = try YAMLDocument.parse(bytes, file: file) }),
     FuzzReader(
@@ -26,7 +26,7 @@ extension FuzzReader {
         FuzzSeed("train: .\ntest: ../nowhere\nnames: {0: cat, 1: dog}\n"),
         FuzzSeed("path: ~/nowhere\ntrain: .\nnames: [a]\n", isSound: false),
         FuzzSeed("train: .\nnames: {1: cat, 2: dog}\n", isSound: false), FuzzSeed("train: .\nnc: 3\n"),
-        FuzzSeed(laughs, isSound: false),
+        FuzzSeed(laughs, isSound: false), FuzzSeed(manyLines, isSound: false),
       ],
       read: { bytes, file in _ = try DatasetDescription(parsing: bytes, file: file) }),
     FuzzReader(
@@ -62,6 +62,7 @@ extension FuzzReader {
         FuzzSeed("0 0.5 0.5 0.2 0.3\n1 0.1 0.2 0.05 0.06\n"), FuzzSeed("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n"),
         FuzzSeed("\u{feff}0 0.5 0.5 0.2 0.3\n"), FuzzSeed("0 0.5 0.5 0.2\n", isSound: false),
         FuzzSeed("0 nan 0.5 0.2 0.3\n", isSound: false), FuzzSeed(""),
+        FuzzSeed(String(repeating: "e\u{301}", count: 300_000), isSound: false),
       ],
       read: { bytes, file in
         do {
@@ -71,6 +72,9 @@ extension FuzzReader {
         }
       }),
   ]
+
+  /// A mistake behind a million lines.
+  private static let manyLines = String(repeating: "\n", count: 1_000_000) + "\t["
 
   private static let yamlTokens =
     words(
