@@ -47,6 +47,7 @@ struct FadingChannels {
   private let epochs: Int
   private let memory: ParameterMemory
   private(set) var taylor: TaylorScores
+  private var gates: ChannelGates
   /// Whether scores must be measured before the first epoch, which has no epoch before it that measures.
   var needsScores: Bool { epochs == 1 }
   /// Places in the memory's values of the scales and shifts that are on their way to zero in this epoch.
@@ -59,6 +60,7 @@ struct FadingChannels {
     self.epochs = epochs
     self.memory = memory
     taylor = try TaylorScores(memory.network)
+    gates = ChannelGates(taylor.batchNorms, of: memory)
   }
 
   /// Takes over the scores that a checkpoint keeps.
@@ -73,14 +75,13 @@ struct FadingChannels {
   /// - Parameter scores: measured beforehand; nil: those gathered so far.
   mutating func begin(epoch: Int, scores: TaylorScores? = nil) throws {
     if let scores { taylor = scores }
-    let parameters = memory.parameters()
-    closed = zeroPlaces(parameters)
+    closed = gates.zeroPlaces()
     closing = []
     guard epoch > 0 || needsScores, !ChannelFading.isComplete(afterEpoch: epoch - 1, of: epochs) else { return }
     var method = fading.method
     let isLast = ChannelFading.isComplete(afterEpoch: epoch, of: epochs)
     if !isLast { method.roundTo = 1 }
-    let ranking = try ChannelRanking(memory.network, parameters, method, taylor: taylor)
+    let ranking = try ChannelRanking(memory.network, memory.parameters(), method, taylor: taylor)
     let plan = try ranking.plan(ratio: fading.ratio(afterEpoch: epoch, of: epochs))
     let places = plan.cutChannels.flatMap { name, channels in self.places(of: name, channels) }
     closing = Set(places).subtracting(closed).sorted()
@@ -89,7 +90,8 @@ struct FadingChannels {
 
   /// Adds the gradients of a step to the scores.
   mutating func measure() {
-    taylor.add(memory.gateGradients(of: taylor.batchNorms))
+    gates.update()
+    taylor.add(gates.gradients)
   }
 
   /// Brings the chosen channels nearer to zero after batch `batch` (from 0), and to zero after the last one.
@@ -103,15 +105,6 @@ struct FadingChannels {
     }
   }
 
-  private func zeroPlaces(_ parameters: Parameters) -> [Int] {
-    taylor.batchNorms.flatMap { name -> [Int] in
-      guard let gamma = parameters["\(name).weight"]?.values, let beta = parameters["\(name).bias"]?.values else {
-        return []
-      }
-      return places(of: name, gamma.indices.filter { gamma[$0] == 0 && beta[$0] == 0 })
-    }
-  }
-
   private func places(of batchNorm: String, _ channels: [Int]) -> [Int] {
     [".weight", ".bias"].flatMap { suffix -> [Int] in
       guard let range = memory.range(of: batchNorm + suffix) else { return [] }
@@ -120,17 +113,52 @@ struct FadingChannels {
   }
 }
 
-extension ParameterMemory {
-  /// The loss's gradients by gates that multiply scale and shift of each channel, at a gate of 1:
-  /// `gamma · ∂L/∂gamma + beta · ∂L/∂beta`.
+/// Gates that multiply scale and shift of each channel of some batch norms, at a gate of 1.
+public struct ChannelGates {
+  private let memory: ParameterMemory
+  /// The places of the scales and shifts of each batch norm in the memory's values.
+  private let places: [(gamma: Range<Int>, beta: Range<Int>)]
+  /// The loss's gradients by the gates, `gamma · ∂L/∂gamma + beta · ∂L/∂beta`: a value per channel, one batch norm
+  /// after the other.
+  public private(set) var gradients: [Float]
+
   /// - Parameter batchNorms: names, such as `model.2.cv1.bn`.
-  /// - Returns: a value per channel, one batch norm after the other.
-  public func gateGradients(of batchNorms: [String]) -> [Float] {
-    batchNorms.flatMap { name -> [Float] in
-      guard let gamma = range(of: name + ".weight"), let beta = range(of: name + ".bias") else { return [] }
-      let scales = zip(values.values(gamma), gradients.values(gamma))
-      let shifts = zip(values.values(beta), gradients.values(beta))
-      return zip(scales, shifts).map { $0.0 * $0.1 + $1.0 * $1.1 }
+  public init(_ batchNorms: [String], of memory: ParameterMemory) {
+    self.memory = memory
+    places = batchNorms.compactMap { name in
+      guard let gamma = memory.range(of: name + ".weight"), let beta = memory.range(of: name + ".bias") else {
+        return nil
+      }
+      return (gamma, beta)
+    }
+    gradients = Array(repeating: 0, count: places.reduce(0) { $0 + $1.gamma.count })
+  }
+
+  /// Sets `gradients` from the gradients in the memory; allocates nothing.
+  public mutating func update() {
+    memory.values.withMutableSpan { values in
+      memory.gradients.withMutableSpan { slopes in
+        var gate = 0
+        for (gamma, beta) in places {
+          for (scale, shift) in zip(gamma, beta) {
+            gradients[gate] = values[scale] * slopes[scale] + values[shift] * slopes[shift]
+            gate += 1
+          }
+        }
+      }
+    }
+  }
+
+  /// The places of the scales and shifts of all channels that compute nothing.
+  func zeroPlaces() -> [Int] {
+    memory.values.withMutableSpan { values in
+      var zeros: [Int] = []
+      for (gamma, beta) in places {
+        for (scale, shift) in zip(gamma, beta) where values[scale] == 0 && values[shift] == 0 {
+          zeros += [scale, shift]
+        }
+      }
+      return zeros
     }
   }
 }

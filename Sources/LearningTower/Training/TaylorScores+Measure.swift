@@ -26,13 +26,15 @@ extension TaylorScores {
     var plans = PlanCache<TrainingPlan>(memory)
     var loss = DetectionLoss(detect: network.detect, hyperparameters: LossHyperparameters(), imageSize: imageSize)
     var scores = try TaylorScores(network)
+    var gates = ChannelGates(scores.batchNorms, of: memory)
     for index in 0..<loader.batchesPerEpoch {
       let batch = try loader.batch(epoch: 0, index: index)
       let plan = try plans.plan(batchSize: batch.count, height: batch.height, width: batch.width)
       plan.forward(batch.images)
       _ = loss.evaluate(plan, targets: batch.targets)
       plan.backward()
-      scores.add(memory.gateGradients(of: scores.batchNorms))
+      gates.update()
+      scores.add(gates.gradients)
     }
     return scores
   }

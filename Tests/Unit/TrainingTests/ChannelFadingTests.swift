@@ -32,7 +32,9 @@ import Training
     let names = try TaylorScores(network).batchNorms
     _ = value()
     plan.backward()
-    let gates = memory.gateGradients(of: names)
+    var channelGates = ChannelGates(names, of: memory)
+    channelGates.update()
+    let gates = channelGates.gradients
     let channels = [(0, 3, 3), (1, 2, 8 + 2), (3, 5, 8 + 8 + 12 + 5)]
     for (layer, channel, index) in channels {
       func scaled(by factor: Float) throws -> Double {
