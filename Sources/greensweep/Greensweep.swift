@@ -3,7 +3,6 @@ import Foundation
 import JSON
 import Pipeline
 import Transport
-import Wire
 import Wording
 
 @main

@@ -2,7 +2,6 @@ import Fleet
 import JSON
 import Sweep
 import Transport
-import Wire
 
 /// What the coordinator shows to browsers and monitors: read-only, one answer for each path.
 struct Dashboard {

@@ -4,7 +4,6 @@ import Fleet
 import Glibc
 import JSON
 import Synchronization
-import Wire
 import Wording
 
 /// The coordinator's memory: every record, in order, in a SQLite table that everyday tools can read.

@@ -4,7 +4,6 @@ import Glibc
 import JSON
 import Sweep
 import Transport
-import Wire
 
 /// One stage in a child process: what it says on standard output are events, everything else is its log.
 final class StageProcess {

@@ -22,6 +22,38 @@ public enum JSON {
       throw JSONError(error)
     }
   }
+
+  /// Returns the text for files that other programs read too: members sorted by name, no spaces, whole numbers without
+  /// a decimal point. Equal values give equal text.
+  /// - Throws: `JSONError` if a number is not finite, unless the dialect is the fleet's.
+  public static func text(_ value: some Encodable, _ dialect: Dialect = .plain) throws(JSONError) -> String {
+    let style: JSONOutput.Style =
+      switch dialect {
+      case .plain: JSONOutput.Style(isSorted: true, numbers: .forFiles)
+      case .snakeCase: JSONOutput.Style(isSorted: true, isInSnakeCase: true, numbers: .forFiles)
+      case .fleet: JSONOutput.Style(isSorted: true)
+      }
+    return String(decoding: try encode(value, style), as: UTF8.self)
+  }
+
+  /// Returns what the fleet sends and keeps in its journal: members in the order in which their types declare them,
+  /// dictionaries sorted, and numbers that are not finite (a loss that became NaN) as words. It is written straight
+  /// into bytes, because every job costs a coordinator five messages and records.
+  public static func encode(_ value: some Encodable) -> [UInt8] {
+    do { return try encode(value, JSONOutput.Style()) } catch { preconditionFailure("a value without JSON: \(error)") }
+  }
+
+  /// Returns what the fleet's commands print and its dashboard serves: as `encode`, with all members sorted.
+  public static func sorted(_ value: some Encodable) -> String {
+    do { return try text(value, .fleet) } catch { preconditionFailure("a value without JSON: \(error)") }
+  }
+
+  static func encode(_ value: some Encodable, _ style: JSONOutput.Style) throws(JSONError) -> [UInt8] {
+    let output = JSONOutput(style)
+    do { try output.write(value, depth: 0) } catch { throw JSONError(error) }
+    output.close(to: 0)
+    return output.bytes
+  }
 }
 
 /// Why a text is not JSON, or not of the type asked for: one line with the place.
@@ -29,17 +61,17 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
   public let description: String
 
   init(_ error: any Error) {
-    guard let error = error as? DecodingError else {
+    let context: DecodingError.Context
+    switch error {
+    case DecodingError.dataCorrupted(let found), DecodingError.keyNotFound(_, let found),
+      DecodingError.typeMismatch(_, let found), DecodingError.valueNotFound(_, let found):
+      context = found
+    default:
       description = "\(error)"
       return
     }
-    switch error {
-    case .dataCorrupted(let context), .keyNotFound(_, let context), .typeMismatch(_, let context),
-      .valueNotFound(_, let context):
-      // Whoever wrote the text chose the names.
-      let place = context.codingPath.suffix(8).map { $0.stringValue.prefix(40) }.joined(separator: ".")
-      description = place.isEmpty ? context.debugDescription : "\(place): \(context.debugDescription)"
-    @unknown default: description = "\(error)"
-    }
+    // Whoever wrote the text chose the names.
+    let place = context.codingPath.suffix(8).map { $0.stringValue.prefix(40) }.joined(separator: ".")
+    description = place.isEmpty ? context.debugDescription : "\(place): \(context.debugDescription)"
   }
 }

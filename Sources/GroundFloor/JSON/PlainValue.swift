@@ -25,56 +25,10 @@ extension PlainValue {
 
   /// JSON with sorted keys and no spaces: equal values give equal text. What JSON cannot say (NaN, infinity) is null.
   public var canonicalJSON: String {
-    var text = ""
-    write(into: &text)
-    return text
+    do {
+      return String(decoding: try JSON.encode(self, JSONOutput.Style(numbers: .canonical)), as: UTF8.self)
+    } catch { preconditionFailure("a plain value without JSON: \(error)") }
   }
-
-  private func write(into text: inout String) {
-    switch self {
-    case .null: text += "null"
-    case .bool(let value): text += value ? "true" : "false"
-    case .int(let value): text += String(value)
-    case .double(let value): text += value.isFinite ? value.description : "null"
-    case .string(let value): text += quotedJSON(value)
-    case .array(let values):
-      text += "["
-      for (index, value) in values.enumerated() {
-        if index > 0 { text += "," }
-        value.write(into: &text)
-      }
-      text += "]"
-    case .object(let members):
-      text += "{"
-      for (index, key) in members.keys.sorted().enumerated() {
-        if index > 0 { text += "," }
-        text += quotedJSON(key) + ":"
-        members[key]!.write(into: &text)
-      }
-      text += "}"
-    }
-  }
-}
-
-/// The text as a JSON string, escaped as little as JSON allows.
-public func quotedJSON(_ text: String) -> String {
-  let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
-  if isPlain { return "\"" + text + "\"" }
-  var quoted = "\""
-  for scalar in text.unicodeScalars {
-    switch scalar {
-    case "\"": quoted += "\\\""
-    case "\\": quoted += "\\\\"
-    case "\n": quoted += "\\n"
-    case "\r": quoted += "\\r"
-    case "\t": quoted += "\\t"
-    case "\u{0}"..<"\u{20}":
-      let digits = String(scalar.value, radix: 16)
-      quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-    default: quoted.unicodeScalars.append(scalar)
-    }
-  }
-  return quoted + "\""
 }
 
 extension PlainValue: Codable {

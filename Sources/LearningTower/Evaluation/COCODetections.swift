@@ -37,6 +37,16 @@ public enum COCOImageID: Sendable, Hashable, Comparable {
   }
 }
 
+extension COCOImageID: Encodable {
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .number(let number): try container.encode(number)
+    case .name(let text): try container.encode(text)
+    }
+  }
+}
+
 extension COCOEvaluation.Found {
   /// The detection as YOLOv5 saves it in JSON: sides in thousandths of a pixel, scores in hundred-thousandths.
   public init(saved detection: Detection) {

@@ -1,4 +1,3 @@
-import Foundation
 import JSON
 public import Network
 
@@ -97,11 +96,9 @@ public struct ModelFile: Sendable, Hashable {
       guard let tensor = tensors[spec.name] else { continue }
       content.tensors[spec.name] = StoredTensor(tensor, as: spec.role == .batchCount ? .int64 : elementType)
     }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do {
-      content.metadata["network"] = String(decoding: try encoder.encode(network), as: UTF8.self)
-      content.metadata["class_names"] = String(decoding: try encoder.encode(classNames), as: UTF8.self)
+      content.metadata["network"] = try JSON.text(network)
+      content.metadata["class_names"] = try JSON.text(classNames)
     } catch {
       // JSON has no infinities; a network that passes `check` holds none.
       throw NetworkError("\(network.name) cannot be written as JSON (\(error))")

@@ -136,12 +136,13 @@ private struct Reader {
     guard let names = try attribute("names", of: holder) ?? pickle[pickle.root, "names"] else { return }
     if let list = pickle.items(names) {
       guard list.count <= 10_000 else { throw fail("has \(list.count) class names") }
-      let quoted = list.map { quotedJSON(className($0)) }
-      if !quoted.isEmpty { content.metadata["class_names"] = "[\(quoted.joined(separator: ","))]" }
+      if !list.isEmpty {
+        content.metadata["class_names"] = String(decoding: JSON.encode(list.map(className)), as: UTF8.self)
+      }
     } else if let entries = pickle.entries(names), !entries.isEmpty {
       guard entries.count <= 10_000 else { throw fail("has \(entries.count) class names") }
-      let quoted = entries.map { "\(quotedJSON(className($0.key))):\(quotedJSON(className($0.value)))" }
-      content.metadata["class_names"] = "{\(quoted.joined(separator: ","))}"
+      let names = Dictionary(entries.map { (className($0.key), className($0.value)) }) { $1 }
+      content.metadata["class_names"] = String(decoding: JSON.encode(names), as: UTF8.self)
     }
   }
 

@@ -70,28 +70,44 @@ public enum Safetensors {
   /// Wider elements first, then by name: every tensor is aligned to its element size.
   public static func encode(_ content: SafetensorsFile) -> [UInt8] {
     let order = content.tensors.sorted { ($1.value.type.byteCount, $0.key) < ($0.value.type.byteCount, $1.key) }
-    var entries: [String] = []
-    if !content.metadata.isEmpty {
-      let pairs = content.metadata.sorted { $0.key < $1.key }.map { "\(quotedJSON($0.key)):\(quotedJSON($0.value))" }
-      entries.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
-    }
-    var offset = 0
-    for (name, tensor) in order {
-      let shape = tensor.shape.map(String.init).joined(separator: ",")
-      let end = offset + tensor.bytes.count
-      let type = tensor.type.rawValue
-      entries.append(
-        #"\#(quotedJSON(name)):{"dtype":"\#(type)","shape":[\#(shape)],"data_offsets":[\#(offset),\#(end)]}"#)
-      offset = end
-    }
-    var header = Array("{\(entries.joined(separator: ","))}".utf8)
+    var header = JSON.encode(HeaderText(metadata: content.metadata, tensors: order))
     header.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - header.count % 8) % 8))
 
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(8 + header.count + offset)
+    bytes.reserveCapacity(8 + header.count + order.reduce(0) { $0 + $1.value.bytes.count })
     for byte in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: header.count >> (8 * byte))) }
     bytes += header
     for (_, tensor) in order { bytes += tensor.bytes }
     return bytes
+  }
+
+  private struct HeaderText: Encodable {
+    let metadata: [String: String]
+    let tensors: [(key: String, value: StoredTensor)]
+
+    private struct Entry: Encodable {
+      let dtype: String
+      let shape: [Int]
+      let data_offsets: [Int]
+    }
+
+    private struct Name: CodingKey {
+      let stringValue: String
+      var intValue: Int? { nil }
+      init(stringValue: String) { self.stringValue = stringValue }
+      init?(intValue: Int) { nil }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      var entries = encoder.container(keyedBy: Name.self)
+      if !metadata.isEmpty { try entries.encode(metadata, forKey: Name(stringValue: "__metadata__")) }
+      var offset = 0
+      for (name, tensor) in tensors {
+        let end = offset + tensor.bytes.count
+        let entry = Entry(dtype: tensor.type.rawValue, shape: tensor.shape, data_offsets: [offset, end])
+        try entries.encode(entry, forKey: Name(stringValue: name))
+        offset = end
+      }
+    }
   }
 }

@@ -2,6 +2,7 @@ import Dataset
 import Detection
 import Evaluation
 import Foundation
+import JSON
 
 /// Detections of a whole split under COCO's names, for its JSON and its figures.
 struct COCOResults {
@@ -44,19 +45,21 @@ struct COCOResults {
   func json() throws -> String {
     var lines: [String] = []
     for (id, item) in sorted {
-      let name =
-        switch id {
-        case .number(let number): "\(number)"
-        case .name(let text): String(decoding: try JSONEncoder().encode(text), as: UTF8.self)
-        }
       for found in item.found {
-        let box = [found.box.x, found.box.y, found.box.width, found.box.height].map { "\($0)" }.joined(separator: ", ")
+        let box = [found.box.x, found.box.y, found.box.width, found.box.height]
         lines.append(
-          "{\"image_id\": \(name), \"category_id\": \(categoryIDs[found.category]), \"bbox\": [\(box)], "
-            + "\"score\": \(found.score)}")
+          try JSON.text(
+            Line(image_id: id, category_id: categoryIDs[found.category], bbox: box, score: found.score)))
       }
     }
     return "[" + lines.joined(separator: ",\n") + "]\n"
+  }
+
+  private struct Line: Encodable {
+    let image_id: COCOImageID
+    let category_id: Int
+    let bbox: [Double]
+    let score: Double
   }
 
   private var sorted: [(COCOImageID, Item)] { items.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }

@@ -3,6 +3,7 @@ import Detection
 import Evaluation
 import Foundation
 import Interchange
+import JSON
 import Network
 import Platform
 
@@ -184,10 +185,7 @@ private struct DetectFolder {
   private var detectionsFile: String { url.appending(path: "detections.json").relativePath }
 
   func write(_ results: [ImageDetections]) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    let text = String(decoding: try encoder.encode(results), as: UTF8.self)
-    try writeText(text + "\n", to: detectionsFile)
+    try writeText(try JSON.text(results) + "\n", to: detectionsFile)
   }
 
   /// A row for each object, centre and size as fractions of the image; the least confident first, as YOLOv5 does.

@@ -196,5 +196,5 @@ public func readPlan(_ path: String) throws -> PruningPlan {
 }
 
 public func writePlan(_ plan: PruningPlan, to path: String) throws {
-  try writeText(String(decoding: try plan.encoded(), as: UTF8.self) + "\n", to: path)
+  try writeText(try plan.encoded() + "\n", to: path)
 }

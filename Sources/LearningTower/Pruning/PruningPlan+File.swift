@@ -3,12 +3,7 @@ import JSON
 
 /// Plans as JSON, for people and other programs: names in snake case, sorted.
 extension PruningPlan {
-  public func encoded() throws -> Data {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return try encoder.encode(self)
-  }
+  public func encoded() throws(JSONError) -> String { try JSON.text(self, .snakeCase) }
 
   /// - Parameter file: what to call the content in an error.
   /// - Throws: `PruningError` if it is no plan. Whether it fits a network is for `apply` to say.

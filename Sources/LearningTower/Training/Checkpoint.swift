@@ -1,4 +1,3 @@
-import Foundation
 import Interchange
 import JSON
 import Network
@@ -56,9 +55,7 @@ extension Checkpoint {
     let progress = Progress(
       configuration: configuration, history: history, stopping: stopping, optimizerUpdates: optimizerUpdates,
       averageUpdates: averageUpdates, classPrecisions: classPrecisions, channelScores: channelScores)
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    file.metadata["training"] = String(decoding: try encoder.encode(progress), as: UTF8.self)
+    file.metadata["training"] = try JSON.text(progress)
     var groups = [("ema.", average.tensors), ("optimizer.", optimizerState)]
     if best != average { groups.append(("best.", best.tensors)) }
     for (prefix, tensors) in groups {

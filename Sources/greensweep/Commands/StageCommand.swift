@@ -11,10 +11,8 @@ extension Command {
   ) { arguments in
     exitWhenStandardInputCloses()
     let request = try stageRequest(in: arguments.positionals[0])
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.withoutEscapingSlashes]
     func report(_ event: StageEvent) throws {
-      try FileHandle.standardOutput.write(contentsOf: try encoder.encode(event) + [UInt8(ascii: "\n")])
+      try FileHandle.standardOutput.write(contentsOf: JSON.encode(event) + [UInt8(ascii: "\n")])
     }
     do {
       try PipelineStageRunner().run(request, report: report)

@@ -2,7 +2,6 @@ import Foundation
 import JSON
 import Sweep
 import Testing
-import Wire
 
 /// The fleet's JSON against Foundation's, and against what is not JSON.
 @Suite struct JSONTests {
@@ -87,6 +86,30 @@ import Wire
       encoder.outputFormatting = formatting
       #expect(try JSON.decode(Everything.self, from: try encoder.encode(value)) == value)
     }
+  }
+
+  /// Models and checkpoints are named by their bytes, of which this text is a part.
+  @Test(arguments: texts) func filesAreWrittenAsFoundationWritesThem(_ text: String) throws {
+    var value = Everything()
+    value.text = text.filter { !$0.isASCII || $0.asciiValue! >= 0x20 }
+    value.names["Z"] = text.filter { $0.isLetter }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    #expect(try JSON.text(value) == String(decoding: encoder.encode(value), as: UTF8.self))
+    let floats: [Float] = [0, 1, -0.5, 0.1, 1e-7, 3e20, 16_777_216]
+    #expect(try JSON.text(floats) == String(decoding: encoder.encode(floats), as: UTF8.self))
+    #expect(throws: JSONError.self) { try JSON.text([Double.nan]) }
+  }
+
+  @Test func namesInSnakeCase() throws {
+    struct Layer: Codable, Equatable {
+      var keptCount = 3
+      var gflops = 1.5
+      var namesByIndex = ["aB": 1]
+    }
+    let text = try JSON.text(Layer(), .snakeCase)
+    #expect(text == #"{"gflops":1.5,"kept_count":3,"names_by_index":{"aB":1}}"#)
+    #expect(try JSON.decode(Layer.self, from: text.utf8, .snakeCase) == Layer())
   }
 
   @Test func plainValuesComeBack() throws {

@@ -129,7 +129,7 @@ import Zoo
     let coco = try #require(try evaluate(request).coco)
     #expect(coco.apLarge == 0 && coco.ap == 0 && coco.apSmall == -1)
     let saved = try scene.text("predictions.json")
-    #expect(saved.contains("\"image_id\": 72,") && saved.contains("\"category_id\": 6,"))
+    #expect(saved.contains("\"image_id\":72,") && saved.contains("\"category_id\":6,"))
 
     try write(Array(names.dropLast()), "")
     #expect(throws: PipelineError.self) { try evaluate(request) }

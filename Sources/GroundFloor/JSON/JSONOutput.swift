@@ -1,4 +1,4 @@
-import JSON
+import Bytes
 
 /// The bytes written so far and the containers still open.
 ///
@@ -6,30 +6,83 @@ import JSON
 /// closes those inside it first.
 final class JSONOutput {
   private(set) var bytes: [UInt8] = []
-  /// What each open container, outermost first, is closed with, and whether it has a member.
-  private var open: [(end: UInt8, isEmpty: Bool)] = []
+  private let style: Style
+  /// The open containers, outermost first.
+  private var open: [Container] = []
 
-  init() { bytes.reserveCapacity(512) }
+  /// How values are written.
+  struct Style {
+    enum Numbers {
+      /// Whole numbers have a decimal point; numbers that are not finite are words, as the fleet reads them.
+      case fleet
+      /// Whole numbers have no decimal point, and all are finite.
+      case forFiles
+      /// Whole numbers have a decimal point; numbers that are not finite are null.
+      case canonical
+    }
+
+    /// Whether the members of all objects are sorted, rather than those of dictionaries only.
+    var isSorted = false
+    var isInSnakeCase = false
+    var numbers = Numbers.fleet
+  }
+
+  private struct Container {
+    let end: UInt8
+    /// The place behind the opening bracket.
+    let start: Int
+    /// The members of an object that is to be sorted, each from its name to the next comma or the end.
+    var members: [(name: String, start: Int)] = []
+  }
+
+  init(_ style: Style) {
+    self.style = style
+    bytes.reserveCapacity(512)
+  }
 
   /// - Returns: the new container's depth: how many are open with it.
   func begin(_ start: UInt8, _ end: UInt8) -> Int {
     bytes.append(start)
-    open.append((end, true))
+    open.append(Container(end: end, start: bytes.count))
     return open.count
   }
 
   func close(to depth: Int) {
-    while open.count > depth { bytes.append(open.removeLast().end) }
+    while open.count > depth {
+      let container = open.removeLast()
+      sort(container)
+      bytes.append(container.end)
+    }
+  }
+
+  private func sort(_ object: Container) {
+    guard zip(object.members, object.members.dropFirst()).contains(where: { $0.name > $1.name }) else { return }
+    let ends = object.members.dropFirst().map { $0.start - 1 } + [bytes.count]
+    let members = zip(object.members, ends).sorted { $0.0.name < $1.0.name }.map { bytes[$0.0.start..<$0.1] }
+    bytes.replaceSubrange(object.start..., with: Array(members.joined(separator: [UInt8(ascii: ",")])))
   }
 
   /// Gets ready for the next member of the container at `depth`.
   func separate(_ depth: Int) {
     close(to: depth)
-    if open[depth - 1].isEmpty { open[depth - 1].isEmpty = false } else { bytes.append(UInt8(ascii: ",")) }
+    if bytes.count > open[depth - 1].start { bytes.append(UInt8(ascii: ",")) }
   }
 
+  /// Writes the name of a member that a type declares.
   func key(_ name: String, _ depth: Int) {
+    let name = style.isInSnakeCase ? snakeCase(name) : name
     separate(depth)
+    if style.isSorted { open[depth - 1].members.append((name, bytes.count)) }
+    member(name)
+  }
+
+  /// Writes a name of a dictionary's, after all that are less.
+  func entry(_ name: String, _ depth: Int) {
+    separate(depth)
+    member(name)
+  }
+
+  private func member(_ name: String) {
     write(name)
     bytes.append(UInt8(ascii: ":"))
   }
@@ -56,7 +109,9 @@ final class JSONOutput {
     switch byte {
     case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
     case UInt8(ascii: "\n"): bytes += Array("\\n".utf8)
-    case 0..<0x20: bytes += Array((byte < 0x10 ? "\\u000" : "\\u00").utf8) + Array(String(byte, radix: 16).utf8)
+    case UInt8(ascii: "\r"): bytes += Array("\\r".utf8)
+    case UInt8(ascii: "\t"): bytes += Array("\\t".utf8)
+    case 0..<0x20: bytes += Array("\\u\(UInt16(byte).hexDigits)".utf8)
     default: bytes.append(byte)
     }
   }
@@ -73,9 +128,17 @@ final class JSONOutput {
     bytes[first...].reverse()
   }
 
-  func write(_ value: Double) {
-    if value.isFinite { return bytes.append(contentsOf: value.description.utf8) }
-    write(value.isNaN ? "nan" : value > 0 ? "inf" : "-inf")
+  func write(_ value: some BinaryFloatingPoint & CustomStringConvertible) throws {
+    switch style.numbers {
+    case _ where value.isFinite:
+      let digits = value.description.utf8
+      let isShortened = style.numbers == .forFiles && digits.suffix(2).elementsEqual(".0".utf8)
+      bytes.append(contentsOf: isShortened ? digits.dropLast(2) : digits[...])
+    case .fleet: write(value.isNaN ? "nan" : value > 0 ? "inf" : "-inf")
+    case .canonical: writeNull()
+    case .forFiles:
+      throw EncodingError.invalidValue(value, .init(codingPath: [], debugDescription: "\(value) is not a JSON number"))
+    }
   }
 
   func write(_ value: Bool) { bytes.append(contentsOf: (value ? "true" : "false").utf8) }
@@ -92,12 +155,12 @@ final class JSONOutput {
     }
   }
 
-  private func write(_ value: PlainValue) throws {
+  func write(_ value: PlainValue) throws {
     switch value {
     case .null: writeNull()
     case .bool(let value): write(value)
     case .int(let value): write(value)
-    case .double(let value): write(value)
+    case .double(let value): try write(value)
     case .string(let value): write(value)
     case .object(let members): try members.write(to: self)
     case .array(let values):
@@ -111,7 +174,12 @@ final class JSONOutput {
   }
 }
 
-/// Dictionaries with text for keys: equal ones are written alike, which by themselves they are not.
+private func snakeCase(_ name: String) -> String {
+  name.reduce(into: "") { $0 += $1.isUppercase ? "_" + $1.lowercased() : String($1) }
+}
+
+/// Dictionaries with text for keys. Their members are sorted, since a dictionary's order varies between runs, and their
+/// names stay as they are.
 private protocol SortedMembers {
   func write(to output: JSONOutput) throws
 }
@@ -120,7 +188,7 @@ extension Dictionary: SortedMembers where Key == String, Value: Encodable {
   fileprivate func write(to output: JSONOutput) throws {
     let depth = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
     for name in keys.sorted() {
-      output.key(name, depth)
+      output.entry(name, depth)
       try output.write(self[name]!, depth: depth)
     }
     output.close(to: depth - 1)
@@ -160,7 +228,7 @@ private struct KeyedOutput<Key: CodingKey>: KeyedEncodingContainerProtocol {
   func encodeNil(forKey key: Key) { at(key).writeNull() }
   func encode(_ value: Bool, forKey key: Key) { at(key).write(value) }
   func encode(_ value: String, forKey key: Key) { at(key).write(value) }
-  func encode(_ value: Double, forKey key: Key) { at(key).write(value) }
+  func encode(_ value: Double, forKey key: Key) throws { try at(key).write(value) }
   func encode(_ value: Int, forKey key: Key) { at(key).write(value) }
   func encode(_ value: Int64, forKey key: Key) { at(key).write(value) }
   func encode(_ value: UInt64, forKey key: Key) { at(key).write(value) }
@@ -211,8 +279,8 @@ private struct SingleOutput: SingleValueEncodingContainer {
   func encodeNil() { output.writeNull() }
   func encode(_ value: Bool) { output.write(value) }
   func encode(_ value: String) { output.write(value) }
-  func encode(_ value: Double) { output.write(value) }
-  func encode(_ value: Float) { output.write(Double(value)) }
+  func encode(_ value: Double) throws { try output.write(value) }
+  func encode(_ value: Float) throws { try output.write(value) }
   func encode(_ value: Int) { output.write(value) }
   func encode(_ value: Int8) { output.write(value) }
   func encode(_ value: Int16) { output.write(value) }
