@@ -2,6 +2,7 @@ import Compute
 import Dataset
 import Detection
 import Foundation
+import JSON
 import Network
 import Pipeline
 import Pruning
@@ -75,8 +76,9 @@ struct PipelineStageRunner: StageRunner {
     let model = try request.file(.model)
     let plan = try pruningPlan(
       PruneRequest(
-        model: model, amount: PruneAmount(choices), policy: try choices.policy.map { try known($0, .policy) },
-        importance: try choices.importance.map { try known($0, .importance) } ?? .gamma, seed: UInt64(choices.seed),
+        model: model, amount: PruneAmount(choices), policy: try choices.policy.map { try known($0.rawValue, .policy) },
+        importance: try choices.importance.map { try known($0.rawValue, .importance) } ?? .gamma,
+        seed: UInt64(choices.seed),
         minimumChannels: choices.minimumChannels, roundTo: choices.roundTo ?? 1))
     for remark in plan.remarks { printError("prune: \(remark)") }
     let pruned = try Pipeline.prune(model, by: plan, to: output)
@@ -114,9 +116,7 @@ struct PipelineStageRunner: StageRunner {
     _ request: StageRequest, _ measurement: Measurement, _ table: [StageMetric<Measurement>],
     _ report: (StageEvent) throws -> Void
   ) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    try encoder.encode(measurement).write(to: URL(filePath: request.path("report.json")), options: .atomic)
+    try Data(JSON.text(measurement).utf8).write(to: URL(filePath: request.path("report.json")), options: .atomic)
     let metrics = metrics(table, of: measurement)
     try report(.finished(StageOutput(metrics: metrics, files: [.report: "report.json"])))
   }
@@ -217,7 +217,7 @@ extension StageRequest {
 
 extension Recipe {
   fileprivate init(_ choices: Choices<some EpochStage>) throws {
-    self = try choices.recipe.map { try known($0, .recipe) } ?? .yolov5
+    self = try choices.recipe.map { try known($0.rawValue, .recipe) } ?? .yolov5
   }
 }
 
@@ -226,7 +226,7 @@ extension ChannelFading {
   fileprivate init?(_ choices: Choices<SparsifyStage>) throws {
     guard choices.target > 0 else { return nil }
     var method = Self.standardMethod
-    if let importance = choices.importance { method.importance = try known(importance, .importance) }
+    if let importance = choices.importance { method.importance = try known(importance.rawValue, .importance) }
     if let channels = choices.minimumChannels { method.minimumChannels = channels }
     if let multiple = choices.roundTo { method.roundTo = multiple }
     self.init(ratio: choices.target, method: method)

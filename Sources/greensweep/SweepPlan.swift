@@ -58,7 +58,7 @@ struct SweepPlan: Encodable {
     threads = estimate.threads
     let seconds = forecast.seconds
     joules = estimate.watts.map { $0 * seconds }
-    recipe = spec.common.recipe ?? Recipe.yolov5.rawValue
+    recipe = spec.common.recipe?.rawValue ?? Recipe.yolov5.rawValue
     recipes = try Self.recipes(preparation, tree, imageCount: trainingImages, machine: machine)
     pruning = Self.pruning(spec)
     assumptions = estimate.assumptions
@@ -95,16 +95,16 @@ struct SweepPlan: Encodable {
   private static func pruning(_ spec: SweepSpec) -> [RecipeColumn.Setting] {
     guard spec.grid.pruneRatio.contains(where: { $0 > 0 }) else { return [] }
     let prune = spec.prune
-    let standard = prune.policy == "gradual" ? ChannelFading.standardMethod : nil
+    let standard = prune.policy == .gradual ? ChannelFading.standardMethod : nil
     let policy =
       switch prune.policy {
-      case "gradual":
+      case PolicyWord.gradual?:
         "gradual: the channels with the least effect on the loss fade out during ‘sparsify’; ‘prune’ cuts what is zero"
-      case let name?: name
+      case let word?: word.rawValue
       case nil: "study where it applies, otherwise grouped"
       }
     var rows = [
-      ("policy", policy), ("importance", prune.importance ?? standard?.importance.rawValue ?? "gamma"),
+      ("policy", policy), ("importance", prune.importance?.rawValue ?? standard?.importance.rawValue ?? "gamma"),
       ("scores compared", standard?.scope.rawValue ?? "network"),
       ("min_channels", (prune.minimumChannels ?? standard?.minimumChannels).map { "\($0)" } ?? "none"),
       ("least share of a layer", "\(standard?.minimumShare ?? 0)"),

@@ -136,16 +136,15 @@ extension SweepSpec {
 
   private func narrow(_ values: inout [String: PlainValue], to round: Int, in trial: Trial) {
     let (prune, rounds) = (stages.prune, stages.prune.rounds)
-    if prune.importance != "random" { values["seed"] = nil }
+    if prune.importance != .random { values["seed"] = nil }
     values["prune_ratio"] = prune.hasTarget ? nil : .double(trial.pruneRatio(inRound: round, of: rounds))
     if prune.hasTarget, rounds > 1 { values["rounds_left"] = .int(rounds - round + 1) }
   }
 }
 
 extension SweepSpec {
-  /// The policy under which channels fade out during sparsity training.
-  static let gradualPolicy = "gradual"
-  var isGradual: Bool { stages.prune.policy == Self.gradualPolicy }
+  /// Whether channels fade out during sparsity training.
+  var isGradual: Bool { stages.prune.policy == .gradual }
 }
 
 extension Choices<PruneStage> {

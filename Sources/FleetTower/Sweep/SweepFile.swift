@@ -122,12 +122,12 @@ private struct SweepFileReader {
     let grid = root["grid"].flatMap { try? $0.mapping }
     let prune = spec.stages.prune
     if prune.policy == nil, prune.importance == nil, prune.rounds == 1, !prune.hasTarget {
-      spec.stages.prune.policy = SweepSpec.gradualPolicy
+      spec.stages.prune.policy = .gradual
     }
     if spec.isGradual, grid?["sparsity_rate"] == nil { spec.grid.sparsityRate = [0] }
     let hyps = [spec.stages.train.hyp, spec.stages.sparsify.hyp, spec.stages.finetune.hyp]
     let isTuned = hyps.contains { $0 != nil } || grid?["optimizer"] != nil || root["nominal_batch_size"] != nil
-    if !isTuned, root["recipe"] == nil { spec.common.recipe = "auto" }
+    if !isTuned, root["recipe"] == nil { spec.common.recipe = .auto }
   }
 
   private var fileStem: String {

@@ -143,7 +143,7 @@ extension SweepSpec {
     if isGradual, prune.hasTarget || prune.rounds > 1 {
       return "policy gradual cuts once, to a ratio: leave rounds and targets out, or choose policy grouped"
     }
-    if prune.importance == "taylor", !isGradual {
+    if prune.importance == .taylor, !isGradual {
       return "importance taylor is measured while the network trains: choose policy gradual"
     }
     if prune.targetParameters != nil, prune.targetGFLOPs != nil { return "there are two targets; give one" }

@@ -39,7 +39,7 @@ extension StageTree {
   public func title(of node: Int) -> String {
     let (spec, stage, trial) = (submission.spec, nodes[node].stage, trials[nodes[node].trial])
     var parts = [trial.backbone]
-    if spec.common.recipe != "auto" { parts.append(trial.optimizer) }
+    if spec.common.recipe != .auto { parts.append(trial.optimizer) }
     if spec.grid.seed.count > 1 { parts.append("seed \(trial.seed)") }
     if stage >= .sparsify, trial.sparsityRate > 0 { parts.append("sparsity \(trial.sparsityRate)") }
     if stage >= .prune, trial.pruneRatio > 0 { parts.append(spec.pruneTitle(trial)) }

@@ -11,7 +11,7 @@ public struct CommonSettings: SettingGroup {
   public let nominalBatchSize = Setting(
     "nominal_batch_size", .integer(1...65_536), default: 64, isAlwaysWritten: true,
     "Images an optimizer step stands for; gradients of smaller batches are accumulated.")
-  public let recipe = Setting<String?>(
+  public let recipe = Setting<RecipeWord?>(
     "recipe", .word(.recipe), default: nil,
     "auto: optimizer, rates and augmentation that suit the number of images and epochs; yolov5: those of YOLOv5.")
 }
@@ -107,10 +107,10 @@ public struct PruneStage: SettingGroup {
   public let seed = trial.seed.from(.trial)
   /// Of the channels that are left; only where there is no target.
   public let pruneRatio = trial.pruneRatio.from(.trial)
-  public let policy = Setting<String?>(
+  public let policy = Setting<PolicyWord?>(
     "policy", .word(.policy), default: nil,
     "How channels go: gradual (fade out during ‘sparsify’), study or grouped (cut by their scores).")
-  public let importance = Setting<String?>(
+  public let importance = Setting<ImportanceWord?>(
     "importance", .word(.importance), default: nil, "What scores a channel; its batch norm's scale (gamma).")
   public let minimumChannels = Setting<Int?>(
     "min_channels", .integer(1...1_000_000), default: nil,
