@@ -119,8 +119,7 @@ extension CoordinatorBrain {
 extension CoordinatorBrain {
   /// Lets the job stand in the lines where it belongs, and in no others.
   mutating func lineUp(_ job: JobIndex) {
-    let entry = entry(of: job)
-    guard !entry.sweeps.isEmpty else { return queue.remove(job) }
+    guard let entry = entry(of: job) else { return queue.remove(job) }
     let sweeps = sweeps
     queue.set(job, entry, turn: { sweeps[$0].turn }, at: now)
   }
@@ -131,12 +130,13 @@ extension CoordinatorBrain {
   mutating func refreshQueue() { for job in jobs.indices where couldStart(job) { lineUp(job) } }
 
   /// A job stands in line for each active sweep that wants it, if nothing but a slot is missing.
-  func entry(of job: JobIndex) -> JobQueue.Entry {
-    let state = jobs[job]
-    let isReady = couldStart(job) && unavailableInput(of: job) == nil
+  func entry(of job: JobIndex) -> JobQueue.Entry? {
+    guard couldStart(job), unavailableInput(of: job) == nil else { return nil }
+    let sweeps = jobs[job].sweeps.filter(isActive)
+    guard !sweeps.isEmpty else { return nil }
     return JobQueue.Entry(
-      sweeps: isReady ? state.sweeps.filter(isActive) : [], isBenchmark: state.stage == .benchmark,
-      remainingCost: state.remainingCost, holder: holder(of: job))
+      sweeps: sweeps, isBenchmark: jobs[job].stage == .benchmark, remainingCost: jobs[job].remainingCost,
+      holder: holder(of: job))
   }
 
   /// Whether nothing but a slot, its inputs and its sweep's word is missing.

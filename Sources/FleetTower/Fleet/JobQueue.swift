@@ -19,7 +19,7 @@ struct JobQueue: Sendable {
 
   /// What a job is to the queue.
   struct Entry: Hashable, Sendable {
-    /// The sweeps in whose lines it stands.
+    /// The sweeps in whose lines it stands; never none.
     let sweeps: [SweepIndex]
     let isBenchmark: Bool
     let remainingCost: Int
@@ -62,7 +62,7 @@ struct JobQueue: Sendable {
     // A job keeps its place in a line unless its way, or who holds its input, has changed.
     let isAlike = former?.remainingCost == entry.remainingCost && former?.holder == entry.holder
     if let former { for sweep in former.sweeps where !(isAlike && entry.sweeps.contains(sweep)) { leave(job, sweep) } }
-    entries[job] = entry.sweeps.isEmpty ? nil : entry
+    entries[job] = entry
     for sweep in entry.sweeps where !(isAlike && former!.sweeps.contains(sweep)) { join(job, sweep, entry, turn, now) }
   }
 

@@ -16,9 +16,10 @@ struct Violations: Sendable {
 extension CoordinatorBrain {
   /// Checks everything that must hold within the parts and between them, whatever has happened. Takes time in
   /// proportion to all jobs and workers.
+  /// - Parameter isLedgerKnown: leaves out the ledger alone, which only records change.
   /// - Returns: what does not hold, in words.
-  public func validate() -> [String] {
-    var found = ledger.validate()
+  public func validate(isLedgerKnown: Bool = false) -> [String] {
+    var found = isLedgerKnown ? Violations() : ledger.validate()
     found.add(roster.validate())
     found.add(queue.validate(turn: { sweeps[$0].turn }))
     found.add(repairs.validate(roster))
@@ -54,11 +55,11 @@ extension CoordinatorBrain {
     var count = 0
     for job in jobs.indices {
       let entry = entry(of: job)
-      if !entry.sweeps.isEmpty { count += 1 }
+      if entry != nil { count += 1 }
       let standing = queue.entries[job]
       found.check(
-        standing == (entry.sweeps.isEmpty ? nil : entry),
-        "\(name(of: job)) stands in the lines of \(standing?.sweeps.count ?? 0) sweeps, not \(entry.sweeps.count)")
+        standing == entry,
+        "\(name(of: job)) stands in \(standing?.sweeps.count ?? 0) lines, and belongs into \(entry?.sweeps.count ?? 0)")
     }
     found.check(count == queue.entries.count, "\(queue.entries.count) jobs stand in line, not \(count)")
   }
@@ -101,12 +102,14 @@ extension Ledger {
 
   private func check(_ index: JobIndex, _ found: inout Violations) {
     let job = jobs[index]
-    let name = job.key.short
+    var name: String { job.key.short }
     found.check(jobOfKey[job.key] == index, "\(name) is not found by its key")
     found.check(sweeps[job.sweep].jobs[job.node] == index, "\(name) is not where its configuration is")
     found.check(job.children.allSatisfy { jobs[$0].parent == index }, "\(name) has another job's child")
-    for sweep in job.sweeps { found.check(!sweeps[sweep].isCancelled, "\(name) is wanted by a cancelled sweep") }
-    found.check(Set(job.sweeps).count == job.sweeps.count, "\(name) is wanted twice by a sweep")
+    for (place, sweep) in job.sweeps.enumerated() {
+      found.check(!sweeps[sweep].isCancelled, "\(name) is wanted by a cancelled sweep")
+      found.check(!job.sweeps[..<place].contains(sweep), "\(name) is wanted twice by a sweep")
+    }
     for number in job.losses { found.check(lostAttempts[number]?.job == index, "\(number) is held against \(name)") }
     found.check(job.history.count <= min(job.attemptCount, Job.historyLimit), "\(name) remembers too much")
     found.check((job.success != nil) == (job.state == .succeeded), "\(name) has a result and no success, or reversed")

@@ -50,7 +50,7 @@ extension SimulatedCluster {
     var brain = coordinator.journal.replay()
     brain.start(at: coordinatorNow)
     coordinator.brain = brain
-    try validate()
+    try validate(isLedgerKnown: false)
     coordinator.ring = nil
     tellFate("the coordinator starts with \(coordinator.journal.records.count) records")
     setCoordinatorRing()
@@ -94,7 +94,7 @@ extension SimulatedCluster {
     let moment = coordinatorNow
     if fault == .misplaceJobs { coordinator.brain?.misplaceJobs() }
     guard let effects = coordinator.brain?.handle(event, at: moment) else { return }
-    try validate()
+    try validate(isLedgerKnown: !effects.contains { if case .journal = $0 { true } else { false } })
     coordinator.latest = max(coordinator.latest, moment)
     for effect in effects {
       if case .journal(let records) = effect {
@@ -109,12 +109,10 @@ extension SimulatedCluster {
     setCoordinatorRing()
   }
 
-  private func validate() throws(BrokenPromise) {
-    guard let violation = coordinator.brain?.validate().first else { return }
-    throw broken(Self.agreement, violation)
+  private func validate(isLedgerKnown: Bool) throws(BrokenPromise) {
+    guard let violation = coordinator.brain?.validate(isLedgerKnown: isLedgerKnown).first else { return }
+    throw broken("the coordinator's accounts agree with each other", violation)
   }
-
-  static let agreement = "the coordinator's accounts agree with each other"
 
   /// To everybody else the coordinator is away until it can write again.
   private mutating func shutOut() throws(BrokenPromise) {
