@@ -16,7 +16,7 @@ public struct ChannelRanking: Sendable {
   private let rank: [Int?]
   /// Per unit whether it computes nothing.
   private let zeroUnits: [Bool]
-  private let before: PruningPlan.Cost
+  let before: PruningPlan.Cost
 
   /// - Throws: `PruningError` when the method does not fit the network or nothing can be cut, `NetworkError` when
   ///   parameters and network do not belong together.
@@ -150,7 +150,7 @@ public struct ChannelRanking: Sendable {
   // MARK: - The plan's tables
 
   /// Units that tie the same batch norms, together.
-  private func groups(_ isCut: [Bool]) -> [PruningPlan.Group] {
+  func groups(_ isCut: [Bool]) -> [PruningPlan.Group] {
     struct Key: Hashable {
       var batchNorms: [Int]
       var isCandidate: Bool
@@ -182,7 +182,7 @@ public struct ChannelRanking: Sendable {
 
   private var unscoredReason: String { method.policy == .study ? "left whole by the study" : "no filter scores it" }
 
-  private func layers(_ isCut: [Bool]) -> [PruningPlan.Layer] {
+  func layers(_ isCut: [Bool]) -> [PruningPlan.Layer] {
     units.network.nodes.indices.compactMap { index in
       guard case .batchNorm = units.network.nodes[index].operation else { return nil }
       let channels = units.unitOf[index]

@@ -13,7 +13,7 @@ extension Command {
   ]
 
   /// The options that compute with the model.
-  private static let measuring = ["--target-ms", "--data"]
+  private static let measuring = ["--target-ms", "--data", "--sensitivity"]
 
   static let prune = Command(
     name: "prune", summary: "cut the weakest channels out of a model", positionals: ["MODEL"],
@@ -46,13 +46,19 @@ extension Command {
       Option("--round-to", "N", help: "layers keep multiples of it, such as 8 or 16 (default: 1)"),
       Option("--plan-only", help: "cut nothing; write the plan to -o, if given"),
       Option("--plan", "FILE", excludes: choices, help: "cut what a written plan says"),
-      Option("--output", "FILE", aliases: ["-o"], help: "the pruned model (default: pruned.safetensors), or the plan"),
+      Option(
+        "--sensitivity", "DATA.yaml", excludes: choices.filter { $0 != "--importance" } + ["--plan", "--seed"],
+        help: "cut nothing; measure the accuracy that each layer costs when it alone is pruned"),
+      Option(
+        "--output", "FILE", aliases: ["-o"],
+        help: "the pruned model (default: pruned.safetensors), the plan, or the folder of --sensitivity"),
       .imageSize.needing(measuring), .threads.needing(measuring), .backend.needing(measuring), .json,
     ],
     discussion:
       "MODEL is a model file, or bare YOLOv5 weights of a known network. --image-size is that of --target-ms or --data."
   ) { arguments in
     let model = arguments.positionals[0]
+    if let dataset = arguments.string("--sensitivity") { return try showSensitivity(of: model, on: dataset, arguments) }
     let output = arguments.string("--output") ?? (arguments.has("--plan-only") ? nil : "pruned.safetensors")
     try refuseOverwriting(
       [output].compactMap { $0 }, ofInputs: [model] + [arguments.string("--plan")].compactMap { $0 })
@@ -66,6 +72,32 @@ extension Command {
     printLine(table(of: plan))
     printLine(
       "\(report.model): fine-tune it with 'greensweep train DATA.yaml --model \(report.model) --hyp finetune_prune'")
+  }
+
+  private static func showSensitivity(of model: String, on dataset: String, _ arguments: Arguments) throws {
+    var request = SensitivityRequest(
+      model: model, dataset: dataset, imageSize: try arguments.imageSize(), machine: try arguments.machine(),
+      outputDirectory: arguments.string("--output") ?? "sensitivity")
+    if let importance = try arguments.choice("--importance", among: Importance.allCases.map(\.rawValue)) {
+      request.importance = Importance(rawValue: importance)!
+    }
+    let line = LiveLine()
+    defer { line.clear() }
+    let start = ContinuousClock.now
+    let report = try sensitivity(request, checking: .ofUser(allowsDamaged: true, line)) { done, total in
+      let seconds = (ContinuousClock.now - start) / .seconds(1)
+      let left = seconds / Double(done) * Double(total - done)
+      line.show("sensitivity: \(done) of \(total) measurements, ETA \(left.shownAsDuration)")
+    }
+    line.clear()
+    if arguments.has("--json") { return printJSON(report) }
+    let rows = report.layers.map { layer in
+      [layer.name, "\(layer.channels)"] + layer.map50.map { $0.shown(3) }
+    }
+    let header = ["layer", "channels"] + report.ratios.map { "\(($0 * 100).shown(0)) %" }
+    printLine("mAP50 of the whole model on \(report.images) images: \(report.map50.shown(3)); with a layer pruned by")
+    printLine(textTable([header] + rows, rightAligned: Set(1..<header.count)))
+    for file in report.files { printLine(file.oneLine) }
   }
 
   private static func plan(of model: String, _ arguments: Arguments) throws -> PruningPlan {

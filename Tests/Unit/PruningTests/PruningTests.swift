@@ -121,6 +121,28 @@ import Zoo
 
   // MARK: - Plans
 
+  /// A layer alone: the lowest of its scores go, tied layers with it, and nothing else.
+  @Test func aLayerIsCutByItself() throws {
+    let network = tiny { b in
+      let a = b.block("a", of: 0, to: 4)
+      return b.block("c", of: b.add("sum", of: [a, b.block("b", of: 0, to: 4)]), to: 6)
+    }
+    var parameters = network.goldenParameters
+    parameters["a.bn.weight"]!.values = [0.1, 0.9, 0.3, 0.8]
+    parameters["b.bn.weight"]!.values = [0.1, 0.9, 0.3, 0.8]
+    parameters["c.bn.weight"]!.values = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]
+    let ranking = try ChannelRanking(network, parameters, PruningMethod(.grouped))
+    #expect(ranking.groups == [["a.bn", "b.bn"], ["c.bn"]])
+    #expect(ranking.unitCounts == [4, 6])
+    #expect(try ranking.plan(cutting: 0.5, ofGroup: 0).cutChannels == ["a.bn": [0, 2], "b.bn": [0, 2]])
+    #expect(try ranking.plan(cutting: 0.5, ofGroup: 1).cutChannels == ["c.bn": [0, 1, 2]])
+    #expect(try ranking.plan(cutting: 0.99, ofGroup: 0).cutUnitCount == 3)
+    #expect(try ranking.plan(cutting: 0, ofGroup: 1).cutUnitCount == 0)
+    #expect(throws: PruningError.self) { try ranking.plan(cutting: 1, ofGroup: 0) }
+    let plan = try ranking.plan(cutting: 0.5, ofGroup: 0)
+    #expect(try plan.apply(to: network, parameters).network.parameterCount == plan.after.parameterCount)
+  }
+
   @Test func thresholdIsAnElementOfTheScores() throws {
     let network = tiny { b in b.block("b", of: b.block("a", of: 0, to: 4), to: 6) }
     var parameters = network.goldenParameters
