@@ -4,97 +4,16 @@ import json
 import os
 import resource
 import statistics
-import struct
 import subprocess
 import sys
 import time
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+
+from pytorch_graph import Graph, read_network
 
 WARM_UP = 2
 FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
-
-
-# ---------------------------------------------------------------------------------------------------- PyTorch's network
-
-class Graph(nn.Module):
-    """The network of a model file, of PyTorch's own layers."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.outputs = network["detect"]["outputs"]
-        self.steps = []
-        readers = [0] * len(network["nodes"])
-        for node in network["nodes"]:
-            for index in node["inputs"]:
-                readers[index] += 1
-        self.layers = nn.ModuleList()
-        for node in network["nodes"]:
-            (kind, settings), = node["operation"].items()
-            operation = getattr(self, kind)(settings.get("_0", settings), all(readers[i] == 1 for i in node["inputs"]))
-            if isinstance(operation, nn.Module):
-                self.layers.append(operation)
-            self.steps.append((operation, node["inputs"]))
-
-    def forward(self, images):
-        values = []
-        for operation, inputs in self.steps:
-            values.append(operation(*(values[i] for i in inputs)) if inputs else images)
-        return [values[i] for i in self.outputs]
-
-    def image(self, settings, _):
-        return None
-
-    def convolution(self, c, _):
-        return nn.Conv2d(c["inputChannels"], c["outputChannels"], c["kernel"], c["stride"], c["padding"],
-                         groups=c["groups"], bias=c["hasBias"])
-
-    def batchNorm(self, b, _):
-        return nn.BatchNorm2d(b["channels"], b["epsilon"], b["momentum"])
-
-    def activation(self, name, is_only_reader):
-        """In place, as YOLOv5 has it, where nobody else reads the input."""
-        return {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6, "hardSwish": nn.Hardswish,
-                "hardSigmoid": nn.Hardsigmoid}[name](is_only_reader)
-
-    def linear(self, l, _):
-        layer = nn.Linear(l["inputCount"], l["outputCount"], l["hasBias"])
-        return nn.Sequential(nn.Flatten(), layer, nn.Unflatten(1, (l["outputCount"], 1, 1)))
-
-    def maxPool(self, p, _):
-        return nn.MaxPool2d(p["kernel"], p["stride"], p["padding"])
-
-    def averagePool(self, p, _):
-        return nn.AvgPool2d(p["kernel"], p["stride"], p["padding"])
-
-    def globalAveragePool(self, settings, _):
-        return nn.AdaptiveAvgPool2d(1)
-
-    def upsample(self, settings, _):
-        return nn.Upsample(scale_factor=settings["factor"], mode="nearest")
-
-    def add(self, settings, _):
-        return lambda first, *others: sum(others, first)
-
-    def concat(self, settings, _):
-        return lambda *maps: torch.cat(maps, 1)
-
-    def scale(self, settings, _):
-        return lambda x, factor: x * factor
-
-    def slice(self, settings, _):
-        return lambda x: x[:, settings["start"]:settings["start"] + settings["count"]]
-
-    def shuffle(self, settings, _):
-        return nn.ChannelShuffle(settings["groups"])
-
-
-def read_network(path):
-    with open(path, "rb") as file:
-        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    return json.loads(header["__metadata__"]["network"])
 
 
 def time_steps(options):
