@@ -104,7 +104,6 @@ let fleetTower: [Target] = [
   module("FleetTower", "Transport", ["Bytes", "Wording", "Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Transfer", ["Bytes", "Wording", "Artifacts", "Sweep", "Wire", "Transport"]),
   module("FleetTower", "Store", ["Bytes", "Wording", "JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
-  module("FleetTower", "Simulation", ["Bytes", "Settings", "Randomness", "Sweep", "Fleet"]),
   module(
     "FleetTower", "Coordinator",
     ["Bytes", "Wording", "JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
@@ -118,6 +117,9 @@ let testTargets: [Target] = [
   .target(
     name: "TestSupport", dependencies: ["JSON", "Network", "Interchange"], path: "Tests/TestSupport",
     swiftSettings: numeric),
+  .target(
+    name: "Simulation", dependencies: ["Bytes", "Settings", "Randomness", "Sweep", "Fleet"], path: "Tests/Simulation",
+    swiftSettings: common),
   tests("Unit", "WordingTests", ["Wording"]),
   tests("Unit", "PlatformTests", ["Platform"]),
   tests("Unit", "YAMLTests", ["YAML"]),
