@@ -12,11 +12,12 @@ public enum JSON {
     case fleet
   }
 
+  /// - Parameter valueLimit: the most values and names that are read. Each takes 16 bytes of memory.
   public static func decode<Value: Decodable>(
-    _ type: Value.Type, from bytes: some Collection<UInt8>, _ dialect: Dialect = .plain
+    _ type: Value.Type, from bytes: some Collection<UInt8>, _ dialect: Dialect = .plain, valueLimit: Int = .max
   ) throws(JSONError) -> Value {
     do {
-      let document = try JSONDocument(Array(bytes), dialect)
+      let document = try JSONDocument(Array(bytes), dialect, nodeLimit: valueLimit)
       return try JSONDecoding(document: document, node: 0).decode(type)
     } catch {
       throw JSONError(error)

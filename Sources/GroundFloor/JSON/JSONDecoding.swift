@@ -137,7 +137,8 @@ private struct KeyedInput<Key: CodingKey>: KeyedDecodingContainerProtocol {
     var keys: [Key] = []
     var at = value.node + 1
     while at < document.nodes[value.node].next {
-      if let name = try? document.key(at), let key = Key(stringValue: name) { keys.append(key) }
+      // A name that cannot be read is not found either, so that who asks for its value hears of it.
+      if let key = Key(stringValue: (try? document.key(at)) ?? "\u{fffd}") { keys.append(key) }
       at = Int(document.nodes[at + 1].next)
     }
     return keys

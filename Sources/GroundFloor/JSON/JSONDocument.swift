@@ -23,9 +23,12 @@ struct JSONDocument {
   let dialect: JSON.Dialect
   private(set) var nodes: [Node] = []
 
-  init(_ bytes: [UInt8], _ dialect: JSON.Dialect) throws {
+  private let nodeLimit: Int
+
+  init(_ bytes: [UInt8], _ dialect: JSON.Dialect, nodeLimit: Int = .max) throws {
     self.bytes = bytes
     self.dialect = dialect
+    self.nodeLimit = nodeLimit
     guard bytes.count < 1 << 30 else { throw JSONDocument.corrupted("over a gigabyte of it") }
     nodes.reserveCapacity(min(bytes.count / 8 + 1, 1 << 16))
     var at = 0
@@ -56,7 +59,8 @@ struct JSONDocument {
     }
   }
 
-  private mutating func add(_ kind: Kind, _ start: Int, _ end: Int, isEscaped: Bool = false) {
+  private mutating func add(_ kind: Kind, _ start: Int, _ end: Int, isEscaped: Bool = false) throws {
+    guard nodes.count < nodeLimit else { throw JSONDocument.corrupted("over \(nodeLimit) values") }
     nodes.append(
       Node(kind: kind, isEscaped: isEscaped, start: Int32(start), end: Int32(end), next: Int32(nodes.count + 1)))
   }
@@ -66,7 +70,7 @@ struct JSONDocument {
     guard at + count <= bytes.count, bytes[at..<at + count].elementsEqual("\(text)".utf8) else {
       throw JSONDocument.corrupted("an unknown word at byte \(at)")
     }
-    add(kind, at, at + count)
+    try add(kind, at, at + count)
     at += count
   }
 
@@ -83,7 +87,7 @@ struct JSONDocument {
       break
     }
     guard at > start, at - start <= 400 else { throw JSONDocument.corrupted("no value at byte \(start)") }
-    add(.number, start, at)
+    try add(.number, start, at)
   }
 
   private mutating func string(_ at: inout Int) throws {
@@ -99,14 +103,14 @@ struct JSONDocument {
       at += 1
     }
     guard at < bytes.count else { throw JSONDocument.corrupted("a string without end at byte \(start)") }
-    add(.string, start, at, isEscaped: isEscaped)
+    try add(.string, start, at, isEscaped: isEscaped)
     at += 1
   }
 
   private mutating func container(_ at: inout Int, _ depth: Int, _ kind: Kind, _ end: UInt8) throws {
     guard depth < Self.depthLimit else { throw JSONDocument.corrupted("nested over \(Self.depthLimit) deep") }
     let index = nodes.count
-    add(kind, at, at)
+    try add(kind, at, at)
     at += 1
     skipSpace(&at)
     if at < bytes.count, bytes[at] == end {

@@ -1,3 +1,5 @@
+import Bytes
+
 /// A pickle as plain data. Python would import its classes and call its functions; here an object is a record of what
 /// would have been called, and nothing of the file is ever executed. What the records mean is for the reader of the
 /// file to say, so that classes nobody asks for need not be known.
@@ -186,7 +188,7 @@ struct Pickle {
     case UInt8(ascii: "Q"): push(Object(function: .none, arguments: try pop()))  // BINPERSID
     default:
       throw fail(
-        "has an instruction 0x\(String(code, radix: 16)) at byte \(start - bytes.startIndex) that PyTorch does not "
+        "has an instruction 0x\(code.hexDigits) at byte \(start - bytes.startIndex) that PyTorch does not "
           + "write")
     }
     return true

@@ -91,21 +91,14 @@ public enum Safetensors {
       let data_offsets: [Int]
     }
 
-    private struct Name: CodingKey {
-      let stringValue: String
-      var intValue: Int? { nil }
-      init(stringValue: String) { self.stringValue = stringValue }
-      init?(intValue: Int) { nil }
-    }
-
     func encode(to encoder: any Encoder) throws {
-      var entries = encoder.container(keyedBy: Name.self)
-      if !metadata.isEmpty { try entries.encode(metadata, forKey: Name(stringValue: "__metadata__")) }
+      var entries = encoder.container(keyedBy: HeaderName.self)
+      if !metadata.isEmpty { try entries.encode(metadata, forKey: HeaderName("__metadata__")) }
       var offset = 0
       for (name, tensor) in tensors {
         let end = offset + tensor.bytes.count
         let entry = Entry(dtype: tensor.type.rawValue, shape: tensor.shape, data_offsets: [offset, end])
-        try entries.encode(entry, forKey: Name(stringValue: name))
+        try entries.encode(entry, forKey: HeaderName(name))
         offset = end
       }
     }

@@ -81,8 +81,8 @@ import Testing
     (
       #"{"a":{"dtype":"U8","shape":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"data_offsets":[0,0]}}"#, 0, "more than 16"
     ),
-    (#"{"__metadata__":{"a":"\ud800"}}"#, 0, "surrogate"), (#"{"__metadata__":{"a":"\x41"}}"#, 0, "escape"),
-    (#"{"__metadata__":{"a":"b"}"#, 0, "object's end"), (#"{} {}"#, 0, "follows"),
+    (#"{"__metadata__":{"a":"\ud800"}}"#, 0, "half a character"), (#"{"__metadata__":{"a":"\x41"}}"#, 0, "escape"),
+    (#"{"__metadata__":{"a":"b"}"#, 0, "no comma and no end"), (#"{} {}"#, 0, "follows"),
     (#"{"a":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}}"#, 1, "not the JSON"),
     (#"["a"]"#, 0, "not the JSON"),
     ("", 0, "not the JSON"),
