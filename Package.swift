@@ -73,14 +73,19 @@ let groundFloor: [Target] = [
 ]
 
 let learningTower: [Target] = [
+  module("LearningTower", "Geometry", settings: numeric),
   module("LearningTower", "Network", ["Randomness"], settings: numeric),
   module("LearningTower", "Zoo", ["Wording", "YAML", "Network"]),
   module("LearningTower", "Compute", ["Settings", "Network", "CKernels", "CDNNL", "COpenBLAS"], settings: numeric),
-  module("LearningTower", "Dataset", ["Bytes", "Wording", "YAML", "Randomness", "CJPEG", "CPNG"], settings: numeric),
-  module("LearningTower", "Detection", ["Network", "Dataset"], settings: numeric),
+  module(
+    "LearningTower", "Dataset", ["Geometry", "Bytes", "Wording", "YAML", "Randomness", "CJPEG", "CPNG"],
+    settings: numeric),
+  module("LearningTower", "Detection", ["Geometry", "Network", "Dataset"], settings: numeric),
   module("LearningTower", "Interchange", ["Bytes", "Wording", "JSON", "Network"], settings: numeric),
   module("LearningTower", "Pruning", ["JSON", "Randomness", "Network"], settings: numeric),
-  module("LearningTower", "Evaluation", ["Plotting", "Network", "Compute", "Dataset", "Detection"], settings: numeric),
+  module(
+    "LearningTower", "Evaluation", ["Geometry", "Plotting", "Network", "Compute", "Dataset", "Detection"],
+    settings: numeric),
   module(
     "LearningTower", "Training",
     [
@@ -92,7 +97,7 @@ let learningTower: [Target] = [
   module(
     "LearningTower", "Pipeline",
     [
-      "Wording", "Platform", "YAML", "JSON", "Settings", "Plotting", "Network", "Zoo", "Compute", "Dataset",
+      "Wording", "Platform", "YAML", "JSON", "Settings", "Plotting", "Geometry", "Network", "Zoo", "Compute", "Dataset",
       "Detection", "Interchange", "Pruning", "Evaluation", "Training",
     ], settings: numeric),
 ]
@@ -127,8 +132,8 @@ let testTargets: [Target] = [
   tests("Unit", "NetworkTests", ["Randomness", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "ComputeTests", ["Compute", "CKernels", "Network", "Zoo", "TestSupport"]),
   tests("Unit", "InterchangeTests", ["Randomness", "Interchange", "Network", "Zoo", "TestSupport"]),
-  tests("Unit", "DatasetTests", ["Randomness", "Dataset", "TestSupport"]),
-  tests("Unit", "DetectionTests", ["Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
+  tests("Unit", "DatasetTests", ["Geometry", "Randomness", "Dataset", "TestSupport"]),
+  tests("Unit", "DetectionTests", ["Geometry", "Detection", "Evaluation", "Dataset", "Network", "TestSupport"]),
   tests(
     "Unit", "TrainingTests",
     [
@@ -151,7 +156,8 @@ let testTargets: [Target] = [
   tests(
     "Golden", "GoldenTests",
     [
-      "Network", "Zoo", "Compute", "Dataset", "Detection", "Evaluation", "Training", "Pruning", "Interchange",
+      "Geometry", "Network", "Zoo", "Compute", "Dataset", "Detection", "Evaluation", "Training", "Pruning",
+      "Interchange",
       "Pipeline",
       "TestSupport",
     ]),
@@ -191,7 +197,8 @@ let package = Package(
     .executableTarget(
       name: "greensweep",
       dependencies: [
-        "Bytes", "Wording", "Platform", "YAML", "JSON", "Settings", "Artifacts", "Network", "Zoo", "Compute", "Dataset",
+        "Bytes", "Wording", "Platform", "YAML", "JSON", "Settings", "Artifacts", "Geometry", "Network", "Zoo",
+        "Compute", "Dataset",
         "Detection",
         "Interchange",
         "Pruning", "Evaluation", "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator",

@@ -78,7 +78,7 @@ public struct FrontPlot: Sendable {
 
   /// Numbers stand where they hide nothing, as far as there is room.
   private func addFrontMembers(_ front: [Point], _ xScale: PlotScale, _ yScale: PlotScale, to svg: inout SVG) {
-    var taken = points.map { Box(around: xScale.pixel($0.x), yScale.pixel($0.y), width: 12, height: 12) }
+    var taken = points.map { Extent(around: xScale.pixel($0.x), yScale.pixel($0.y), width: 12, height: 12) }
     for point in front {
       addCircle(point, xScale, yScale, radius: 6, "class=\"mark\" stroke-width=\"1.2\"", to: &svg)
     }
@@ -86,7 +86,7 @@ public struct FrontPlot: Sendable {
       let (cx, cy) = (xScale.pixel(point.x), yScale.pixel(point.y))
       let width = index < 9 ? 9.0 : 18.0
       let candidates = FrontPlot.places.map { dx, dy in
-        Box(around: cx + dx * (9 + width / 2), cy + dy * 15, width: width, height: 13)
+        Extent(around: cx + dx * (9 + width / 2), cy + dy * 15, width: width, height: 13)
       }
       let free = candidates.firstIndex { candidate in !taken.contains { $0.overlaps(candidate) } } ?? 0
       let box = candidates[free]
@@ -165,14 +165,15 @@ public struct FrontPlot: Sendable {
 
 // MARK: - Geometry
 
-private struct Box {
+/// The place of a label or point on the plot, in pixels.
+private struct Extent {
   let x, y, width, height: Double
 
   init(around cx: Double, _ cy: Double, width: Double, height: Double) {
     (x, y, self.width, self.height) = (cx - width / 2, cy - height / 2, width, height)
   }
 
-  func overlaps(_ other: Box) -> Bool {
+  func overlaps(_ other: Extent) -> Bool {
     x < other.x + other.width && other.x < x + width && y < other.y + other.height && other.y < y + height
   }
 }

@@ -105,7 +105,7 @@ public struct StageChoices: Hashable, Sendable {
 }
 
 /// A stage in its place in a trial.
-struct Step: Hashable, Sendable {
+struct TrialStep: Hashable, Sendable {
   let stage: Stage
   /// Of pruning and fine-tuning, from 1.
   let round: Int
@@ -122,22 +122,22 @@ extension Trial {
   /// With the policy `gradual`, channels fade out during `sparsify`, and a trial that is not pruned trains as many
   /// epochs in `finetune` instead, so that all trials compare. With the others, a sparsity rate of 0 leaves `sparsify`
   /// out, and a prune ratio of 0 leaves out `prune` and `finetune`.
-  func steps(of spec: SweepSpec) -> [Step] {
-    var steps = [Step(.train)]
+  func steps(of spec: SweepSpec) -> [TrialStep] {
+    var steps = [TrialStep(.train)]
     if spec.isGradual {
       if pruneRatio > 0 {
-        steps += [Step(.sparsify), Step(.prune), Step(.finetune)]
+        steps += [TrialStep(.sparsify), TrialStep(.prune), TrialStep(.finetune)]
       } else if spec.grid.pruneRatio.contains(where: { $0 > 0 }) {
-        steps.append(Step(.finetune))
+        steps.append(TrialStep(.finetune))
       }
     } else if sparsityRate > 0 {
-      steps.append(Step(.sparsify))
+      steps.append(TrialStep(.sparsify))
     }
     if !spec.isGradual, pruneRatio > 0 {
-      for round in 1...spec.prune.rounds { steps += [Step(.prune, round), Step(.finetune, round)] }
+      for round in 1...spec.prune.rounds { steps += [TrialStep(.prune, round), TrialStep(.finetune, round)] }
     }
-    steps.append(Step(.evaluate))
-    if spec.isBenchmarked { steps.append(Step(.benchmark)) }
+    steps.append(TrialStep(.evaluate))
+    if spec.isBenchmarked { steps.append(TrialStep(.benchmark)) }
     return steps
   }
 }

@@ -98,12 +98,12 @@ extension SweepSubmission {
 }
 
 extension StageTree.Node {
-  fileprivate var step: Step { Step(stage, round) }
+  fileprivate var step: TrialStep { TrialStep(stage, round) }
 }
 
 extension SweepSpec {
   /// Each setting gets its value where it says.
-  fileprivate func values(of step: Step, in trial: Trial) -> [String: PlainValue] {
+  fileprivate func values(of step: TrialStep, in trial: Trial) -> [String: PlainValue] {
     let chosen = stages[step.stage]
     let (own, point) = (chosen.values, trial.point)
     var values: [String: PlainValue] = [:]
@@ -180,7 +180,7 @@ private struct Builder {
     nodesOfTrial.append(path)
   }
 
-  private mutating func node(_ step: Step, parent: Int?, trial: Int) -> Int {
+  private mutating func node(_ step: TrialStep, parent: Int?, trial: Int) -> Int {
     let key = JobKey(hashing: identity(of: step, parent: parent, trial: trials[trial]).canonicalJSON)
     if let known = nodeOfKey[key] { return known }
     let cost = submission.spec.stages[step.stage].cost
@@ -191,7 +191,7 @@ private struct Builder {
     return nodes.count - 1
   }
 
-  private func identity(of step: Step, parent: Int?, trial: Trial) -> PlainValue {
+  private func identity(of step: TrialStep, parent: Int?, trial: Trial) -> PlainValue {
     let stage = step.stage
     let inputs = submission.inputs(of: stage, backbone: trial.backbone)
     var members: [String: PlainValue] = [

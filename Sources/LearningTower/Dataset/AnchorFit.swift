@@ -1,3 +1,4 @@
+import Geometry
 import Randomness
 
 /// How well anchors suit a data set, and better ones where they do not (YOLOv5 `autoanchor`).
@@ -16,7 +17,7 @@ public enum AnchorFit {
       let size = SIMD2(Double(image.width), Double(image.height))
       let jitter = generator?.uniform(0.9, 1.1) ?? 1
       let shown = Double(imageSize) * size / Double(max(image.width, image.height)) * jitter
-      return image.labels.map { SIMD2(Float(Double($0.w) * shown.x), Float(Double($0.h) * shown.y)) }
+      return image.labels.map { SIMD2(Float(Double($0.box.w) * shown.x), Float(Double($0.box.h) * shown.y)) }
     }
   }
 

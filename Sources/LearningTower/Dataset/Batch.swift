@@ -1,19 +1,15 @@
-/// One object of one image of a batch; centre and size as fractions of the batch image's width and height.
+public import Geometry
+
+/// One object of one image of a batch, in fractions of the batch image.
 public struct Target: Sendable, Hashable {
   public var imageIndex: Int
   public var classIndex: Int
-  public var cx: Float
-  public var cy: Float
-  public var w: Float
-  public var h: Float
+  public var box: NormalizedBox
 
   public init(imageIndex: Int, classIndex: Int, cx: Float, cy: Float, w: Float, h: Float) {
     self.imageIndex = imageIndex
     self.classIndex = classIndex
-    self.cx = cx
-    self.cy = cy
-    self.w = w
-    self.h = h
+    box = NormalizedBox(cx: cx, cy: cy, w: w, h: h)
   }
 }
 
@@ -61,18 +57,10 @@ public struct Placement: Sendable, Hashable {
   public var padX: Float
   public var padY: Float
 
-  public init(originalWidth: Int, originalHeight: Int, gain: Float, padX: Float, padY: Float) {
-    self.originalWidth = originalWidth
-    self.originalHeight = originalHeight
-    self.gain = gain
-    self.padX = padX
-    self.padY = padY
-  }
-
-  /// A box in pixels of the original image, clipped to it, from corners (x1, y1, x2, y2) in pixels of the batch image.
-  public func original(corners: SIMD4<Float>) -> SIMD4<Float> {
-    let scaled = (corners - SIMD4(padX, padY, padX, padY)) / gain
-    let limit = SIMD4(Float(originalWidth), Float(originalHeight), Float(originalWidth), Float(originalHeight))
-    return pointwiseMin(pointwiseMax(scaled, .zero), limit)
+  /// Returns a box of the batch image in pixels of the original image, clipped to it.
+  public func original(_ box: PixelBox) -> PixelBox {
+    PixelBox(
+      x1: (box.x1 - padX) / gain, y1: (box.y1 - padY) / gain, x2: (box.x2 - padX) / gain, y2: (box.y2 - padY) / gain
+    ).clipped(width: Float(originalWidth), height: Float(originalHeight))
   }
 }

@@ -6,11 +6,6 @@ public struct LeftOutImage: Sendable, Hashable {
   public var path: String
   /// Why. The message begins with the file at fault: the image, or its label file with the line.
   public var reason: DatasetError
-
-  public init(path: String, reason: DatasetError) {
-    self.path = path
-    self.reason = reason
-  }
 }
 
 /// The images of one split with their labels, and those that were left out.

@@ -1,4 +1,5 @@
 import Foundation
+import Geometry
 import Wording
 import YAML
 
@@ -137,7 +138,7 @@ public enum DatasetPack {
 
 extension Label {
   /// A row of a label file; the shortest decimals that give the same numbers back.
-  var row: String { "\(classIndex) \(cx) \(cy) \(w) \(h)\n" }
+  var row: String { "\(classIndex) \(box.cx) \(box.cy) \(box.w) \(box.h)\n" }
 }
 
 extension String {

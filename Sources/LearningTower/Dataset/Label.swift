@@ -1,21 +1,16 @@
-/// One object of an image as a label file has it: centre (`cx`, `cy`) and size (`w`, `h`) as fractions of the image's
-/// width and height.
+public import Geometry
+
+/// One object of an image as a label file has it.
 public struct Label: Sendable, Hashable {
   public var classIndex: Int
-  public var cx: Float
-  public var cy: Float
-  public var w: Float
-  public var h: Float
+  public var box: NormalizedBox
 
   /// A box without it is found by nothing and teaches nothing.
-  public var hasArea: Bool { w > 0 && h > 0 }
+  public var hasArea: Bool { box.w > 0 && box.h > 0 }
 
   public init(classIndex: Int, cx: Float, cy: Float, w: Float, h: Float) {
     self.classIndex = classIndex
-    self.cx = cx
-    self.cy = cy
-    self.w = w
-    self.h = h
+    box = NormalizedBox(cx: cx, cy: cy, w: w, h: h)
   }
 }
 

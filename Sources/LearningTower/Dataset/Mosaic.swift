@@ -1,3 +1,5 @@
+import Geometry
+
 /// Four images round a point of a canvas of twice their size (YOLOv5 `load_mosaic`).
 struct Mosaic: Sendable, Hashable {
   /// Where one image lies.
@@ -48,13 +50,14 @@ struct Mosaic: Sendable, Hashable {
   }
 
   /// The boxes of all four images on the canvas, clipped to it.
-  func boxes(_ labels: [[Label]], sizes: [(width: Int, height: Int)]) -> [PixelBox] {
+  func boxes(_ labels: [[Label]], sizes: [(width: Int, height: Int)]) -> [LabelledBox] {
     zip(zip(labels, sizes), tiles).flatMap { content, tile in
       content.0.map { label in
-        PixelBox(
+        var labelled = LabelledBox(
           label, width: Float(content.1.width), height: Float(content.1.height), left: Float(tile.left),
-          top: Float(tile.top)
-        ).clipped(width: Float(side), height: Float(side))
+          top: Float(tile.top))
+        labelled.box = labelled.box.clipped(width: Float(side), height: Float(side))
+        return labelled
       }
     }
   }

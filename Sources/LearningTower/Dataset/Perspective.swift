@@ -1,4 +1,5 @@
 import Foundation
+import Geometry
 import Randomness
 
 /// The draws of YOLOv5's `random_perspective`.
@@ -44,17 +45,19 @@ extension PerspectiveDraw {
 
   /// The boxes after the transformation: the rectangle round the four corners, clipped to the result; those of which
   /// too little is left are dropped.
-  func boxes(_ boxes: [PixelBox], _ matrix: Matrix3, resultWidth: Int, resultHeight: Int) -> [PixelBox] {
-    boxes.compactMap { box in
+  func boxes(_ boxes: [LabelledBox], _ matrix: Matrix3, resultWidth: Int, resultHeight: Int) -> [LabelledBox] {
+    boxes.compactMap { labelled in
+      let box = labelled.box
       let corners = [(box.x1, box.y1), (box.x2, box.y2), (box.x1, box.y2), (box.x2, box.y1)].map {
         matrix.apply(Double($0.0), Double($0.1))
       }
       let (xs, ys) = (corners.map(\.x), corners.map(\.y))
       let moved = PixelBox(
-        classIndex: box.classIndex, x1: Float(xs.min() ?? 0), y1: Float(ys.min() ?? 0), x2: Float(xs.max() ?? 0),
+        x1: Float(xs.min() ?? 0), y1: Float(ys.min() ?? 0), x2: Float(xs.max() ?? 0),
         y2: Float(ys.max() ?? 0)
       ).clipped(width: Float(resultWidth), height: Float(resultHeight))
-      return PixelBox.isWorthKeeping(moved, original: box, zoom: zoom) ? moved : nil
+      guard moved.isWorthKeeping(original: box, zoom: zoom) else { return nil }
+      return LabelledBox(classIndex: labelled.classIndex, moved)
     }
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Geometry
 import Randomness
 
 /// What is to be found in a sample data set; raw values are the class names.

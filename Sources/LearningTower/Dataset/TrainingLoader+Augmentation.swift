@@ -1,3 +1,4 @@
+import Geometry
 import Randomness
 
 /// Buffers that one thread uses for image after image.
@@ -17,7 +18,7 @@ extension TrainingLoader {
     _ workspace: inout AugmentationWorkspace, _ generator: inout SplitMix64
   ) throws(DatasetError) -> [Target] {
     let augmentation = options.augmentation
-    var boxes: [PixelBox]
+    var boxes: [LabelledBox]
     if !options.isRectangular, epoch < options.mosaicEpochs ?? .max, generator.unit() < augmentation.mosaic {
       boxes = try mosaic(index, partners, into: &workspace.image, &workspace.canvas, &generator)
       if generator.unit() < augmentation.mixup {
@@ -36,8 +37,8 @@ extension TrainingLoader {
       into: &batchImages, position * shape.height * shape.width * 3)
     return boxes.map { box in
       var target = box.target(imageIndex: position, width: Float(shape.width), height: Float(shape.height))
-      if isFlippedUpDown { target.cy = 1 - target.cy }
-      if isFlippedLeftRight { target.cx = 1 - target.cx }
+      if isFlippedUpDown { target.box.cy = 1 - target.box.cy }
+      if isFlippedLeftRight { target.box.cx = 1 - target.box.cx }
       return target
     }
   }
@@ -46,7 +47,7 @@ extension TrainingLoader {
   private func mosaic(
     _ index: Int, _ partners: [Int]?, into result: inout [UInt8], _ canvas: inout [UInt8],
     _ generator: inout SplitMix64
-  ) throws(DatasetError) -> [PixelBox] {
+  ) throws(DatasetError) -> [LabelledBox] {
     let size = options.imageSize
     let centerY = Int(generator.uniform(Double(size) / 2, 1.5 * Double(size)))
     let centerX = Int(generator.uniform(Double(size) / 2, 1.5 * Double(size)))
@@ -74,7 +75,7 @@ extension TrainingLoader {
   /// The image alone, letterboxed, zoomed and moved.
   private func single(
     _ index: Int, _ shape: BatchShape, into result: inout [UInt8], _ generator: inout SplitMix64
-  ) throws(DatasetError) -> [PixelBox] {
+  ) throws(DatasetError) -> [LabelledBox] {
     let (width, height) = (shape.width, shape.height)
     let draw = PerspectiveDraw(options.augmentation, &generator)
     let image = try cache.image(index)
@@ -89,7 +90,7 @@ extension TrainingLoader {
         .apply(letterboxed.pixels.span, into: &result)
     }
     let boxes = images[index].labels.map { label in
-      PixelBox(
+      LabelledBox(
         label, width: Float(letterbox.ratioX * Double(image.width)),
         height: Float(letterbox.ratioY * Double(image.height)), left: Float(letterbox.padX),
         top: Float(letterbox.padY))

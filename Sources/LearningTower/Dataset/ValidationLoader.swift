@@ -1,3 +1,5 @@
+import Geometry
+
 /// Whole images, letterboxed, in batches: for evaluation.
 ///
 /// Rectangular: images are sorted by aspect ratio and every batch has the smallest shape (multiples of the stride, with
@@ -94,9 +96,9 @@ public final class ValidationLoader: Sendable {
     let (width, height) = (Float(letterbox.resizedWidth), Float(letterbox.resizedHeight))
     return Target(
       imageIndex: imageIndex, classIndex: label.classIndex,
-      cx: (label.cx * width + Float(letterbox.padX)) / Float(shape.width),
-      cy: (label.cy * height + Float(letterbox.padY)) / Float(shape.height),
-      w: label.w * width / Float(shape.width), h: label.h * height / Float(shape.height))
+      cx: (label.box.cx * width + Float(letterbox.padX)) / Float(shape.width),
+      cy: (label.box.cy * height + Float(letterbox.padY)) / Float(shape.height),
+      w: label.box.w * width / Float(shape.width), h: label.box.h * height / Float(shape.height))
   }
 }
 

@@ -1,18 +1,4 @@
-/// A rectangle of whole pixels; the ends are not part of it.
-struct PixelRectangle: Sendable, Hashable {
-  var left: Int
-  var top: Int
-  var right: Int
-  var bottom: Int
-
-  var isEmpty: Bool { left >= right || top >= bottom }
-
-  func intersection(_ other: PixelRectangle) -> PixelRectangle {
-    PixelRectangle(
-      left: max(left, other.left), top: max(top, other.top), right: min(right, other.right),
-      bottom: min(bottom, other.bottom))
-  }
-}
+import Geometry
 
 /// Bilinear warp of RGB images with a grey border, in the arithmetic of OpenCV 4's `warpAffine` and `warpPerspective`:
 /// positions in 1/32 pixel, weights of 10 bits.

@@ -1,4 +1,5 @@
 import Dataset
+import Geometry
 import Network
 
 /// One cell and anchor that shall predict one target.
@@ -34,7 +35,7 @@ public struct AnchorAssignment: Sendable {
     let (h, w) = (Float(height), Float(width))
     for (index, anchor) in anchors.enumerated() {
       for target in targets {
-        let box = CenteredBox(cx: target.cx * w, cy: target.cy * h, width: target.w * w, height: target.h * h)
+        let box = target.box.on(width: w, height: h)
         let ratioW = box.width / anchor.width
         let ratioH = box.height / anchor.height
         guard max(max(ratioW, 1 / ratioW), max(ratioH, 1 / ratioH)) < ratioLimit else { continue }

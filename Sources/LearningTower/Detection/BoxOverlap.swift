@@ -1,4 +1,5 @@
 import Foundation
+import Geometry
 
 /// How much two boxes agree: IoU and what the papers subtract from it so that boxes apart have a slope too.
 public enum BoxOverlap: String, Sendable, Hashable, CaseIterable {

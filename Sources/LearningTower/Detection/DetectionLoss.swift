@@ -1,5 +1,6 @@
 import Dataset
 import Foundation
+import Geometry
 import Network
 
 /// The part of YOLOv5's hyper-parameters that the loss reads, unscaled as they stand in a `hyp` file; the values of

@@ -1,4 +1,5 @@
 import Detection
+import Geometry
 
 /// An image by what COCO's files call it: the number its file is named by, else the file's name.
 public enum COCOImageID: Sendable, Hashable, Comparable {

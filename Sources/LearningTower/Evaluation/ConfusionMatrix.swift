@@ -1,4 +1,5 @@
 import Detection
+import Geometry
 
 /// Which class was taken for which. Matching is blind to classes, by falling overlap as in YOLOv5.
 ///

@@ -1,5 +1,6 @@
 import Dataset
 import Detection
+import Geometry
 
 /// Draws detections into a picture: a frame in the class' colour and, above it, its name and confidence.
 public struct DetectionDrawing: Sendable {
@@ -50,17 +51,9 @@ struct Colour: Sendable, Hashable {
   }
 }
 
-/// Whole pixels, the far edges excluded.
-struct PixelRectangle: Sendable, Hashable {
-  var left: Int
-  var top: Int
-  var right: Int
-  var bottom: Int
-}
-
 extension PixelRectangle {
   /// The pixels of a box that lie in an image; boxes without an extent, or that are no numbers, give an empty one.
-  init(_ box: Box, width: Int, height: Int) {
+  init(_ box: PixelBox, width: Int, height: Int) {
     func pixel(_ value: Float, _ limit: Int) -> Int {
       value.isNaN ? 0 : Int(min(max(value.rounded(), 0), Float(limit)))
     }

@@ -1,11 +1,12 @@
 import Detection
+import Geometry
 
 /// An object as the data set labels it, in the pixels the detections are in.
 public struct GroundTruth: Sendable, Hashable {
-  public var box: Box
+  public var box: PixelBox
   public var classIndex: Int
 
-  public init(box: Box, classIndex: Int) {
+  public init(box: PixelBox, classIndex: Int) {
     self.box = box
     self.classIndex = classIndex
   }

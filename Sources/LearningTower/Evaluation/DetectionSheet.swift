@@ -1,5 +1,6 @@
 import Dataset
 import Detection
+import Geometry
 
 /// A contact sheet: photographs in rows, and in columns what each of several models finds in them.
 public struct DetectionSheet: Sendable {
@@ -7,7 +8,7 @@ public struct DetectionSheet: Sendable {
   public struct Column: Sendable {
     /// Lines of the heading.
     public var heading: [String]
-    /// Those of each photograph, in its pixels.
+    /// The detections in each photograph, in its pixels.
     public var detections: [[Detection]]
     public var showsConfidence: Bool
 
@@ -64,7 +65,7 @@ public struct DetectionSheet: Sendable {
 extension Detection {
   fileprivate func scaled(by factor: Float) -> Detection {
     Detection(
-      box: Box(x1: box.x1 * factor, y1: box.y1 * factor, x2: box.x2 * factor, y2: box.y2 * factor),
+      box: PixelBox(x1: box.x1 * factor, y1: box.y1 * factor, x2: box.x2 * factor, y2: box.y2 * factor),
       confidence: confidence, classIndex: classIndex)
   }
 }

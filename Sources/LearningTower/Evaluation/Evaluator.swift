@@ -1,6 +1,7 @@
 import Compute
 import Dataset
 import Detection
+import Geometry
 import Network
 
 /// What a detector is worth on a data set.
@@ -76,11 +77,9 @@ public struct Evaluator {
     var truths = Array(repeating: [GroundTruth](), count: batch.count)
     let (width, height) = (Float(batch.width), Float(batch.height))
     for target in batch.targets {
-      let box = Box(
-        CenteredBox(
-          cx: target.cx * width, cy: target.cy * height, width: target.w * width, height: target.h * height))
+      let box = PixelBox(target.box.on(width: width, height: height))
       truths[target.imageIndex].append(
-        GroundTruth(box: box.placed(back: batch.placements[target.imageIndex]), classIndex: target.classIndex))
+        GroundTruth(box: batch.placements[target.imageIndex].original(box), classIndex: target.classIndex))
     }
     return truths
   }
@@ -110,16 +109,8 @@ private struct LossEvaluation {
   }
 }
 
-extension Box {
-  /// From pixels of the network's image to pixels of the original, clipped to it.
-  func placed(back placement: Placement) -> Box {
-    let corners = placement.original(corners: SIMD4(x1, y1, x2, y2))
-    return Box(x1: corners[0], y1: corners[1], x2: corners[2], y2: corners[3])
-  }
-}
-
 extension Detection {
   func placed(back placement: Placement) -> Detection {
-    Detection(box: box.placed(back: placement), confidence: confidence, classIndex: classIndex)
+    Detection(box: placement.original(box), confidence: confidence, classIndex: classIndex)
   }
 }

@@ -1,4 +1,5 @@
 import Dataset
+import Geometry
 
 /// What the labels of a split are like: how many of each class, where, how large.
 public struct LabelStatistics: Sendable, Hashable, Codable {
@@ -26,8 +27,8 @@ public struct LabelStatistics: Sendable, Hashable, Codable {
     }
     for label in images.lazy.flatMap(\.labels) {
       if classCounts.indices.contains(label.classIndex) { classCounts[label.classIndex] += 1 }
-      centres[field(label.cy) * Self.mapSide + field(label.cx)] += 1
-      sizes[field(label.h) * Self.mapSide + field(label.w)] += 1
+      centres[field(label.box.cy) * Self.mapSide + field(label.box.cx)] += 1
+      sizes[field(label.box.h) * Self.mapSide + field(label.box.w)] += 1
     }
   }
 }

@@ -1,4 +1,5 @@
 import Detection
+import Geometry
 
 /// From thousands of overlapping predictions to one detection per object: YOLOv5's `non_max_suppression`, without its
 /// limit on time.
@@ -43,7 +44,7 @@ public struct NonMaximumSuppression: Sendable, Hashable {
     keys.sort()
     var kept: [Detection] = []
     // Kept boxes of each class in a row; all under one key if classes do not matter.
-    var keptBoxes: [Int: [Box]] = [:]
+    var keptBoxes: [Int: [PixelBox]] = [:]
     for key in keys.prefix(maximumCandidates) where kept.count < maximumDetections {
       let candidate = candidates[Int(truncatingIfNeeded: key & 0xffff_ffff)]
       let group = isClassAgnostic ? 0 : candidate.classIndex
@@ -62,7 +63,7 @@ public struct NonMaximumSuppression: Sendable, Hashable {
       let start = row * predictions.valuesPerRow
       let objectness = values[start + 4]
       guard objectness > confidenceThreshold else { continue }
-      let box = Box(
+      let box = PixelBox(
         CenteredBox(cx: values[start], cy: values[start + 1], width: values[start + 2], height: values[start + 3]))
       var best = Detection(box: box, confidence: -1, classIndex: 0)
       for classIndex in 0..<classCount {

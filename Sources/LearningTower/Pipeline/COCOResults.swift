@@ -2,6 +2,7 @@ import Dataset
 import Detection
 import Evaluation
 import Foundation
+import Geometry
 import JSON
 
 /// Detections of a whole split under COCO's names, for its JSON and its figures.
@@ -68,10 +69,10 @@ struct COCOResults {
 extension COCOEvaluation.Truth {
   /// - Parameters: of the image, pixels.
   fileprivate init(_ label: Label, width: Double, height: Double) {
-    let (w, h) = (Double(label.w), Double(label.h))
+    let (cx, cy, w, h) = (Double(label.box.cx), Double(label.box.cy), Double(label.box.w), Double(label.box.h))
     self.init(
       box: COCOEvaluation.Rectangle(
-        x: (Double(label.cx) - w / 2) * width, y: (Double(label.cy) - h / 2) * height, width: w * width,
+        x: (cx - w / 2) * width, y: (cy - h / 2) * height, width: w * width,
         height: h * height), category: label.classIndex)
   }
 }

@@ -1,6 +1,7 @@
 import Dataset
 import Detection
 import Evaluation
+import Geometry
 import Interchange
 import Network
 
@@ -50,7 +51,7 @@ extension Label {
   fileprivate func detection(in image: Image) -> Detection {
     let (width, height) = (Float(image.width), Float(image.height))
     return Detection(
-      box: Box(CenteredBox(cx: cx * width, cy: cy * height, width: w * width, height: h * height)), confidence: 1,
+      box: PixelBox(box.on(width: width, height: height)), confidence: 1,
       classIndex: classIndex)
   }
 }

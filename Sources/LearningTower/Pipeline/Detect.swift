@@ -2,6 +2,7 @@ import Dataset
 import Detection
 import Evaluation
 import Foundation
+import Geometry
 import Interchange
 import JSON
 import Network

@@ -129,7 +129,7 @@ extension TrainRequest {
   var loaderWorkers: Int { max(1, machine.threads / 2) }
 
   /// - Throws: `PipelineError` if the checkpoint is of another run.
-  func resumable(_ checkpoint: Checkpoint) throws -> Checkpoint {
+  func resumable(_ checkpoint: TrainingCheckpoint) throws -> TrainingCheckpoint {
     let file = self.checkpoint ?? "the checkpoint"
     let settings = zip(
       Mirror(reflecting: checkpoint.configuration).children, Mirror(reflecting: configuration).children)

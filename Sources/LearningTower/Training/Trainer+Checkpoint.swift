@@ -4,8 +4,8 @@ import Pruning
 
 extension Trainer {
   /// The state after the last completed epoch.
-  public func checkpoint() -> Checkpoint {
-    Checkpoint(
+  public func checkpoint() -> TrainingCheckpoint {
+    TrainingCheckpoint(
       network: network, classNames: classNames, configuration: configuration, history: history, stopping: stopping,
       optimizerUpdates: update.optimizer.updateCount, averageUpdates: update.average.updateCount,
       parameters: memory.parameters(), average: update.average.parameters(),
@@ -16,7 +16,7 @@ extension Trainer {
   /// Goes on where a checkpoint stands. With the same data, backend and thread count the rest of the run is bit by bit
   /// what it would have been without the interruption.
   /// - Throws: `TrainingError` if the data's classes have changed, `ComputeError` if tensors are missing.
-  public convenience init(resuming checkpoint: Checkpoint, data: TrainingData, runtime: Runtime) throws {
+  public convenience init(resuming checkpoint: TrainingCheckpoint, data: TrainingData, runtime: Runtime) throws {
     guard checkpoint.classNames == data.classNames else {
       throw TrainingError(
         "the checkpoint's classes are \(checkpoint.classNames), those of the data set \(data.classNames)")

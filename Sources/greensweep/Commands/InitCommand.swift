@@ -1,5 +1,6 @@
 import Dataset
 import Foundation
+import Geometry
 import Pipeline
 import Platform
 import Sweep
@@ -85,7 +86,7 @@ extension SweepDraft {
     let longSides = training.map { max($0.width, $0.height) }.sorted()
     let boxes = training.flatMap { image in
       image.labels.filter(\.hasArea).map { label in
-        let (width, height) = (Double(label.w) * Double(image.width), Double(label.h) * Double(image.height))
+        let (width, height) = (Double(label.box.w) * Double(image.width), Double(label.box.h) * Double(image.height))
         return (width * height).squareRoot() / Double(max(image.width, image.height))
       }
     }.sorted()

@@ -53,7 +53,7 @@ extension FuzzReader {
         FuzzSeed(Safetensors.encode(tinyModel), isSound: false),
       ],
       read: { bytes, file in
-        _ = try Checkpoint(decoding: Safetensors.decode(bytes, file: file), name: file).encoded()
+        _ = try TrainingCheckpoint(decoding: Safetensors.decode(bytes, file: file), name: file).encoded()
       }),
     FuzzReader(
       name: "pt", fileExtension: "pt", tokens: pickleTokens,
@@ -153,7 +153,7 @@ extension FuzzReader {
       epoch: 1, loss: LossItems(box: 1), validationLoss: LossItems(), precision: 0, recall: 0, map50: 0, map50_95: 0,
       learningRates: PerGroup(gammas: 0.1, weights: 0.1, biases: 0.1), isBest: true)
     let state = parameters.tensors.filter { $0.key.hasSuffix("weight") }.map { ("momentum." + $0.key, $0.value) }
-    return try! Checkpoint(
+    return try! TrainingCheckpoint(
       network: tinyNetwork, classNames: ["cat", "dog"], configuration: TrainingConfiguration(epochs: 3),
       history: [summary], stopping: EarlyStopping(patience: 10), optimizerUpdates: 4, averageUpdates: 4,
       parameters: parameters, average: parameters,

@@ -1,4 +1,5 @@
 @testable import Dataset
+import Geometry
 import Interchange
 import TestSupport
 import Testing
@@ -113,7 +114,7 @@ import Testing
     let after = try #require(tensors["box2_xyxy"]).corners
     for (threshold, name) in [(0.1, "keep_area0.10"), (0.01, "keep_area0.01")] {
       let kept = zip(before, after).map {
-        PixelBox.isWorthKeeping($1, original: $0, zoom: 1, areaThreshold: threshold) ? 1 : 0
+        $1.isWorthKeeping(original: $0, zoom: 1, areaThreshold: threshold) ? 1 : 0
       }
       #expect(kept == (try #require(tensors[name])).integers)
     }
@@ -167,16 +168,18 @@ import Testing
   }
 
   /// Corners within a thousandth of a pixel.
-  private func expectBoxes(_ actual: [PixelBox], _ expected: StoredTensor?) throws {
+  private func expectBoxes(_ actual: [LabelledBox], _ expected: StoredTensor?) throws {
     let expected = try boxes(expected)
     #expect(actual.map(\.classIndex) == expected.map(\.classIndex))
     expectClose(
-      actual.flatMap { [$0.x1, $0.y1, $0.x2, $0.y2] }, expected.flatMap { [$0.x1, $0.y1, $0.x2, $0.y2] }, absolute: 1e-3
-    )
+      actual.flatMap { [$0.box.x1, $0.box.y1, $0.box.x2, $0.box.y2] },
+      expected.flatMap { [$0.box.x1, $0.box.y1, $0.box.x2, $0.box.y2] }, absolute: 1e-3)
   }
 
-  private func boxes(_ tensor: StoredTensor?) throws -> [PixelBox] {
-    try #require(tensor).rows.map { PixelBox(classIndex: Int($0[0]), x1: $0[1], y1: $0[2], x2: $0[3], y2: $0[4]) }
+  private func boxes(_ tensor: StoredTensor?) throws -> [LabelledBox] {
+    try #require(tensor).rows.map { row in
+      LabelledBox(classIndex: Int(row[0]), PixelBox(x1: row[1], y1: row[2], x2: row[3], y2: row[4]))
+    }
   }
 }
 
@@ -204,6 +207,6 @@ extension StoredTensor {
   }
 
   fileprivate var corners: [PixelBox] {
-    rows.map { PixelBox(classIndex: 0, x1: $0[0], y1: $0[1], x2: $0[2], y2: $0[3]) }
+    rows.map { PixelBox(x1: $0[0], y1: $0[1], x2: $0[2], y2: $0[3]) }
   }
 }

@@ -1,5 +1,6 @@
 import Dataset
 import Detection
+import Geometry
 import Interchange
 import Network
 import TestSupport
@@ -39,7 +40,7 @@ struct BoxTests {
     let centred = try #require(tensors["xyxy2xywh"])
     expectClose(corners.flatMap { CenteredBox($0).values }, centred.floats, absolute: 1e-4)
     let expected = try #require(tensors["xywh2xyxy"]).floats
-    expectClose(centred.centredBoxes.flatMap { Box($0).values }, expected, absolute: 1e-4)
+    expectClose(centred.centredBoxes.flatMap { PixelBox($0).values }, expected, absolute: 1e-4)
   }
 }
 
@@ -49,11 +50,11 @@ extension StoredTensor {
     let width = shape[1]
     return (0..<shape[0]).map { Array(values[$0 * width..<($0 + 1) * width]) }
   }
-  var boxes: [Box] { rows.map { Box(x1: $0[0], y1: $0[1], x2: $0[2], y2: $0[3]) } }
+  var boxes: [PixelBox] { rows.map { PixelBox(x1: $0[0], y1: $0[1], x2: $0[2], y2: $0[3]) } }
   var centredBoxes: [CenteredBox] { rows.map { CenteredBox(cx: $0[0], cy: $0[1], width: $0[2], height: $0[3]) } }
 }
 
-extension Box {
+extension PixelBox {
   var values: [Float] { [x1, y1, x2, y2] }
 }
 

@@ -1,5 +1,6 @@
 import Detection
 import Evaluation
+import Geometry
 import Interchange
 import Network
 import TestSupport
@@ -170,7 +171,7 @@ struct COCOEvaluationTests {
 }
 
 extension COCOEvaluation.Rectangle {
-  fileprivate init(_ box: Box) {
+  fileprivate init(_ box: PixelBox) {
     let (x1, y1) = (Double(box.x1), Double(box.y1))
     self.init(x: x1, y: y1, width: Double(box.x2) - x1, height: Double(box.y2) - y1)
   }
@@ -214,7 +215,7 @@ private struct DetectionSet {
 extension GroundTruth {
   /// (class, x1, y1, x2, y2)
   fileprivate init(label: [Float]) {
-    self.init(box: Box(x1: label[1], y1: label[2], x2: label[3], y2: label[4]), classIndex: Int(label[0]))
+    self.init(box: PixelBox(x1: label[1], y1: label[2], x2: label[3], y2: label[4]), classIndex: Int(label[0]))
   }
 }
 
@@ -222,6 +223,6 @@ extension Detection {
   /// (x1, y1, x2, y2, confidence, class)
   fileprivate init(row: [Float]) {
     self.init(
-      box: Box(x1: row[0], y1: row[1], x2: row[2], y2: row[3]), confidence: row[4], classIndex: Int(row[5]))
+      box: PixelBox(x1: row[0], y1: row[1], x2: row[2], y2: row[3]), confidence: row[4], classIndex: Int(row[5]))
   }
 }

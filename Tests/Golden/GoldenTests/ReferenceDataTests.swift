@@ -3,6 +3,7 @@ import Dataset
 import Detection
 import Evaluation
 import Foundation
+import Geometry
 import Interchange
 import Network
 import TestSupport
@@ -89,7 +90,7 @@ struct ReferenceDataTests {
       #expect(detections.count == boxes.count, "\(name)")
       // JPEG decoders and resizers differ, so near equals may change places.
       for row in boxes {
-        let box = Box(x1: row[0], y1: row[1], x2: row[2], y2: row[3])
+        let box = PixelBox(x1: row[0], y1: row[1], x2: row[2], y2: row[3])
         let match = detections.filter { $0.classIndex == Int(row[5]) }.max { $0.box.iou(box) < $1.box.iou(box) }
         let found = try #require(match, "\(name): class \(Int(row[5]))")
         expectClose([found.box.x1, found.box.y1, found.box.x2, found.box.y2], Array(row[..<4]), absolute: 2, name)

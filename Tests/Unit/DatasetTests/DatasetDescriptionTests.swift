@@ -1,5 +1,6 @@
 @testable import Dataset
 import Foundation
+import Geometry
 import Testing
 
 @Suite("data.yaml and label files") struct DatasetDescriptionTests {
@@ -88,8 +89,8 @@ import Testing
     // However many points it has, whatever ends the lines.
     let long = "0" + String(repeating: " 0.25\t0.5", count: 10_000) + " 1 0"
     let lines = try LabelFile.parse("\r\n\(long)\r\n0 0.5 0.5 0.5 0.5", file: "f", classCount: 1).labels
-    #expect(lines.map(\.cx) == [0.625, 0.5])
-    #expect(lines.map(\.h) == [0.5, 0.5])
+    #expect(lines.map(\.box.cx) == [0.625, 0.5])
+    #expect(lines.map(\.box.h) == [0.5, 0.5])
     let error = #expect(throws: DatasetError.self) {
       try LabelFile.parse("\r\n\(long) 0.5\r\n", file: "f", classCount: 1)
     }

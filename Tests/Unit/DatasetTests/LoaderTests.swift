@@ -1,5 +1,6 @@
 @testable import Dataset
 import Foundation
+import Geometry
 import Randomness
 import Testing
 
@@ -60,9 +61,9 @@ import Testing
       for target in batch.targets {
         count += 1
         #expect((0..<batch.count).contains(target.imageIndex))
-        #expect(target.cx - target.w / 2 >= -1e-5 && target.cx + target.w / 2 <= 1 + 1e-5)
-        #expect(target.cy - target.h / 2 >= -1e-5 && target.cy + target.h / 2 <= 1 + 1e-5)
-        #expect(target.w * 48 > 2 - 2e-3 && target.h * 48 > 2 - 2e-3)
+        #expect(target.box.cx - target.box.w / 2 >= -1e-5 && target.box.cx + target.box.w / 2 <= 1 + 1e-5)
+        #expect(target.box.cy - target.box.h / 2 >= -1e-5 && target.box.cy + target.box.h / 2 <= 1 + 1e-5)
+        #expect(target.box.w * 48 > 2 - 2e-3 && target.box.h * 48 > 2 - 2e-3)
       }
       #expect(batch.targets.map(\.imageIndex) == batch.targets.map(\.imageIndex).sorted())
     }
@@ -77,8 +78,8 @@ import Testing
     #expect(Array(batch.images[..<(48 * 48 * 3)]) == fitted.letterboxed(letterbox).pixels)
     let target = try #require(batch.targets.first)
     let label = try #require(labelled.labels.first)
-    let expected = (label.cx * Float(fitted.width) + Float(letterbox.padX)) / 48
-    #expect(abs(target.cx - expected) < 1e-4)
+    let expected = (label.box.cx * Float(fitted.width) + Float(letterbox.padX)) / 48
+    #expect(abs(target.box.cx - expected) < 1e-4)
   }
 
   @Test func flipsMirrorPixelsAndBoxes() throws {
@@ -101,8 +102,8 @@ import Testing
         }
       }
       for index in expected.targets.indices {
-        if leftRight == 1 { expected.targets[index].cx = 1 - expected.targets[index].cx }
-        if upDown == 1 { expected.targets[index].cy = 1 - expected.targets[index].cy }
+        if leftRight == 1 { expected.targets[index].box.cx = 1 - expected.targets[index].box.cx }
+        if upDown == 1 { expected.targets[index].box.cy = 1 - expected.targets[index].box.cy }
       }
       #expect(flipped == expected)
     }
@@ -146,13 +147,10 @@ import Testing
           #expect(targets.count == labelled.labels.count)
           for (target, label) in zip(targets, labelled.labels) {
             let (width, height) = (Float(batch.width), Float(batch.height))
-            let corners = SIMD4(
-              (target.cx - target.w / 2) * width, (target.cy - target.h / 2) * height,
-              (target.cx + target.w / 2) * width, (target.cy + target.h / 2) * height)
-            let box = placement.original(corners: corners)
+            let box = CenteredBox(placement.original(PixelBox(target.box.on(width: width, height: height))))
             let (imageWidth, imageHeight) = (Float(labelled.width), Float(labelled.height))
-            #expect(abs((box.x + box.z) / 2 - label.cx * imageWidth) < 0.8)
-            #expect(abs((box.y + box.w) / 2 - label.cy * imageHeight) < 0.8)
+            #expect(abs(box.cx - label.box.cx * imageWidth) < 0.8)
+            #expect(abs(box.cy - label.box.cy * imageHeight) < 0.8)
           }
         }
       }
@@ -191,8 +189,8 @@ import Testing
     let letterbox = Letterbox(width: fitted.width, height: fitted.height, intoWidth: 96, height: 64)
     #expect(Array(batches[0].images[..<(96 * 64 * 3)]) == fitted.letterboxed(letterbox).pixels)
     let target = try #require(batches[0].targets.first)
-    #expect(abs(target.w - 0.6) < 0.01 && abs(target.h - 0.8 * Float(fitted.height) / 64) < 0.01)
-    #expect(abs(target.cx - 0.5) < 0.01 && abs(target.cy - 0.5) < 0.01)
+    #expect(abs(target.box.w - 0.6) < 0.01 && abs(target.box.h - 0.8 * Float(fitted.height) / 64) < 0.01)
+    #expect(abs(target.box.cx - 0.5) < 0.01 && abs(target.box.cy - 0.5) < 0.01)
 
     // Varied, every step runs on rectangles: pixels stay in their lines, boxes in their images.
     options.augmentation = Augmentation()
@@ -200,7 +198,7 @@ import Testing
     options.augmentation.degrees = 10
     let varied = try TrainingLoader(images: mixedShapes(), options: options)
     for batch in try take(10, varied.batches(fromEpoch: 0)) {
-      #expect(batch.targets.allSatisfy { $0.cx - $0.w / 2 >= -1e-5 && $0.cy + $0.h / 2 <= 1 + 1e-5 })
+      #expect(batch.targets.allSatisfy { $0.box.cx - $0.box.w / 2 >= -1e-5 && $0.box.cy + $0.box.h / 2 <= 1 + 1e-5 })
     }
     #expect(try varied.batch(epoch: 0, index: 0) != varied.batch(epoch: 1, index: 0))
   }

@@ -1,5 +1,6 @@
 @testable import Dataset
 import Foundation
+import Geometry
 import Testing
 
 @Suite("sample data set") struct SampleDatasetTests {
@@ -33,9 +34,9 @@ import Testing
       #expect((1...5).contains(labels.count))
       for label in labels {
         counts[label.classIndex] += 1
-        #expect(label.cx - label.w / 2 >= -1e-6 && label.cx + label.w / 2 <= 1 + 1e-6)
-        #expect(label.cy - label.h / 2 >= -1e-6 && label.cy + label.h / 2 <= 1 + 1e-6)
-        #expect(label.w * Float(image.width) >= 4 && label.h * Float(image.height) >= 4)
+        #expect(label.box.cx - label.box.w / 2 >= -1e-6 && label.box.cx + label.box.w / 2 <= 1 + 1e-6)
+        #expect(label.box.cy - label.box.h / 2 >= -1e-6 && label.box.cy + label.box.h / 2 <= 1 + 1e-6)
+        #expect(label.box.w * Float(image.width) >= 4 && label.box.h * Float(image.height) >= 4)
       }
     }
     #expect(counts.allSatisfy { $0 > 5 })

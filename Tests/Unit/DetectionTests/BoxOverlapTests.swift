@@ -1,5 +1,6 @@
 import Detection
 import Foundation
+import Geometry
 import Testing
 
 @Suite("Overlap of boxes")
@@ -56,11 +57,11 @@ struct BoxOverlapTests {
   }
 
   @Test func corners() {
-    let box = Box(x1: 0, y1: 0, x2: 2, y2: 2)
-    #expect(box.iou(Box(x1: 1, y1: 1, x2: 3, y2: 3)) == 1.0 / 7)
-    #expect(box.iou(Box(x1: 2, y1: 0, x2: 3, y2: 2)) == 0)
-    #expect(Box(x1: 1, y1: 1, x2: 1, y2: 1).iou(Box(x1: 1, y1: 1, x2: 1, y2: 1)) == 0)
-    #expect(Box(CenteredBox(box)) == box)
+    let box = PixelBox(x1: 0, y1: 0, x2: 2, y2: 2)
+    #expect(box.iou(PixelBox(x1: 1, y1: 1, x2: 3, y2: 3)) == 1.0 / 7)
+    #expect(box.iou(PixelBox(x1: 2, y1: 0, x2: 3, y2: 2)) == 0)
+    #expect(PixelBox(x1: 1, y1: 1, x2: 1, y2: 1).iou(PixelBox(x1: 1, y1: 1, x2: 1, y2: 1)) == 0)
+    #expect(PixelBox(CenteredBox(box)) == box)
   }
 }
 

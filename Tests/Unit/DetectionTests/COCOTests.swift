@@ -1,5 +1,6 @@
 import Detection
 import Evaluation
+import Geometry
 import Testing
 
 @Suite("COCO's names and figures")
@@ -44,7 +45,7 @@ struct COCOTests {
 
   @Test("As YOLOv5 saves a detection") func rounding() {
     let found = COCOEvaluation.Found(
-      saved: Detection(box: Box(x1: 1.00049, y1: 2, x2: 4.25, y2: 3.1239), confidence: 0.123456, classIndex: 3))
+      saved: Detection(box: PixelBox(x1: 1.00049, y1: 2, x2: 4.25, y2: 3.1239), confidence: 0.123456, classIndex: 3))
     #expect(found.box == COCOEvaluation.Rectangle(x: 1, y: 2, width: 3.25, height: 1.124))
     #expect(found.score == 0.12346 && found.category == 3)
   }

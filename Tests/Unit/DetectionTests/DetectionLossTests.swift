@@ -1,6 +1,7 @@
 import Dataset
 import Detection
 import Foundation
+import Geometry
 import Network
 import TestSupport
 import Testing
@@ -141,7 +142,7 @@ struct DetectionLossTests {
   func lastWins() {
     let same = Target(imageIndex: 0, classIndex: 1, cx: 0.5, cy: 0.4, w: 0.4, h: 0.4)
     var small = same
-    (small.w, small.h) = (0.2, 0.25)
+    (small.box.w, small.box.h) = (0.2, 0.25)
     var loss = DetectionLoss(
       detect: detect, hyperparameters: .init(boxGain: 0, classGain: 0), imageSize: 640)
     let head = Array(repeating: Float(1), count: shape.count)

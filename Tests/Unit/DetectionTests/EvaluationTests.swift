@@ -2,6 +2,7 @@ import Dataset
 import Detection
 import Evaluation
 import Foundation
+import Geometry
 import Testing
 
 @Suite("Non-maximum suppression")
@@ -86,9 +87,9 @@ struct MetricsTests {
 
   @Test("An object counts for the most confident detection of its class, at each threshold")
   func matching() {
-    let truth = GroundTruth(box: Box(x1: 0, y1: 0, x2: 10, y2: 10), classIndex: 1)
+    let truth = GroundTruth(box: PixelBox(x1: 0, y1: 0, x2: 10, y2: 10), classIndex: 1)
     func detection(_ width: Float, _ classIndex: Int = 1) -> Detection {
-      Detection(box: Box(x1: 0, y1: 0, x2: width, y2: 10), confidence: 1, classIndex: classIndex)
+      Detection(box: PixelBox(x1: 0, y1: 0, x2: width, y2: 10), confidence: 1, classIndex: classIndex)
     }
     #expect(
       DetectionMatching.correct([detection(6), detection(8), detection(10, 0)], [truth], thresholds: [0.5, 0.7])
@@ -155,7 +156,7 @@ struct DrawingTests {
       Image(width: width, height: height, grey: grey)
     }
     let photographs = [photograph(640, 320, 40), photograph(160, 320, 90)]
-    let box = Detection(box: Box(x1: 320, y1: 160, x2: 480, y2: 240), confidence: 0.9, classIndex: 0)
+    let box = Detection(box: PixelBox(x1: 320, y1: 160, x2: 480, y2: 240), confidence: 0.9, classIndex: 0)
     let columns = ["a", "b"].map { name in
       DetectionSheet.Column(heading: [name, "1 MB"], detections: [name == "b" ? [box] : [], []])
     }
@@ -182,8 +183,8 @@ struct DrawingTests {
   @Test("Frames in the class' colour, the inside untouched")
   func frame() {
     let boxes = [
-      Detection(box: Box(x1: 20, y1: 30, x2: 100, y2: 80), confidence: 0.9, classIndex: 0),
-      Detection(box: Box(x1: 40, y1: 50, x2: 60, y2: 70), confidence: 0.5, classIndex: 1),
+      Detection(box: PixelBox(x1: 20, y1: 30, x2: 100, y2: 80), confidence: 0.9, classIndex: 0),
+      Detection(box: PixelBox(x1: 40, y1: 50, x2: 60, y2: 70), confidence: 0.5, classIndex: 1),
     ]
     let drawn = DetectionDrawing(classNames: ["cell"])(boxes, on: image)
     #expect(pixel(drawn, 20, 60) != [100, 100, 100])
@@ -198,7 +199,7 @@ struct DrawingTests {
     let corners: [Float] = [-1e30, .nan, .infinity, -5, 0, 500]
     for a in corners {
       for b in corners {
-        let odd = Detection(box: Box(x1: a, y1: b, x2: b, y2: a), confidence: 2, classIndex: 7)
+        let odd = Detection(box: PixelBox(x1: a, y1: b, x2: b, y2: a), confidence: 2, classIndex: 7)
         let drawn = DetectionDrawing(classNames: [])([odd], on: Image(width: 3, height: 2))
         #expect(drawn.width == 3 && drawn.height == 2)
       }

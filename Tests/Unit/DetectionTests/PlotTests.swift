@@ -2,6 +2,7 @@ import Dataset
 import Detection
 import Evaluation
 import Foundation
+import Geometry
 import Testing
 
 @Suite("Plots of an evaluation")
@@ -43,10 +44,10 @@ struct PlotTests {
   @Test("Cells say how many of a column they are; small ones without numbers", arguments: [2, 80])
   func confusion(classCount: Int) throws {
     var matrix = ConfusionMatrix(classCount: classCount)
-    let box = Box(x1: 0, y1: 0, x2: 10, y2: 10)
+    let box = PixelBox(x1: 0, y1: 0, x2: 10, y2: 10)
     matrix.addImage(
       [Detection(box: box, confidence: 0.9, classIndex: 1)],
-      [GroundTruth(box: box, classIndex: 0), GroundTruth(box: Box(x1: 50, y1: 0, x2: 60, y2: 10), classIndex: 0)])
+      [GroundTruth(box: box, classIndex: 0), GroundTruth(box: PixelBox(x1: 50, y1: 0, x2: 60, y2: 10), classIndex: 0)])
     let svg = matrix.svg(classNames: names)
     try check(svg, "\(classCount)")
     #expect(svg.contains("cell as &lt;odd&gt; &amp; &quot;long&quot; name of a class: 1 of 2"))

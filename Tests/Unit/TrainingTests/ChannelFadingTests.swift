@@ -93,7 +93,8 @@ import Training
     var interruptions: [[UInt8]] = []
     _ = try whole.run { _, _ in interruptions.append(try Safetensors.encode(whole.checkpoint().encoded())) }
     for interruption in interruptions.dropLast() {
-      let checkpoint = try Checkpoint(decoding: Safetensors.decode(interruption, file: "memory"), name: "memory")
+      let checkpoint = try TrainingCheckpoint(
+        decoding: Safetensors.decode(interruption, file: "memory"), name: "memory")
       let resumed = try Trainer(
         resuming: checkpoint, data: run.data, runtime: Runtime(backend: .openBLAS, threads: 2))
       _ = try resumed.run { _, _ in }

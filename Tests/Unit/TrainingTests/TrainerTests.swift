@@ -23,7 +23,8 @@ import Training
           if summary.epoch == 2 { interruption = try Safetensors.encode(whole.checkpoint().encoded()) }
         } == .completed)
 
-      let checkpoint = try Checkpoint(decoding: Safetensors.decode(interruption, file: "memory"), name: "memory")
+      let checkpoint = try TrainingCheckpoint(
+        decoding: Safetensors.decode(interruption, file: "memory"), name: "memory")
       #expect(checkpoint.history.count == 2)
       let resumed = try Trainer(
         resuming: checkpoint, data: run.data, runtime: Runtime(backend: backend, threads: 2))
@@ -88,7 +89,7 @@ import Training
         if summary.epoch == 2 { interruption = try Safetensors.encode(whole.checkpoint().encoded()) }
       } == .completed)
     #expect(whole.history.map(\.loss) != plain.history.map(\.loss))
-    let checkpoint = try Checkpoint(decoding: Safetensors.decode(interruption, file: "memory"), name: "memory")
+    let checkpoint = try TrainingCheckpoint(decoding: Safetensors.decode(interruption, file: "memory"), name: "memory")
     #expect(checkpoint.configuration == configuration)
     let resumed = try Trainer(resuming: checkpoint, data: run.data, runtime: Runtime(backend: .openBLAS, threads: 2))
     #expect(try resumed.run { _, _ in } == .completed)

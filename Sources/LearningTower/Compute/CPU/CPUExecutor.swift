@@ -92,7 +92,7 @@ import Network
         unsafe Unmanaged<CPUExecutor>.fromOpaque(context!).takeUnretainedValue().runLane(Int(lane))
       }
       stopwatch?.join()
-      runSteps(program.stages[index].after, Chunk(lane: 0))
+      runSteps(program.stages[index].after, ImageChunk(lane: 0))
       stopwatch?.join()
     }
     ck_set_thread_count(before)
@@ -102,18 +102,18 @@ import Network
   private func runLane(_ lane: Int) {
     let stage = program.stages[current]
     stopwatch?.lap(lane, nil)
-    runSteps(stage.before, Chunk(lane: lane))
+    runSteps(stage.before, ImageChunk(lane: lane))
     for chunk in stage.chunks[lane] { runSteps(stage.steps, chunk) }
   }
 
-  private func runSteps(_ range: Range<Int>, _ chunk: Chunk) {
+  private func runSteps(_ range: Range<Int>, _ chunk: ImageChunk) {
     for index in range {
       run(program.steps[index].instruction, chunk)
       stopwatch?.lap(chunk.lane, index)
     }
   }
 
-  private func run(_ instruction: Instruction, _ chunk: Chunk) {
+  private func run(_ instruction: Instruction, _ chunk: ImageChunk) {
     let images = chunk.count
     func map(_ view: View) -> ck_map { unsafe ck_map(data: floats(view), stride: view.stride) }
     func mapIfAny(_ view: View?) -> ck_map { unsafe view.map { unsafe map($0) } ?? ck_map() }
@@ -213,7 +213,7 @@ import Network
     }
   }
 
-  private func kernel(_ index: Int, _ chunk: Chunk) -> any ConvolutionKernel {
+  private func kernel(_ index: Int, _ chunk: ImageChunk) -> any ConvolutionKernel {
     kernels[index][chunk.lane][chunk.count]!  // Made for every chunk of the stage.
   }
 
@@ -223,7 +223,8 @@ import Network
     func cut(_ index: Int) -> Int { index == lanes ? count : count * index / lanes / 16 * 16 }
     let (first, end) = (cut(part), cut(part + 1))
     unsafe ck_join_parts(
-      floats(gradient, Chunk(lane: 0)) + first, floats(sums, Chunk(lane: 0)) + first, laneStride(sums), Int32(lanes),
+      floats(gradient, ImageChunk(lane: 0)) + first, floats(sums, ImageChunk(lane: 0)) + first, laneStride(sums),
+      Int32(lanes),
       end - first, accumulates)
   }
 
@@ -236,16 +237,16 @@ extension CPUExecutor {
   private func coefficient(
     _ row: BatchNormViews.Coefficient, _ norm: BatchNormViews
   ) -> UnsafeMutablePointer<Float> {
-    unsafe floats(norm.coefficients, Chunk(lane: 0)) + row.rawValue * norm.operation.channels
+    unsafe floats(norm.coefficients, ImageChunk(lane: 0)) + row.rawValue * norm.operation.channels
   }
 
   private func factor(_ row: BatchNormViews.Factor, _ norm: BatchNormViews) -> UnsafeMutablePointer<Float> {
-    unsafe floats(norm.factors, Chunk(lane: 0)) + row.rawValue * norm.operation.channels
+    unsafe floats(norm.factors, ImageChunk(lane: 0)) + row.rawValue * norm.operation.channels
   }
 
   /// A lane's statistics of `images` images.
   private func moments(_ norm: BatchNormViews, _ lane: Int, images: Int, _ pixels: Int) -> ck_moments {
-    let sums = unsafe doubles(norm.sums, Chunk(lane: lane))
+    let sums = unsafe doubles(norm.sums, ImageChunk(lane: lane))
     return unsafe ck_moments(mean: sums, deviation: sums + norm.operation.channels, count: images * pixels)
   }
 
@@ -256,7 +257,7 @@ extension CPUExecutor {
       unsafe ck_merge_statistics(total, other, norm.operation.channels)
       unsafe total.count += other.count
     }
-    let here = Chunk(lane: 0)
+    let here = ImageChunk(lane: 0)
     unsafe ck_batch_norm_finish(
       ck_batch_norm_finish_args(
         batch_mean: coefficient(.mean, norm), inverse_deviation: coefficient(.inverseDeviation, norm),
@@ -267,9 +268,11 @@ extension CPUExecutor {
   }
 
   private func finishBackward(_ norm: BatchNormViews, _ pixels: Int) {
-    let (sums, channels, here) = unsafe (doubles(norm.sums, Chunk(lane: 0)), norm.operation.channels, Chunk(lane: 0))
+    let (sums, channels, here) = unsafe (
+      doubles(norm.sums, ImageChunk(lane: 0)), norm.operation.channels, ImageChunk(lane: 0)
+    )
     for lane in program.lanes.indices.dropFirst() {
-      let other = unsafe doubles(norm.sums, Chunk(lane: lane))
+      let other = unsafe doubles(norm.sums, ImageChunk(lane: lane))
       for c in 0..<2 * channels { unsafe sums[c] += other[c] }
     }
     unsafe ck_batch_norm_backward_finish(
@@ -282,7 +285,7 @@ extension CPUExecutor {
   }
 
   private func fix(_ norm: BatchNormViews) {
-    let here = Chunk(lane: 0)
+    let here = ImageChunk(lane: 0)
     let (gamma, beta) = unsafe (floats(norm.gamma, here), floats(norm.beta, here))
     let (mean, variance) = unsafe (floats(norm.mean, here), floats(norm.variance, here))
     for c in 0..<norm.operation.channels {
@@ -298,7 +301,7 @@ extension CPUExecutor {
 
 extension CPUExecutor {
   /// The first value of a view for the first image of a chunk, or of its lane.
-  private func pointer(_ view: View, _ chunk: Chunk) -> UnsafeMutableRawPointer {
+  private func pointer(_ view: View, _ chunk: ImageChunk) -> UnsafeMutableRawPointer {
     let buffer = program.buffers[view.buffer]
     let base: UnsafeMutableRawPointer =
       switch buffer.home {
@@ -318,17 +321,17 @@ extension CPUExecutor {
     return unsafe base + (buffer.offset + index * buffer.stride + view.offset * view.element.bytes)
   }
 
-  private func floats(_ view: View, _ chunk: Chunk) -> UnsafeMutablePointer<Float> {
+  private func floats(_ view: View, _ chunk: ImageChunk) -> UnsafeMutablePointer<Float> {
     assert(view.element == .float32)
     return unsafe pointer(view, chunk).assumingMemoryBound(to: Float.self)
   }
 
-  private func doubles(_ view: View, _ chunk: Chunk) -> UnsafeMutablePointer<Double> {
+  private func doubles(_ view: View, _ chunk: ImageChunk) -> UnsafeMutablePointer<Double> {
     assert(view.element == .float64)
     return unsafe pointer(view, chunk).assumingMemoryBound(to: Double.self)
   }
 
-  private func bytes(_ view: View, _ chunk: Chunk) -> UnsafeMutablePointer<UInt8> {
+  private func bytes(_ view: View, _ chunk: ImageChunk) -> UnsafeMutablePointer<UInt8> {
     assert(view.element == .uint8)
     return unsafe pointer(view, chunk).assumingMemoryBound(to: UInt8.self)
   }
@@ -338,7 +341,7 @@ extension CPUExecutor {
     let buffer = program.buffers[view.buffer]
     precondition(buffer.home == .arena && view.isDense, "buffer \(view.buffer) is not stored densely")
     return unsafe UnsafeMutableBufferPointer(
-      start: floats(view, Chunk(lane: 0)), count: program.images * view.shape.count)
+      start: floats(view, ImageChunk(lane: 0)), count: program.images * view.shape.count)
   }
 }
 

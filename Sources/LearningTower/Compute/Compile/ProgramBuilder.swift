@@ -189,12 +189,12 @@ final class ProgramBuilder {
   }
 
   /// As few chunks of at most `size` images as there can be, as equal as they can be.
-  private static func chunks(of range: Range<Int>, lane: Int, size: Int) -> [Chunk] {
+  private static func chunks(of range: Range<Int>, lane: Int, size: Int) -> [ImageChunk] {
     let count = (range.count + size - 1) / size
     return (0..<count).map { index in
       let first = range.lowerBound + range.count * index / count
       let end = range.lowerBound + range.count * (index + 1) / count
-      return Chunk(lane: lane, first: first, count: end - first, isFirst: index == 0)
+      return ImageChunk(lane: lane, first: first, count: end - first, isFirst: index == 0)
     }
   }
 }

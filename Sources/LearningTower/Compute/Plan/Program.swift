@@ -1,7 +1,7 @@
 import Network
 
 /// The images that one lane takes through a stage at a time.
-struct Chunk: Hashable, Sendable {
+struct ImageChunk: Hashable, Sendable {
   var lane: Int
   var first = 0
   var count = 0
@@ -38,7 +38,7 @@ struct Program {
     var steps: Range<Int>
     var after: Range<Int>
     /// By lane.
-    var chunks: [[Chunk]]
+    var chunks: [[ImageChunk]]
   }
 
   var network: Network

@@ -7,7 +7,7 @@ import Network
 /// Random numbers need no state: they are functions of seed, epoch and position. The learned tensors stand under their
 /// `state_dict` names as in a model file, those of the moving average under `ema.`, of the best epoch's model under
 /// `best.`, and the optimizer's under `optimizer.`. The same state gives the same bytes.
-public struct Checkpoint: Sendable, Hashable {
+public struct TrainingCheckpoint: Sendable, Hashable {
   public var network: Network
   public var classNames: [String]
   public var configuration: TrainingConfiguration
@@ -29,7 +29,7 @@ public struct Checkpoint: Sendable, Hashable {
   public var channelScores: [Double]?
 }
 
-extension Checkpoint {
+extension TrainingCheckpoint {
   /// What stands in the file's metadata under `training`.
   private struct Progress: Codable {
     var configuration: TrainingConfiguration
@@ -118,7 +118,7 @@ extension Checkpoint {
   /// Replaces the file in one step: a reader sees the old checkpoint or the new one.
   public func write(to path: String) throws { try Safetensors.write(encoded(), to: path) }
 
-  public static func read(_ path: String) throws -> Checkpoint {
-    try Checkpoint(decoding: Safetensors.read(path), name: path)
+  public static func read(_ path: String) throws -> TrainingCheckpoint {
+    try TrainingCheckpoint(decoding: Safetensors.read(path), name: path)
   }
 }
