@@ -228,15 +228,6 @@ private struct SingleInput: SingleValueDecodingContainer {
     guard !double.isFinite || Float(double).isFinite else { throw value.mismatch(type, "a number that fits") }
     return Float(double)
   }
-  func decode(_ type: Int.Type) throws -> Int { try value.integer(type) }
-  func decode(_ type: Int8.Type) throws -> Int8 { try value.integer(type) }
-  func decode(_ type: Int16.Type) throws -> Int16 { try value.integer(type) }
-  func decode(_ type: Int32.Type) throws -> Int32 { try value.integer(type) }
-  func decode(_ type: Int64.Type) throws -> Int64 { try value.integer(type) }
-  func decode(_ type: UInt.Type) throws -> UInt { try value.integer(type) }
-  func decode(_ type: UInt8.Type) throws -> UInt8 { try value.integer(type) }
-  func decode(_ type: UInt16.Type) throws -> UInt16 { try value.integer(type) }
-  func decode(_ type: UInt32.Type) throws -> UInt32 { try value.integer(type) }
-  func decode(_ type: UInt64.Type) throws -> UInt64 { try value.integer(type) }
+  func decode<Value: FixedWidthInteger & Decodable>(_ type: Value.Type) throws -> Value { try value.integer(type) }
   func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try value.decode(type) }
 }

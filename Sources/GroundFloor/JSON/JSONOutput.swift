@@ -281,15 +281,6 @@ private struct SingleOutput: SingleValueEncodingContainer {
   func encode(_ value: String) { output.write(value) }
   func encode(_ value: Double) throws { try output.write(value) }
   func encode(_ value: Float) throws { try output.write(value) }
-  func encode(_ value: Int) { output.write(value) }
-  func encode(_ value: Int8) { output.write(value) }
-  func encode(_ value: Int16) { output.write(value) }
-  func encode(_ value: Int32) { output.write(value) }
-  func encode(_ value: Int64) { output.write(value) }
-  func encode(_ value: UInt) { output.write(value) }
-  func encode(_ value: UInt8) { output.write(value) }
-  func encode(_ value: UInt16) { output.write(value) }
-  func encode(_ value: UInt32) { output.write(value) }
-  func encode(_ value: UInt64) { output.write(value) }
+  func encode(_ value: some BinaryInteger & Encodable) { output.write(value) }
   func encode(_ value: some Encodable) throws { try output.write(value, depth: depth) }
 }
