@@ -23,7 +23,7 @@ struct Command: Sendable {
 /// `--name` or `--name VALUE`.
 struct Option: Sendable {
   var name: String
-  /// What the value is called in the help; nil for a flag.
+  /// The name of the value in the help; nil for a flag.
   var value: String?
   var help: String
   /// Other spellings, such as `-o`.
@@ -76,7 +76,7 @@ struct WorkError: Error, CustomStringConvertible {
   init(_ description: String) { self.description = description }
 }
 
-/// What was given for one command.
+/// The words that were given for one command.
 struct Arguments: Sendable {
   private(set) var positionals: [String] = []
   let command: String

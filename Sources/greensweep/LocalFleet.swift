@@ -19,7 +19,7 @@ final class LocalFleet: Sendable {
     var httpAddress: String?
   }
 
-  /// What the daemons' hidden option says: leave when standard input closes, as it does when `run` is gone.
+  /// The daemons' hidden option: they leave when standard input closes, as it does when `run` is gone.
   static let attachedOption = Option("--attached", help: "leave when standard input closes")
   /// Foundation starts a process only where so many numbers of open files are allowed.
   private static let descriptorCount = 256

@@ -9,7 +9,7 @@ extension Option {
     "--coordinator", "ADDR:PORT", help: "(default: GREENSWEEP_COORDINATOR, or \(OperatorConnection.defaultAddress))")
   static let tokenFile = Option("--token-file", "FILE", help: "(default: GREENSWEEP_TOKEN_FILE)")
 
-  /// What every operator's command takes.
+  /// The options of every operator's command.
   static let connection: [Option] = [.coordinator, .tokenFile]
 }
 

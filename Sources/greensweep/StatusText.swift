@@ -2,7 +2,7 @@ import Fleet
 import Sweep
 import Wording
 
-/// What people read about sweeps, jobs and workers. Pure: values in, text out.
+/// The texts that people read about sweeps, jobs and workers. Pure: values in, text out.
 enum StatusText {
   static func overview(_ sweeps: [SweepSummary]) -> String {
     guard !sweeps.isEmpty else { return "no sweeps" }

@@ -9,9 +9,9 @@ import Sweep
 import Training
 import Wording
 
-/// What the stages of a sweep take on this machine, from timings of its own training steps.
+/// The time that a sweep's stages take on this machine, estimated from timings of its own training steps.
 struct SweepEstimate {
-  /// What a job takes besides its stage: starting its process and bringing its files there and back.
+  /// The time that a job takes besides its stage: starting its process and bringing its files there and back.
   static let secondsPerJob = 0.7
   /// How long each network is timed.
   static let secondsPerTiming = 2.0
@@ -21,7 +21,7 @@ struct SweepEstimate {
   private let validationImages: Int
   let workers: Int
   let threads: Int
-  /// Of the whole host while it trains; nil where that cannot be measured.
+  /// The power of the whole host while it trains; nil where that cannot be measured.
   let watts: Double?
 
   /// Times the networks of a sweep, whole and most pruned, as many at once as there are workers.
@@ -85,7 +85,7 @@ struct SweepEstimate {
 
   private static let warmUpPasses = 10
 
-  /// What the figures take for granted, a sentence each.
+  /// The assumptions behind the figures, a sentence each.
   var assumptions: [String] {
     var sentences = [
       "steps, validation and checkpoints were timed here and now, in \(workers) runs at once on some of the images",

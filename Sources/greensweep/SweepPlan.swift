@@ -7,7 +7,7 @@ import Sweep
 import Training
 import Wording
 
-/// What `plan` says of a sweep before anything of it runs.
+/// The report of `plan` on a sweep before anything of it runs.
 struct SweepPlan: Encodable {
   /// The settings of all jobs of one stage that have them in common.
   struct RecipeColumn: Encodable {

@@ -90,7 +90,7 @@ struct SweepPreparation {
     return StageTree(try submission(of: dataset))
   }
 
-  /// What would be submitted with a data set packed elsewhere.
+  /// Returns the submission for a data set packed elsewhere.
   func submission(of dataset: ArtifactReference) throws -> SweepSubmission {
     var files: [String: ArtifactReference] = [:]
     for file in spec.files { files[file] = try ArtifactReference(ofFile: path(file)) }

@@ -16,5 +16,5 @@ extension Double {
   }
 }
 
-/// What this process and those it starts make from here on is for this user's eyes only.
+/// Makes all files that this process and its children create from here on readable for this user only.
 func keepFilesPrivate() { umask(0o077) }

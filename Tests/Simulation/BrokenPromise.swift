@@ -4,9 +4,9 @@ public struct BrokenPromise: Error, Sendable, CustomStringConvertible {
   public let fault: PlantedFault?
   public let promise: String
   public let detail: String
-  /// What went wrong in the run, by number, and had no part in it.
+  /// The misfortunes of the run, by number, that had no part in it.
   public internal(set) var leftOut: Set<Int> = []
-  /// What happened that concerns it; empty until it was `explained`.
+  /// The events that concern it; empty until it was `explained`.
   public internal(set) var story: [String] = []
 
   public var description: String {

@@ -263,7 +263,7 @@ struct BenchmarksRunAlone: Checker {
 struct RefusalsAreFinal: Checker {
   let promise = "a final failure is not retried"
 
-  /// What stages say that refuse, whatever becomes of the mark beside it.
+  /// The message of stages that refuse, whatever becomes of the mark beside it.
   static let words = "it cannot be done"
 
   private let jobs: [SweepID: Set<JobKey>]

@@ -1,4 +1,5 @@
-/// What can go wrong at any moment. What happens is drawn from these, so that a kind comes as often as it is listed.
+/// A misfortune that can happen at any moment. They are drawn from these cases, so that a kind comes as often as it is
+/// listed.
 enum Misfortune: CaseIterable, Sendable {
   // The coordinator's process and disk.
   case coordinatorCrashes

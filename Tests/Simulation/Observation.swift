@@ -2,7 +2,7 @@ import Bytes
 import Fleet
 import Sweep
 
-/// What checkers get to see of a run. They know nothing of the brains' insides.
+/// An event of a run that checkers see. They know nothing of the brains' insides.
 enum Observation: Sendable {
   /// These records are on the coordinator's disk, and stay there.
   case durable([Record])

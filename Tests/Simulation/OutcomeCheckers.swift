@@ -32,7 +32,7 @@ struct ReadyJobsRun: Checker {
   }
 }
 
-/// What comes out is what one computer alone would have come to.
+/// Checks that the result is the one that a single computer would have come to.
 struct FrontIsRight: Checker {
   let promise = "the front equals the one computed from scratch"
 

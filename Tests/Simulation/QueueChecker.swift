@@ -1,7 +1,8 @@
 import Fleet
 import Sweep
 
-/// What is kept for a peer that is away, or for a disk that cannot be written, has a bound however long that lasts.
+/// Checks that queues for a peer that is away, or for a disk that cannot be written, have a bound however long that
+/// lasts.
 struct QueuesStayBounded: Checker {
   let promise = "bounded queues stay bounded"
 

@@ -29,7 +29,7 @@ struct ObservedJobs: Sendable {
   /// They may be pausing after a failure or too many fruitless attempts, which the journal does not tell.
   private var failedBefore: Set<JobKey> = []
   private var fruitless: [JobKey: Int] = [:]
-  /// What they need was lost since they last began, and may not be there yet, which the journal does not tell.
+  /// The jobs whose inputs were lost since they last began, and may not be there yet, which the journal does not tell.
   private var heldUp: Set<JobKey> = []
   /// Attempts that were decided before what they need was lost, though written after it.
   private var decidedBefore: Set<AttemptNumber> = []
@@ -100,7 +100,7 @@ struct ObservedJobs: Sendable {
     }
   }
 
-  /// What was not written is gone, and its numbers are given again.
+  /// Forgets the attempts that were not written: they are gone, and their numbers are given again.
   mutating func crash() { decidedBefore = [] }
 
   private mutating func end(_ attempt: AttemptNumber) {
@@ -155,7 +155,7 @@ struct PausedSweepsStartNothing: Checker {
   }
 }
 
-/// Who gets a free slot.
+/// Checks which job gets a free slot.
 struct SlotsGoWhereTheyShould: Checker {
   let promise = "higher priority goes first, and sweeps of equal priority share the slots"
   private var jobs: ObservedJobs

@@ -2,10 +2,10 @@ import Bytes
 import Randomness
 import Sweep
 
-/// What stages compute in a simulated cluster: numbers that depend on all that real stages depend on, so that a wrong
-/// input, a lost epoch or a wrong checkpoint shows in the result.
+/// The computations of stages in a simulated cluster: numbers that depend on all that real stages depend on, so that a
+/// wrong input, a lost epoch or a wrong checkpoint shows in the result.
 enum SimulatedArithmetic {
-  /// What an artifact's bytes say.
+  /// The content of an artifact.
   enum Content: Hashable, Sendable {
     case dataset
     case model(UInt64)

@@ -47,7 +47,7 @@ extension SimulatedCluster {
     return brain.handle(.requested(request, from: ConnectionID(0)), at: Instant(milliseconds: 0))
   }
 
-  /// What everybody is given who comes back with nothing, or once all leases have run out.
+  /// Returns the assignments to all workers when they come back with nothing, or once all leases have run out.
   private func assignments(_ brain: CoordinatorBrain) -> [CoordinatorEffect] {
     var brain = brain
     var effects: [CoordinatorEffect] = []

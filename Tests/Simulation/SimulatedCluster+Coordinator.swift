@@ -10,7 +10,7 @@ struct SimulatedCoordinator: Sendable {
   var generation = 0
   var journal: SimulatedJournal
   var store: Set<Digest> = []
-  /// Those of the store whose bytes are not the right ones any more, which shows when they are read.
+  /// The artifacts of the store whose bytes have become wrong, which shows when they are read.
   var rotten: Set<Digest> = []
   /// Decided, and waiting for the disk.
   var outbox = Outbox<CoordinatorEffect>(limit: SimulatedCoordinator.outboxLimit)

@@ -1,9 +1,9 @@
 import Fleet
 import Sweep
 
-/// What planted faults do.
+/// The effects of planted faults.
 extension SimulatedCluster {
-  /// What planted faults do to a message.
+  /// Lets a planted fault change a message.
   /// - Returns: whether it is swallowed.
   func spoil(_ message: inout CoordinatorMessage) -> Bool {
     switch (fault, message) {
@@ -32,7 +32,7 @@ extension SimulatedCluster {
     try writeTransaction()
   }
 
-  /// What the coordinator has given to a worker, by its journal.
+  /// Returns the attempts that the coordinator has given to a worker, by its journal.
   private func liveAttempts(of worker: Int) -> Set<AttemptNumber> {
     let id = workers[worker].id
     var live: [JobKey: AttemptNumber] = [:]
@@ -55,7 +55,7 @@ extension SimulatedCluster {
     try inform(.received(.heartbeat(attempts: attempts), from: id))
   }
 
-  /// What planted faults do to the disk in a crash.
+  /// Lets a planted fault change the disk in a crash.
   mutating func spoilDisk() {
     switch fault {
     case .forgetPauses:
@@ -79,7 +79,7 @@ extension SimulatedCluster {
     }
   }
 
-  /// What planted faults make of a request.
+  /// Returns a request as a planted fault changes it.
   func spoiled(_ request: OperatorRequest) -> OperatorRequest {
     guard case .submit(var submission) = request else { return request }
     if fault == .ignorePriorities { submission.spec.priority = nil }
@@ -89,7 +89,7 @@ extension SimulatedCluster {
     return .submit(submission)
   }
 
-  /// What planted faults make of a worker's message, and whose it then seems to be.
+  /// Returns a worker's message as a planted fault changes it, and the connection that it then seems to come from.
   func spoiled(_ message: WorkerMessage, from id: ConnectionID) -> (WorkerMessage, ConnectionID) {
     switch (fault, message) {
     case (.noRequeueOnDisconnect, .hello(var hello)):

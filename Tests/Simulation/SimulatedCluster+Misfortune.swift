@@ -2,7 +2,7 @@ import Fleet
 import Randomness
 import Sweep
 
-/// What goes wrong, one thing at a time and often several at once.
+/// The misfortunes, one thing at a time and often several at once.
 extension SimulatedCluster {
   /// Each misfortune draws from a generator of its own, so that one left out changes nothing about the others.
   mutating func misfortune() throws(BrokenPromise) {

@@ -35,7 +35,7 @@ extension SimulatedCluster {
     }
   }
 
-  /// An operator has everything read and compared with what the journal speaks of.
+  /// An operator has everything read and compared with the artifacts that the journal references.
   mutating func verifyStore() throws(BrokenPromise) {
     guard let brain = coordinator.brain else { return }
     let lost = brain.referencedArtifacts().subtracting(coordinator.store).union(coordinator.rotten)

@@ -35,14 +35,14 @@ public struct SimulatedCluster {
   var random: SplitMix64
   var now: Int64 = 0
   var agenda = PriorityQueue<Scheduled>()
-  /// What is scheduled, by its ticket; apart from the agenda, which moves its elements about.
+  /// The scheduled happenings, by their tickets; apart from the agenda, which moves its elements about.
   var happenings: [UInt64: Happening] = [:]
   var lastTicket: UInt64 = 0
   var isPeaceful = false
   var report = Report()
   /// Nobody reads it as a rule.
   let story: Story?
-  /// Those of the misfortunes, by number, that do not happen.
+  /// The misfortunes, by number, that do not happen.
   let leftOut: Set<Int>
   var misfortunes = 0
   var checkers: [any Checker]
@@ -223,7 +223,7 @@ extension SimulatedCluster {
 
   func tell(_ line: @autoclosure () -> String) { story?.append(line(), at: now, isFate: false) }
 
-  /// What concerns all that happens to those it names, or to everybody.
+  /// Adds a line to the story that concerns all that happens to those it names, or to everybody.
   func tellFate(_ line: @autoclosure () -> String) { story?.append(line(), at: now, isFate: true) }
 
   mutating func observe(_ observation: Observation) throws(BrokenPromise) {
@@ -301,7 +301,7 @@ extension SimulatedCluster {
     isPeaceful && coordinator.finishedSweeps.count == submissions.count
   }
 
-  /// What the coordinator says of the jobs that should have succeeded.
+  /// The coordinator's words about the jobs that should have succeeded.
   private var unfinishedJobs: [String] {
     var brain = coordinator.brain
     return trees.flatMap { tree in

@@ -3,7 +3,7 @@ import Fleet
 /// The coordinator's disk as `Journal` and SQLite's write-ahead log use it: all that waits becomes one transaction, the
 /// next one begins when it is through, and after a crash a transaction is there wholly or not at all.
 struct SimulatedJournal: Sendable {
-  /// What is durable.
+  /// The durable records.
   private(set) var records: [Record] = []
   /// Being written.
   private(set) var transaction: [Record] = []
@@ -21,7 +21,7 @@ struct SimulatedJournal: Sendable {
   func isFull(at now: Int64) -> Bool { now < fullUntil }
   func canWrite(at now: Int64) -> Bool { now >= fullUntil && now >= failingUntil }
 
-  /// Those decided and not durable yet.
+  /// The attempts that are decided and not durable yet.
   var unwrittenAttempts: Set<AttemptNumber> {
     var attempts: Set<AttemptNumber> = []
     for case .attemptStarted(let attempt, _, _, _) in transaction + waiting { attempts.insert(attempt) }
@@ -45,7 +45,7 @@ struct SimulatedJournal: Sendable {
     return kept
   }
 
-  /// What is not durable is gone.
+  /// Forgets the records that are not durable.
   mutating func crash() {
     transaction = []
     waiting = []
@@ -61,7 +61,7 @@ struct SimulatedJournal: Sendable {
   /// A planted fault: what is written next is half of it.
   mutating func tearTransaction() { transaction.removeLast((transaction.count + 1) / 2) }
 
-  /// What planted faults do to a disk.
+  /// Lets a planted fault change the disk.
   mutating func damage(_ change: (inout [Record]) -> Void) {
     change(&records)
     replica = CoordinatorBrain(policy: replica.policy)

@@ -1,4 +1,4 @@
-/// What happened in a run. Told only when a run is replayed for a reader, as nearly all runs have none.
+/// The story of a run. It is told only when a run is replayed for a reader, as nearly all runs have none.
 final class Story {
   private struct Line {
     let at: Int64
@@ -7,7 +7,7 @@ final class Story {
   }
 
   private var lines: [Line] = []
-  /// Who ran what: an attempt concerns its job, and a job all its attempts and their workers.
+  /// The job and the worker of each attempt: an attempt concerns its job, and a job all its attempts and their workers.
   private var attempts: [(attempt: String, job: String, worker: String)] = []
 
   func append(_ text: String, at time: Int64, isFate: Bool) {

@@ -6,7 +6,8 @@ import Transfer
 import Transport
 import Wire
 
-/// What an operator's commands do towards a coordinator: one request, one response, and artifacts in both directions.
+/// The connection of an operator's commands to a coordinator: one request and one response at a time, and artifacts in
+/// both directions.
 public actor OperatorClient {
   private nonisolated let loop: EventLoop
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }

@@ -7,7 +7,7 @@ import Transport
 import Wording
 
 /// The store's upkeep: what a coordinator does by itself, and what operators ask for. Disks are read on the keeper's
-/// thread; what is spoken of and what was lost is the brain's to say.
+/// thread; the brain decides what is referenced and what counts as lost.
 extension Coordinator {
   static let cleaningSeconds = 3600
   static let supersededSeconds = 60
@@ -45,8 +45,8 @@ extension Coordinator {
     do { log(try await clean(isDryRun: false)) } catch { options.log("cannot clean the store: \(error.words)") }
   }
 
-  /// Removes what nothing speaks of. A record that is not on the disk yet does not count: what it supersedes would be
-  /// needed again after a crash.
+  /// Removes artifacts that nothing references. A record that is not on the disk yet does not count: what it supersedes
+  /// would be needed again after a crash.
   private func clean(isDryRun: Bool) async throws -> CleaningReport {
     keeper.beginCleaning()
     let spokenOf = brain.referencedArtifacts()

@@ -3,12 +3,12 @@ import JSON
 import Sweep
 import Transport
 
-/// What the coordinator shows to browsers and monitors: read-only, one answer for each path.
+/// The answers that the coordinator gives to browsers and monitors: read-only, one for each path.
 struct Dashboard {
   let brain: CoordinatorBrain
   let shell: ShellFigures
 
-  /// What the brain does not know.
+  /// The figures that the brain does not know.
   struct ShellFigures {
     var connections = 0
     var httpConnections = 0

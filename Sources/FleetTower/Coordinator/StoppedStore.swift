@@ -69,12 +69,12 @@ extension VerificationReport {
   }
 }
 
-/// What checking a journal has shown. (A record that is not what was written ends the reading before.)
+/// The findings of checking a journal. (A record that is not what was written ends the reading before.)
 public struct JournalReport: Codable, Sendable {
   public let records: Int
   public let sweeps: Int
   public let jobs: Int
-  /// What contradicts itself in the coordinator that the records lead to, in words.
+  /// The contradictions, in words, in the coordinator that the records lead to.
   public let violations: [String]
 }
 

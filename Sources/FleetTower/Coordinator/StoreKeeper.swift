@@ -6,8 +6,8 @@ import Sweep
 import Synchronization
 import Transfer
 
-/// Reads the store through and removes what nothing speaks of. It blocks, so it has a thread of its own, and does one
-/// thing at a time.
+/// Reads the store through and removes artifacts that nothing references. It blocks, so it has a thread of its own, and
+/// does one thing at a time.
 actor StoreKeeper {
   private nonisolated let thread = BlockingExecutor("store")
   nonisolated var unownedExecutor: UnownedSerialExecutor { thread.executor }
@@ -18,7 +18,7 @@ actor StoreKeeper {
 
   init(_ folder: ArtifactFolder) { self.folder = folder }
 
-  /// What is younger may be about to be spoken of.
+  /// Younger files may belong to a message still in flight.
   static let graceSeconds = 3600
 
   /// Whether the artifact is there, by its size. From now on the cleaning that is under way leaves it alone.
@@ -32,7 +32,7 @@ actor StoreKeeper {
 
   nonisolated func holds(_ digest: Digest) -> Bool { folder.byteCount(of: digest) != nil }
 
-  /// Those that are not there.
+  /// Returns the digests of which there is no artifact, sorted.
   func missing(of digests: Set<Digest>) -> [Digest] {
     digests.filter { !holds($0) }.sorted()
   }
@@ -62,7 +62,7 @@ actor StoreKeeper {
 
   // MARK: - Cleaning
 
-  /// To be called before it is decided what is spoken of: what anybody relies on from here on, `clean` spares.
+  /// Called before the brain lists the referenced artifacts: `clean` spares those that anybody relies on from here on.
   nonisolated func beginCleaning() { reliedOn.withLock { if $0 == nil { $0 = [] } } }
 
   /// Removes all artifacts but those to be kept and those younger than an hour, and what was left of old transfers.
@@ -83,7 +83,7 @@ actor StoreKeeper {
     return report
   }
 
-  /// Removes artifacts of which it is known that nothing speaks of them any more, however young.
+  /// Removes artifacts that are known to be no longer referenced, however young.
   func remove(superseded digests: [Digest]) throws -> CleaningReport {
     defer { reliedOn.withLock { $0 = nil } }
     var report = CleaningReport()

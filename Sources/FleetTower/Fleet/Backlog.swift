@@ -8,7 +8,7 @@ public struct CoordinatorBacklog: Hashable, Sendable {
   public var repairs: Int
   /// Attempts held against jobs.
   public var losses: Int
-  /// Of the job that has most.
+  /// The entries of the job that has most.
   public var historyEntries: Int
 }
 

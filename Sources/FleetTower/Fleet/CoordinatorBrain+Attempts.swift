@@ -1,7 +1,7 @@
 import Bytes
 import Sweep
 
-/// What workers say of their attempts.
+/// The messages of workers about their attempts.
 extension CoordinatorBrain {
   /// Only a live attempt, named by the worker that holds it, changes anything. What came before is acknowledged again.
   mutating func receive(
@@ -94,7 +94,7 @@ extension CoordinatorBrain {
 }
 
 extension WorkerMessage {
-  /// What is answered when the attempt does not count any more.
+  /// Returns the answer for an attempt that does not count any more.
   fileprivate func staleAnswer(_ number: AttemptNumber) -> CoordinatorMessage {
     switch self {
     case .epochMetrics, .checkpointStored: .cancelAttempt(attempt: number, reason: .superseded)

@@ -6,7 +6,7 @@ public struct FleetFigures: Hashable, Sendable {
   /// Each once, however many sweeps share it.
   public var jobs = JobCounts()
   public var connectedWorkers = 0
-  /// Of those connected.
+  /// The workers that are draining, among those connected.
   public var drainingWorkers = 0
   public var absentWorkers = 0
   /// On workers that take jobs.
@@ -28,7 +28,7 @@ extension CoordinatorBrain {
     return figures
   }
 
-  /// What a request that changes nothing is answered; nil for the others.
+  /// Returns the answer to a request that changes nothing; nil for the others.
   public func reading(_ request: OperatorRequest) -> OperatorResponse? {
     do throws(Refusal) { return try readingOrRefusal(request) } catch { return .refused(reason: error.reason) }
   }

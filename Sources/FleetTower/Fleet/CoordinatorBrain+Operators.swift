@@ -1,7 +1,7 @@
 import Bytes
 import Sweep
 
-/// What operators ask for. Reading costs as much as what is read; only these requests ever scan a sweep.
+/// The requests of operators. Reading costs as much as the answer is long; only these requests ever scan a sweep.
 extension CoordinatorBrain {
   mutating func answer(_ request: OperatorRequest, from connection: ConnectionID, missing: [Digest]) {
     emit(.respond(response(to: request, missing: missing), to: connection))
@@ -25,7 +25,7 @@ extension CoordinatorBrain {
     }
   }
 
-  /// What a request that changes nothing is answered; nil for the others.
+  /// Returns the answer to a request that changes nothing; nil for the others.
   func readingOrRefusal(_ request: OperatorRequest) throws(Refusal) -> OperatorResponse? {
     switch request {
     case .status(nil): return .sweeps(sweeps.indices.map(summary))

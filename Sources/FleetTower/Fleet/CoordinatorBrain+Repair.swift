@@ -1,7 +1,7 @@
 import Bytes
 import Sweep
 
-/// What follows when bytes rot or vanish. Meanwhile nothing starts that needs them.
+/// The repair of bytes that rot or vanish. Nothing that needs them starts meanwhile.
 ///
 /// First the workers are asked whether they still have the bytes (`RepairDesk`). That nobody has them is a fact of the
 /// journal (`Record.artifactsLost`): jobs whose models are needed run again, which gives the same bytes; stages without

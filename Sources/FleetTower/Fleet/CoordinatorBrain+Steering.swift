@@ -44,7 +44,7 @@ extension CoordinatorBrain {
     !jobs[job].sweeps.isEmpty && jobs[job].sweeps.allSatisfy { sweeps[$0].mode == .paused }
   }
 
-  /// To be called when a sweep lets go of jobs that others may want.
+  /// Called when a sweep lets go of jobs that others may want.
   mutating func takeBackPausedJobs(of sweep: SweepIndex) {
     for job in sweeps[sweep].jobs {
       if case .leased(let number) = jobs[job].state, isHeldBack(job) { takeBack(number) }

@@ -21,7 +21,7 @@ public struct CoordinatorBrain: Sendable {
   /// Nothing that is decided reaches the disk, so nothing is decided: no attempt starts, and none is given up.
   private var isStalled = false
 
-  /// What the event being handled has led to so far.
+  /// The results so far of the event being handled.
   private var decided: [Record] = []
   private var outgoing: [CoordinatorEffect] = []
 
@@ -172,8 +172,8 @@ extension CoordinatorBrain {
 // MARK: - The store
 
 extension CoordinatorBrain {
-  /// What the journal references and what live attempts were promised; the store may forget everything else that is
-  /// not fresh.
+  /// Returns the artifacts that the journal references and those promised to live attempts. The store may forget
+  /// everything else that is not fresh.
   public func referencedArtifacts() -> Set<Digest> {
     var digests: Set<Digest> = []
     ledger.forEachReference { artifact, _ in digests.insert(artifact.digest) }
@@ -190,7 +190,7 @@ extension CoordinatorBrain {
     return superseded.subtracting(referencedArtifacts()).sorted()
   }
 
-  /// What the artifact is, for people; nil if nothing references it.
+  /// Returns a description of the artifact for people; nil if nothing references it.
   public func description(of digest: Digest) -> String? { ledger.description(of: digest) }
 
   /// Whether a worker may yet bring it.
@@ -199,7 +199,7 @@ extension CoordinatorBrain {
   }
 }
 
-/// What the coordinator waits for.
+/// An event that the coordinator waits for.
 enum Deadline: Hashable, Sendable {
   case lease(AttemptNumber)
   /// A connected worker must have said something by then.

@@ -1,7 +1,7 @@
 import Bytes
 import Sweep
 
-/// What happens to the coordinator.
+/// An event of the coordinator.
 public enum CoordinatorEvent: Hashable, Sendable {
   /// - Parameter missing: those of the message's `artifacts` that are not durably in the store.
   case received(WorkerMessage, from: ConnectionID, missing: [Digest] = [])
@@ -18,8 +18,8 @@ public enum CoordinatorEvent: Hashable, Sendable {
   case journalResumed
 }
 
-/// What the shell must do, in this order. Whatever follows a `journal` waits until its records are on disk; the records
-/// of several events may share one fsync.
+/// An action that the shell must do, in the order given. Whatever follows a `journal` waits until its records are on
+/// disk; the records of several events may share one fsync.
 public enum CoordinatorEffect: Hashable, Sendable {
   case journal([Record])
   case send(CoordinatorMessage, to: ConnectionID)

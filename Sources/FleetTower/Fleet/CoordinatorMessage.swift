@@ -2,7 +2,8 @@ import Bytes
 import JSON
 import Sweep
 
-/// What the coordinator tells a worker. Every acknowledgement and every assignment is sent after the journal's fsync.
+/// A message of the coordinator to a worker. Every acknowledgement and every assignment is sent after the journal's
+/// fsync.
 public enum CoordinatorMessage: Hashable, Sendable, Codable {
   case welcome(Welcome)
   /// The connection is closed after it; the reason is for people.
@@ -53,7 +54,7 @@ public struct Assignment: Hashable, Sendable, Codable {
   private let values: [String: PlainValue]
   /// By the `InputRole`'s name. `resume` is the newest acknowledged checkpoint, if there is one.
   public var inputs: [String: ArtifactReference]
-  /// What the attempt may use; the worker may allow less. (From protocol 2 on.)
+  /// The limits of the attempt; the worker may allow less. (From protocol 2 on.)
   public var limits: StageLimits?
 
   public init(

@@ -14,7 +14,7 @@ public struct FleetPolicy: Hashable, Sendable {
   public var benchmarkPatienceMilliseconds: Int64 = 600_000
   /// A sweep's benchmark box that is gone this long is given up; the benchmarks start anew on another one.
   public var boxPatienceMilliseconds: Int64 = 600_000
-  /// Of vanished workers, only so many are listed.
+  /// The most vanished workers that are listed.
   public var absentWorkerLimit = 4_096
 
   /// Lost artifacts that workers are asked for at the same time, and how long each has to bring one.

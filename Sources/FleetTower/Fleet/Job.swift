@@ -89,7 +89,7 @@ struct SweepState: Sendable {
   var mode = SweepMode.active
   /// Higher goes first.
   var priority = 0
-  /// What attempts may use, by the stage's name.
+  /// The limits of attempts, by the stage's name.
   var limits: [String: StageLimits] = [:]
   var benchmarkBox: BoxID?
   /// Attempts at its jobs that may still bring a result.

@@ -17,7 +17,7 @@ struct JobQueue: Sendable {
     }
   }
 
-  /// What a job is to the queue.
+  /// The queue's account of a job.
   struct Entry: Hashable, Sendable {
     /// The sweeps in whose lines it stands; never none.
     let sweeps: [SweepIndex]

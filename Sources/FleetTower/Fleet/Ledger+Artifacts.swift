@@ -3,7 +3,7 @@ import Sweep
 
 /// Which artifacts the ledger references.
 extension Ledger {
-  /// What an attempt at the job that began now would be given.
+  /// Returns the inputs that an attempt at the job would get if it began now.
   func inputs(of job: JobIndex) -> [InputRole: ArtifactReference] {
     var inputs = sweeps[jobs[job].sweep].tree.inputs(of: jobs[job].node)
     inputs[.model] = jobs[job].parent.flatMap { jobs[$0].success?.result.artifact(.model) }
@@ -25,7 +25,7 @@ extension Ledger {
     }
   }
 
-  /// Those of the artifacts that are referenced, with the workers that made them.
+  /// Returns the artifacts that are referenced, with the workers that made them.
   func references(
     to digests: Set<Digest>
   ) -> [Digest: (artifact: ArtifactReference, makers: [WorkerID])] {
@@ -44,7 +44,7 @@ extension Ledger {
     sweeps.reduce(into: []) { $0.formUnion($1.tree.submission.artifacts.map(\.digest)) }
   }
 
-  /// What the artifact is, for people; nil if nothing references it.
+  /// Returns a description of the artifact for people; nil if nothing references it.
   func description(of digest: Digest) -> String? {
     for sweep in sweeps {
       if sweep.tree.submission.dataset.digest == digest { return "data set of \(sweep.id)" }

@@ -1,12 +1,12 @@
 import Bytes
 import Sweep
 
-/// What the records of the journal come to: sweeps, jobs, attempts, and what was lost.
+/// The state that the records of the journal lead to: sweeps, jobs, attempts, and what was lost.
 ///
 /// A pure fold: `apply` alone changes it, live and in replay alike, and looks at nothing but the record and the ledger.
-/// Whoever keeps queues and rosters learns from the `Changes` what has become of jobs.
+/// Keepers of queues and rosters learn from the `Changes` what has become of jobs.
 struct Ledger: Sendable {
-  /// What a record has changed that others keep an account of.
+  /// The changes of a record that others keep an account of.
   struct Changes: Sendable {
     /// The jobs that have entered a state, or whose parents' models have come or gone, in this order.
     var moved: [JobIndex] = []

@@ -1,8 +1,8 @@
 import JSON
 import Sweep
 
-/// What may stand in messages. Who holds a token need not be honest, and much of what is said is kept: in memory, in
-/// the journal, in answers. So every text and list has a bound, far beyond what an honest peer ever says.
+/// The bounds of messages. The holder of a token may be malicious, and much of a message is kept: in memory, in the
+/// journal, in answers. So every text and list has a bound, far beyond what an honest peer ever says.
 enum MessageBounds {
   /// Attempts that one message may list.
   static let attempts = 4_096

@@ -1,7 +1,7 @@
 import Bytes
 import Sweep
 
-/// What an operator asks, one request and one response at a time. Names may be shortened as long as one thing fits.
+/// A request of an operator, one request and one response at a time. Names may be shortened as long as one thing fits.
 public enum OperatorRequest: Hashable, Sendable, Codable {
   case submit(SweepSubmission)
   /// All sweeps, or one with its jobs.
@@ -86,12 +86,12 @@ public struct SweepStatus: Hashable, Sendable, Codable {
 public struct JobStatus: Hashable, Sendable, Codable {
   public var job: JobKey
   public var stage: Stage
-  /// What sets the job apart, for people: `yolov5n SGD sr 0.0001 prune 0.3`.
+  /// The words that set the job apart, for people: `yolov5n SGD sr 0.0001 prune 0.3`.
   public var title: String
   public var state: JobPhase
   /// Why it waits, or why it failed.
   public var reason: String?
-  /// What kind of thing it waits for; nil if it does not wait, or the coordinator is too old to tell.
+  /// The cause of its waiting; nil if it does not wait, or the coordinator is too old to tell.
   public var waitsFor: WaitCause?
   /// Until it tries again, where it waits for that.
   public var retryInSeconds: Double?

@@ -1,9 +1,10 @@
-/// What the coordinator's shell may not do yet: it waits, in order, for the records that were decided before it.
+/// The actions that the coordinator's shell may not do yet: they wait, in order, for the records that were decided
+/// before them.
 ///
 /// While the journal cannot be written, everything waits. So that this does not grow without bound, a shell whose
 /// journal stalls, or whose outbox `isOverfull` because writing takes too long, lets go of all connections and takes
-/// new ones only when all `isWritten`: to its workers the coordinator is then away, and what they owe they keep and say
-/// again.
+/// new ones only when all `isWritten`: to its workers the coordinator is then away, and they keep their pending
+/// messages and send them again.
 public struct Outbox<Action: Sendable>: Sendable {
   /// Records and actions that may wait at once.
   public let limit: Int

@@ -12,8 +12,8 @@ struct Repair: Sendable {
   fileprivate(set) var refused: Set<WorkerID> = []
 }
 
-/// What the store lacks and workers are asked for, one after the other: those that made it, then everybody who is there
-/// or comes within a grace.
+/// The artifacts that the store lacks. Workers are asked for each, one after the other: those that made it, then
+/// everybody who is there or comes within a grace.
 struct RepairDesk: Sendable {
   enum Step: Sendable {
     case ask(WorkerID, ArtifactReference)
@@ -23,7 +23,7 @@ struct RepairDesk: Sendable {
 
   private let policy: FleetPolicy
   private(set) var repairs: [Digest: Repair] = [:]
-  /// Those that somebody must be asked for next.
+  /// The artifacts for which a worker must be asked next.
   private var queue = KeyedQueue<Digest, Int>()
   /// How many of them some worker has been asked for.
   private var askedCount = 0

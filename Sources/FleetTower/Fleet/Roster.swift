@@ -23,7 +23,7 @@ struct WorkerState: Sendable {
   func canMeasure(_ metric: Objective.Metric) -> Bool { metrics?.contains(metric) ?? true }
 }
 
-/// What a worker has of a live attempt, as far as is known.
+/// The part of a live attempt that a worker has, as far as is known.
 struct Holding: Sendable {
   let worker: WorkerID
   let box: BoxID
@@ -56,7 +56,7 @@ struct Roster: Sendable {
   /// The attempts in `holdings` of each worker, known or not, oldest first.
   private(set) var attemptsOfWorker: [WorkerID: [AttemptNumber]] = [:]
   private var workerOfConnection: [ConnectionID: WorkerID] = [:]
-  /// Those without a connection, the longest absent first.
+  /// The workers without a connection, the longest absent first.
   private var absentWorkers = KeyedQueue<WorkerID, Instant>()
   /// Workers with a free slot, least loaded first.
   private var freeWorkers = KeyedQueue<WorkerID, Int>()
@@ -196,7 +196,7 @@ extension Roster {
 // MARK: - Who could take a job
 
 extension Roster {
-  /// What the fleet's figures say of workers and slots.
+  /// The fleet's figures of workers and slots.
   var figures: FleetFigures {
     var figures = FleetFigures()
     for (id, worker) in workers {
@@ -225,7 +225,7 @@ extension Roster {
     worker.isWilling && metrics.allSatisfy(worker.canMeasure)
   }
 
-  /// Those of the metrics that no known worker can measure, connected or not. While no worker is known, there are none.
+  /// Returns the metrics that no known worker can measure, connected or not. While no worker is known, there are none.
   func unmeasurable(_ metrics: [Objective.Metric]) -> [Objective.Metric] {
     guard !workers.isEmpty else { return [] }
     return metrics.filter { metric in !workers.values.contains { $0.canMeasure(metric) } }

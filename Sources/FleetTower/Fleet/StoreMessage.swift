@@ -1,18 +1,18 @@
 import Bytes
 import Sweep
 
-/// What an operator asks about the coordinator's folder of artifacts. Reading it through takes long, so that it is
+/// A request of an operator about the coordinator's folder of artifacts. Reading it through takes long, so that it is
 /// begun with one request and followed with others.
 public enum StoreRequest: Hashable, Sendable, Codable {
   /// Begins to read everything through, unless that is being done; damaged and missing artifacts are repaired.
   case verify
   /// How far that is.
   case verification
-  /// Removes what nothing speaks of.
+  /// Removes artifacts that nothing references.
   case clean(isDryRun: Bool)
 }
 
-/// What reading the store through has shown so far.
+/// The findings of reading the store through, so far.
 public struct VerificationReport: Hashable, Sendable, Codable {
   public struct Finding: Hashable, Sendable, Codable {
     public enum State: String, Hashable, Sendable, Codable {
@@ -21,11 +21,11 @@ public struct VerificationReport: Hashable, Sendable, Codable {
       case asked
       /// Nobody has brought it.
       case lost
-      /// Nothing speaks of it.
+      /// Nothing references it.
       case unneeded
     }
     public var artifact: Digest
-    /// What it was, for people: `model of train 1f3a9c04`.
+    /// Its description for people: `model of train 1f3a9c04`.
     public var what: String
     /// It was there and its bytes were wrong; else it was not there.
     public var isDamaged: Bool
@@ -52,7 +52,7 @@ public struct VerificationReport: Hashable, Sendable, Codable {
   public func count(_ state: Finding.State) -> Int { findings.count { $0.state == state } }
 }
 
-/// What cleaning the store has freed, or would.
+/// The space that cleaning the store has freed, or would free.
 public struct CleaningReport: Hashable, Sendable, Codable {
   public var artifactsRemoved = 0
   public var bytesFreed = 0

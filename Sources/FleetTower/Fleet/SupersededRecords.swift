@@ -21,7 +21,7 @@ public struct SupersededRecords: Sendable {
 
   public init() {}
 
-  /// To be told every record, in order.
+  /// Called with every record, in order.
   public mutating func observe(_ record: Record) {
     switch record {
     case .epochFinished(_, let job, _):

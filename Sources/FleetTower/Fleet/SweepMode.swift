@@ -1,6 +1,6 @@
 import Sweep
 
-/// What an operator wants of a sweep that is not cancelled.
+/// The mode of a sweep that is not cancelled, as an operator sets it.
 public enum SweepMode: String, CaseIterable, Hashable, Sendable, Codable {
   /// Its jobs start as slots come free.
   case active

@@ -1,6 +1,6 @@
 import Sweep
 
-/// What contradicts itself in a coordinator, in words.
+/// The contradictions in a coordinator, in words.
 struct Violations: Sendable {
   /// Enough to see what is wrong; one broken index breaks many things.
   private static let limit = 100

@@ -14,7 +14,7 @@ extension WorkerBrain {
     let inputs = Dictionary(assignment.inputs.values.map { ($0.digest, $0) }) { first, _ in first }
     attempts[number] = HeldAttempt(assignment: assignment, phase: .fetching(Set(inputs.keys)))
     // Assigned before the coordinator heard that we leave.
-    if isLeaving { return owe(.attemptReturned(attempt: number), number) }
+    if isLeaving { return announce(.attemptReturned(attempt: number), number) }
     for digest in inputs.keys.sorted() { beginFetch(inputs[digest]!) }
     if inputs.isEmpty { attempts[number]!.phase = .queued }
   }
@@ -139,7 +139,7 @@ extension WorkerBrain {
     case .finished(let output):
       var result = StageResult(metrics: output.metrics, artifacts: [:])
       result.artifacts = settling.artifacts
-      owe(.attemptFinished(attempt: number, result: result), number)
+      announce(.attemptFinished(attempt: number, result: result), number)
     case .failed(let message, let cause):
       let failure = StageFailure(
         message: String(message.suffix(WorkerBrain.messageLimit)), log: settling.artifacts[OutputRole.log.rawValue],
@@ -155,13 +155,13 @@ extension WorkerBrain {
   /// may get room, lest it come back at once.
   private mutating func fail(_ number: AttemptNumber, _ failure: StageFailure) {
     guard failure.cause == .diskFull, !isLeaving else {
-      return owe(.attemptFailed(attempt: number, failure: failure), number)
+      return announce(.attemptFailed(attempt: number, failure: failure), number)
     }
     attempts[number]!.phase = .resting
     deadlines.set(.rest(number), now.advanced(byMilliseconds: policy.fullDiskMilliseconds))
   }
 
-  private mutating func owe(_ message: WorkerMessage, _ number: AttemptNumber) {
+  private mutating func announce(_ message: WorkerMessage, _ number: AttemptNumber) {
     attempts[number]!.phase = .owed(message)
     say(message)
   }
@@ -205,7 +205,7 @@ extension WorkerBrain {
 
   mutating func handBack(_ number: AttemptNumber) {
     switch attempts[number]!.phase {
-    case .fetching, .queued, .resting: owe(.attemptReturned(attempt: number), number)
+    case .fetching, .queued, .resting: announce(.attemptReturned(attempt: number), number)
     case .running:
       attempts[number]!.phase = .dying(isHandedBack: true)
       emit(.killStage(number))
@@ -216,7 +216,7 @@ extension WorkerBrain {
 
   mutating func returnIfDelivered(_ number: AttemptNumber) {
     guard let attempt = attempts[number], case .returning = attempt.phase, attempt.delivery == nil else { return }
-    owe(.attemptReturned(attempt: number), number)
+    announce(.attemptReturned(attempt: number), number)
   }
 
   private mutating func forget(_ number: AttemptNumber) {

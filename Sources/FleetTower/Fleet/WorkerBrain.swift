@@ -59,7 +59,7 @@ public struct WorkerBrain: Sendable {
   var attempts: [AttemptNumber: HeldAttempt] = [:]
   var fetches: [Digest: Transfer] = [:]
   var uploads: [Digest: Transfer] = [:]
-  /// What the coordinator has lost and asked for on this connection.
+  /// The artifacts that the coordinator has lost and asked for on this connection.
   var requested: Set<Digest> = []
   var deadlines = KeyedQueue<WorkerDeadline, Instant>()
   private var effects: [WorkerEffect] = []
@@ -126,7 +126,7 @@ public struct WorkerBrain: Sendable {
   }
 }
 
-/// What a worker waits for.
+/// An event that a worker waits for.
 enum WorkerDeadline: Hashable, Sendable {
   case connect
   /// The coordinator must have said something by then.

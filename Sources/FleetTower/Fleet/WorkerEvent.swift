@@ -1,7 +1,7 @@
 import Bytes
 import Sweep
 
-/// What happens to a worker.
+/// An event of a worker.
 public enum WorkerEvent: Hashable, Sendable {
   /// The daemon has started, with nothing running.
   case started
@@ -30,7 +30,8 @@ public enum WorkerEvent: Hashable, Sendable {
   case deadlinePassed
 }
 
-/// What the worker's shell must do, in this order. None of it blocks the brain; the outcome comes back as an event.
+/// An action that the worker's shell must do, in the order given. None of them blocks the brain; the outcome comes back
+/// as an event.
 public enum WorkerEffect: Hashable, Sendable {
   /// Answered by `connected` or `disconnected`.
   case connect

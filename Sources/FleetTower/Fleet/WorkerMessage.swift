@@ -1,10 +1,11 @@
 import Bytes
 import Sweep
 
-/// What a worker tells the coordinator on its control connection. The first message is `hello`.
+/// A message of a worker to the coordinator, on its control connection. The first message is `hello`.
 ///
-/// `epochMetrics`, `checkpointStored`, `attemptFinished`, `attemptFailed` and `attemptReturned` are owed: the worker
-/// repeats them after every reconnect until the coordinator acknowledges them. Each means the same when it comes twice.
+/// `epochMetrics`, `checkpointStored`, `attemptFinished`, `attemptFailed` and `attemptReturned` are pending deliveries:
+/// the worker repeats them after every reconnect until the coordinator acknowledges them. Each means the same when it
+/// comes twice.
 public enum WorkerMessage: Hashable, Sendable, Codable {
   case hello(Hello)
   /// Renews the leases of the attempts named, and says that the worker lives.
@@ -18,13 +19,13 @@ public enum WorkerMessage: Hashable, Sendable, Codable {
   case attemptFailed(attempt: AttemptNumber, failure: StageFailure)
   /// Handed back unfinished, through no fault of the job: the worker is leaving, or was told to stop.
   case attemptReturned(attempt: AttemptNumber)
-  /// What the coordinator has asked for is in its store again. (From protocol 3 on, as the next.)
+  /// An artifact that the coordinator has asked for is in its store again. (From protocol 3 on, as the next.)
   case broughtBack(artifact: ArtifactReference)
   case cannotBringBack(artifact: Digest)
   /// Nothing more will come; do not wait for this worker.
   case goodbye
 
-  /// The artifacts the message speaks of; the shell looks them up before it hands the message to the brain.
+  /// The artifacts that the message references; the shell looks them up before it hands the message to the brain.
   public var artifacts: [ArtifactReference] {
     switch self {
     case .checkpointStored(_, let checkpoint): [checkpoint.artifact]

@@ -11,7 +11,7 @@ import Wording
 /// `append` only queues. A thread of its own writes all that has gathered in one transaction and reports the last
 /// sequence number when it is on the disk, so that a hundred records cost one fsync.
 public final class Journal: Sendable {
-  /// What the writer has to say; called on its thread.
+  /// The reports of the writer, made on its thread.
   public enum Report: Sendable {
     /// Everything up to this sequence number is on the disk.
     case durable(through: Int)

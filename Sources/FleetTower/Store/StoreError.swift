@@ -1,6 +1,6 @@
 internal import CSQLite
 
-/// What can be wrong with the coordinator's data folder; each message says what to do.
+/// A fault of the coordinator's data folder; each message says what to do.
 public enum StoreError: Error, CustomStringConvertible {
   case inUse(folder: String)
   /// SQLite refused; `code` is its extended result code.

@@ -23,9 +23,8 @@ public struct SweepID: Name {
   public init(_ name: String) { self.name = name }
 }
 
-/// What a job is, as a number: the 128-bit FNV-1a hash of the canonical text of everything that determines its result.
-/// Two trials, or two sweeps, that ask for the same stage on the same inputs name the same job. Written as 32 hex
-/// digits.
+/// The identity of a job: the 128-bit FNV-1a hash of the canonical text of everything that determines its result. Two
+/// trials, or two sweeps, that ask for the same stage on the same inputs name the same job. Written as 32 hex digits.
 public struct JobKey: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
   public let bits: UInt128
   public init(bits: UInt128) { self.bits = bits }

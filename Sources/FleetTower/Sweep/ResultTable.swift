@@ -6,7 +6,7 @@ public struct ResultTable: Hashable, Sendable, Codable {
     public var trial: TrialID
     /// The grid point, by the axes' names in the sweep file.
     public var point: [String: PlainValue]
-    /// What has been measured so far, by the metrics' names.
+    /// The measurements so far, by the metrics' names.
     public var metrics: [String: Double]
     public var state: TrialState
     public internal(set) var isOnFront = false
@@ -51,7 +51,7 @@ public struct ResultTable: Hashable, Sendable, Codable {
   /// Whether the trial is done and still cannot be judged, because it lacks the value of an objective.
   func isUnjudged(_ row: Row) -> Bool { row.state == .done && objectives.contains { row.value(of: $0) == nil } }
 
-  /// What a reader must know beside the rows: for each objective that trials lack although they are done, how many, why
+  /// The notes that belong beside the rows: for each objective that trials lack although they are done, how many, why
   /// and what can be done; then the remarks.
   public var notes: [String] {
     let done = rows.filter { $0.state == .done }

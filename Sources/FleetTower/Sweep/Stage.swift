@@ -50,7 +50,7 @@ public enum StageConfiguration: Hashable, Sendable {
 
   public var stage: Stage { parts.stage }
   public var values: [String: PlainValue] { parts.choices.values }
-  /// What is wrong with a value, if anything.
+  /// The first value that is wrong, in words; nil if all are right.
   public var problem: String? { parts.choices.problem }
   /// Settings that only a newer version of the program knows.
   public var unknownKeys: [String] { parts.choices.unknownKeys }
@@ -70,7 +70,7 @@ public enum StageConfiguration: Hashable, Sendable {
   var cost: Int { epochs > 0 ? epochs * 10 : stage.makesModel ? 1 : 5 }
 }
 
-/// What a sweep chooses of each stage.
+/// The settings that a sweep chooses for each stage.
 public struct StageChoices: Hashable, Sendable {
   public var train = Choices<TrainStage>()
   public var sparsify = Choices<SparsifyStage>()
@@ -107,7 +107,7 @@ public struct StageChoices: Hashable, Sendable {
 /// A stage in its place in a trial.
 struct TrialStep: Hashable, Sendable {
   let stage: Stage
-  /// Of pruning and fine-tuning, from 1.
+  /// The round of pruning and fine-tuning, from 1.
   let round: Int
 
   init(_ stage: Stage, _ round: Int = 1) {
@@ -142,7 +142,7 @@ extension Trial {
   }
 }
 
-/// What a file given to a stage is for.
+/// The purpose of a file that is given to a stage.
 public enum InputRole: String, CaseIterable, Hashable, Sendable, Codable, Comparable {
   /// The packed data set.
   case dataset
@@ -160,7 +160,7 @@ public enum InputRole: String, CaseIterable, Hashable, Sendable, Codable, Compar
   public static func < (a: InputRole, b: InputRole) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// What a file made by a stage is for.
+/// The purpose of a file that a stage makes.
 public enum OutputRole: String, CaseIterable, Hashable, Sendable, Codable, Comparable {
   /// The model that child jobs start from and that `pull` hands out.
   case model
@@ -168,7 +168,7 @@ public enum OutputRole: String, CaseIterable, Hashable, Sendable, Codable, Compa
   case report
   /// One line per epoch, as YOLOv5's `results.csv`.
   case epochs
-  /// What the stage's process printed.
+  /// The text that the stage's process printed.
   case log
 
   public static func < (a: OutputRole, b: OutputRole) -> Bool { a.rawValue < b.rawValue }

@@ -1,8 +1,8 @@
 import JSON
 import Settings
 
-/// What one attempt at a stage may use on the box it runs on; nil is no bound. A result does not depend on it, so it is
-/// no part of what a job is.
+/// The limits of one attempt at a stage on the host it runs on; nil is no bound. A result does not depend on it, so it
+/// is not part of a job's identity.
 public struct StageLimits: Hashable, Sendable, Codable {
   /// Resident memory of the stage's process.
   public var memoryMB: Int?

@@ -51,7 +51,7 @@ public struct StageRequest: Hashable, Sendable, Codable {
   public func input(_ role: InputRole) -> String? { inputs[role.rawValue] }
 }
 
-/// What a stage says while it runs.
+/// A message that a stage sends while it runs.
 public enum StageEvent: Hashable, Sendable, Codable {
   case started(epochs: Int)
   case epoch(EpochMetrics)
@@ -85,7 +85,7 @@ public struct EpochMetrics: Hashable, Sendable, Codable {
   }
 }
 
-/// What a stage leaves behind in its folder.
+/// The results of a stage in its folder.
 public struct StageOutput: Hashable, Sendable, Codable {
   /// By the names objectives use: `map50`, `size_mb`, `latency_ms` …
   public var metrics: [String: Double]

@@ -10,7 +10,7 @@ public struct StageTree: Sendable {
   public struct Node: Hashable, Sendable {
     public let key: JobKey
     public let stage: Stage
-    /// Of pruning and fine-tuning, from 1.
+    /// The round of pruning and fine-tuning, from 1.
     public let round: Int
     /// Index of the node whose model this one starts from.
     public let parent: Int?
@@ -41,7 +41,7 @@ public struct StageTree: Sendable {
     nodesOfTrial = builder.nodesOfTrial
   }
 
-  /// What is handed to the stage's process: what determines its result, and nothing else.
+  /// Returns the configuration for the stage's process: the settings that determine its result, and nothing else.
   public func configuration(of node: Int) -> StageConfiguration {
     let values = submission.spec.values(of: nodes[node].step, in: trials[nodes[node].trial])
     return StageConfiguration(nodes[node].stage, values)

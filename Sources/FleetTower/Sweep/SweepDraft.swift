@@ -3,7 +3,7 @@ import YAML
 
 /// A sweep that suits a data set: what `init` writes, with the reasons as comments.
 public struct SweepDraft: Hashable, Sendable {
-  /// What counts of a data set.
+  /// The facts about a data set on which a draft depends.
   public struct Facts: Hashable, Sendable {
     public var trainingImages: Int
     public var validationImages: Int

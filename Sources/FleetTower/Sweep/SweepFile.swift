@@ -164,7 +164,7 @@ private struct SweepFileReader {
     throw node.error(unknown(kind.rawValue, word, among: words))
   }
 
-  /// What the node says of a setting, of the right type and within its bounds.
+  /// Returns the value of a setting in the file, of the right type and within its bounds.
   private static func value(
     _ node: YAMLNode, of setting: any AnySetting, _ vocabulary: SweepVocabulary
   ) throws(YAMLError) -> PlainValue {
@@ -199,7 +199,7 @@ private struct SweepFileReader {
     return .array((0..<count).map { .int($0) })
   }
 
-  /// What a mapping says of its settings, in place of the values there are.
+  /// Returns the values with those that a mapping gives in their place.
   private mutating func values(
     _ settings: [any AnySetting], in mapping: YAMLMapping, over values: [String: PlainValue], backbones: [String] = []
   ) -> [String: PlainValue] {

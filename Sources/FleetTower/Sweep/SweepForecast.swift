@@ -1,4 +1,4 @@
-/// What a sweep will do, and how long it will take, before anything of it runs.
+/// A forecast of a sweep's jobs and of the time they take, made before anything of it runs.
 public struct SweepForecast: Hashable, Sendable, Codable {
   /// The jobs of one stage.
   public struct Row: Hashable, Sendable, Codable {
@@ -6,9 +6,9 @@ public struct SweepForecast: Hashable, Sendable, Codable {
     public var jobs: Int
     /// The jobs there would be if no two trials shared one.
     public var jobsUnshared: Int
-    /// Of all its jobs together; 0 where there are none.
+    /// The epochs of all its jobs together; 0 where there are none.
     public var epochs: Int
-    /// Of all its jobs together, while all workers are busy.
+    /// The time of all its jobs together, while all workers are busy.
     public var seconds: Double
     public var secondsUnshared: Double
 

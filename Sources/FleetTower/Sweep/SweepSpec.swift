@@ -2,7 +2,7 @@ import JSON
 import Settings
 import Wording
 
-/// What a sweep file says, with every default filled in. `spec.train` is `spec.stages.train`.
+/// The content of a sweep file, with every default filled in. `spec.train` is `spec.stages.train`.
 @dynamicMemberLookup
 public struct SweepSpec: Hashable, Sendable {
   public var name: String
@@ -17,8 +17,8 @@ public struct SweepSpec: Hashable, Sendable {
   public var priority: Int?
 
   public static let priorityRange = -1_000...1_000
-  /// What attempts may use, by the stage's name. Not part of what the sweep is: submitting it again with other limits
-  /// changes them.
+  /// The limits of attempts, by the stage's name. They are not part of the sweep's identity: submitting it again with
+  /// other limits changes them.
   public var limits: [String: StageLimits]?
 
   /// The axes. A trial takes one value of each; the last axis varies fastest.
@@ -74,7 +74,7 @@ public struct SweepSpec: Hashable, Sendable {
   }
 }
 
-/// A spec and the artifacts it speaks of: what an operator submits.
+/// A spec and the artifacts it references, as an operator submits them.
 public struct SweepSubmission: Hashable, Sendable, Codable {
   public var spec: SweepSpec
   /// The packed data set.
@@ -98,7 +98,8 @@ public struct SweepSubmission: Hashable, Sendable, Codable {
 extension SweepSubmission {
   private static let remarkLimit = (count: 16, bytes: 2_048)
 
-  /// What is wrong with it, if anything: asked again of every submission that arrives, whoever read its file.
+  /// The first thing that is wrong with it, in words; nil if all is right. It is asked again of every submission that
+  /// arrives, whoever read its file.
   public var problem: String? {
     if let problem = spec.problem { return problem }
     if let path = spec.files.first(where: { files[$0] == nil }) { return "the file \(path) was not submitted" }
@@ -165,7 +166,7 @@ extension SweepSpec {
     return targetProblem ?? limits?.values.lazy.compactMap(\.problem).first
   }
 
-  /// Of each value by itself.
+  /// The first value that is wrong by itself, in words.
   private var settingProblem: String? {
     func first<Value>(_ setting: Setting<Value>, _ values: [Value]) -> String? {
       values.lazy.compactMap(setting.problem).first

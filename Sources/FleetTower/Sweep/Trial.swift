@@ -25,8 +25,9 @@ extension Trial {
     ]
   }
 
-  /// What one of several rounds cuts of the channels that are left, so that all rounds cut equally many and together
-  /// the trial's ratio. To twelve digits, so that 0.4 in two rounds and 0.6 in three begin with one and the same job.
+  /// Returns the share of the remaining channels that one of several rounds cuts, so that all rounds cut equally many
+  /// and together the trial's ratio. It has twelve digits, so that 0.4 in two rounds and 0.6 in three begin with one
+  /// and the same job.
   func pruneRatio(inRound round: Int, of rounds: Int) -> Double {
     if rounds == 1 { return pruneRatio }
     let share = pruneRatio / Double(rounds)

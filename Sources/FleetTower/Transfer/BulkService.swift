@@ -7,7 +7,7 @@ import Wording
 
 /// The coordinator's side of one bulk connection.
 public struct BulkService: Sendable {
-  /// What is learnt of the folder on the way.
+  /// Facts about the folder that a transfer brings to light.
   public enum Report: Hashable, Sendable {
     /// The artifact is there, verified and durable.
     case stored(Digest)

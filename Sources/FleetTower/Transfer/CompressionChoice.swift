@@ -1,7 +1,7 @@
 /// Whether compressing pays: a byte must take less time to save than to send. Checkpoints shrink by a few hundredths
 /// at best, which is worth it on a slow line and not on a fast one.
 struct CompressionChoice {
-  /// Of the line, as it has been lately. It is taken for fast until it has shown that it is not.
+  /// The recent time per byte of the connection, which counts as fast until it has proved slow.
   private(set) var secondsPerByte = 0.0
   /// Chunks to pass on as they are before trying again.
   private var plainChunks = 0
@@ -9,7 +9,7 @@ struct CompressionChoice {
   /// Half a second's worth of chunks at 64 MB/s: so little is tried where nothing is won.
   private static let pause = 127
 
-  /// To be told of every chunk, with the time it took to get rid of it.
+  /// Called after each chunk, with the time it took to send it.
   mutating func sent(byteCount: Int, seconds: Double) {
     guard byteCount > 0 else { return }
     secondsPerByte += (seconds / Double(byteCount) - secondsPerByte) / 8

@@ -10,7 +10,7 @@ public struct ChildLimits: Hashable, Sendable {
   public var seconds: Double?
 
   public enum Excess: Hashable, Sendable, CustomStringConvertible {
-    /// What it used when that was noticed.
+    /// The memory in use when the limit was found exceeded.
     case memory(residentByteCount: Int)
     case time(seconds: Double)
     public var description: String {

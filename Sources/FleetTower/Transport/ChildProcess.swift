@@ -128,7 +128,7 @@ import Glibc
     }
   }
 
-  /// What the child has started ends with it; then its number may go to others.
+  /// Ends all that the child has started; then its number may go to others.
   private func exited() {
     Glibc.kill(-processID, SIGKILL)
     var status: CInt = 0

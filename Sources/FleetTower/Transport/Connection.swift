@@ -27,7 +27,7 @@ public struct ConnectionLimits: Hashable, Sendable {
     /// Both sides have proven that they know the token.
     case opened
     case frame([UInt8])
-    /// What waited to be sent has shrunk below a quarter of a megabyte.
+    /// The bytes that wait to be sent have shrunk below a quarter of a megabyte.
     case drained
     case closed(reason: String)
   }
@@ -37,7 +37,7 @@ public struct ConnectionLimits: Hashable, Sendable {
   public let limits: ConnectionLimits
   /// The token with which the connection was opened. Set from `opened` on.
   public private(set) var token: Token?
-  /// Who hears of it. Let go of when the connection is closed.
+  /// The listener of the connection's events, released when the connection is closed.
   public var onEvent: ((Event) -> Void)?
   /// Told after `onEvent` that it is over.
   var onEnd: (() -> Void)?
@@ -46,7 +46,7 @@ public struct ConnectionLimits: Hashable, Sendable {
 
   private enum Output {
     case idle
-    /// To be flushed at the end of this turn.
+    /// Bytes will be flushed at the end of this turn.
     case scheduled
     /// The kernel has taken all it had room for.
     case congested

@@ -24,8 +24,8 @@ public final class EventLoop: SerialExecutor, Sendable {
     unsafe core.submit(.job(UnownedJob(job), on: asUnownedSerialExecutor()))
   }
 
-  /// What an actor returns as its `unownedExecutor` to run on this loop. Safe because the actor stores the loop, which
-  /// so lives at least as long as the actor.
+  /// The executor that an actor returns as its `unownedExecutor` to run on this loop. Safe because the actor stores the
+  /// loop, which so lives at least as long as the actor.
   @safe public var executor: UnownedSerialExecutor { unsafe asUnownedSerialExecutor() }
 
   public func checkIsolated() { preconditionOnLoop() }
@@ -37,7 +37,7 @@ public final class EventLoop: SerialExecutor, Sendable {
   func preconditionOnLoop() { precondition(core.isCurrent, "this belongs to its event loop's thread") }
 }
 
-/// What the loop's thread itself holds on to, so that the thread can outlive the last `EventLoop` reference by a
+/// The part of the loop that its thread owns, so that the thread can outlive the last `EventLoop` reference by a
 /// moment.
 ///
 /// `@unchecked Sendable`: `base` and `wakeEvent` are made before the thread starts, touched only by that thread while

@@ -1,7 +1,7 @@
 /// How a stream of bytes is cut into frames: a big-endian 32-bit length, then that many bytes.
 ///
-/// What arrives is appended to `buffer`, at most `room` bytes; then `advance` says what that makes. Memory for a frame
-/// is taken as its bytes arrive, whatever its length announces.
+/// Arriving bytes are appended to `buffer`, at most `room` of them; then `advance` tells what they make. Memory for a
+/// frame is taken as its bytes arrive, whatever its length announces.
 struct FrameArrival {
   enum Step: Equatable {
     /// There is room for more bytes.
@@ -16,7 +16,7 @@ struct FrameArrival {
   var buffer: [UInt8] = []
   /// How much of the header or the frame there is memory for.
   private var capacity = headerByteCount
-  /// Of the frame; nil while its header arrives.
+  /// The byte count of the frame; nil while its header arrives.
   private var expected: Int?
   private let limit: Int
 
@@ -31,7 +31,7 @@ struct FrameArrival {
   /// How many bytes may be appended now: at least one.
   var room: Int { capacity - buffer.count }
 
-  /// To be told whenever bytes have been appended.
+  /// Called whenever bytes have been appended.
   mutating func advance() -> Step {
     precondition(room >= 0, "more bytes than there was room for")
     guard room == 0 else { return .wait }

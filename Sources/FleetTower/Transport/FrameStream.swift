@@ -4,19 +4,19 @@
 /// frames from the socket only as fast as they are asked for.
 public final class FrameStream {
   private let connection: Connection
-  /// Those before `first` have been taken.
+  /// The frames that have arrived; those before `first` have been taken.
   private var frames: [[UInt8]] = []
   private var first = 0
-  /// What all of them take up, those taken too.
+  /// The bytes that all of them take up, those taken included.
   private var byteCount = 0
   private var failure: TransportError?
   private var isOpen: Bool
   private var reader: CheckedContinuation<Void, Never>?
   private var writer: CheckedContinuation<Void, Never>?
 
-  /// What frames may take up here before the socket is left to fill up.
+  /// The most bytes that frames may take up here before the socket is left to fill up.
   private static let byteLimit = 2 << 20
-  /// Of a frame besides its bytes: a peer may send millions of small ones.
+  /// The memory of a frame besides its bytes: a peer may send millions of small ones.
   private static let frameOverhead = 64
   private static let pendingByteLimit = 1 << 20
 

@@ -1,4 +1,4 @@
-/// What a browser or a monitor asks: reading only, so that a request is its head.
+/// A request of a browser or a monitor. All requests read, so that a request is its head.
 public struct HTTPRequest: Hashable, Sendable {
   /// The answer's head is wanted without its body.
   public let isHead: Bool

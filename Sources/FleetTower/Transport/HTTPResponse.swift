@@ -1,8 +1,8 @@
-/// What is answered to a request; the connection closes after it.
+/// The answer to a request; the connection closes after it.
 public struct HTTPResponse: Hashable, Sendable {
   public var status: Int
   public var contentType: String
-  /// What a browser may do with it. Nothing but showing it, unless said otherwise.
+  /// The things that a browser may do with it: by default nothing but show it.
   public var contentSecurityPolicy: String
   public var body: [UInt8]
 

@@ -96,7 +96,7 @@ public struct Keyring: Sendable {
   }
 }
 
-/// What one connection's TLS callbacks need and find out.
+/// The data that one connection's TLS callbacks need and find out.
 @safe final class Handshake {
   let keyring: Keyring
   /// The token that was offered; proven once the handshake has succeeded.

@@ -15,7 +15,7 @@ public struct Token: Hashable, Sendable {
     /// May submit, read and steer sweeps, and move artifacts.
     case `operator`
 
-    /// What to tell somebody who holds a token of this role where the other one is needed.
+    /// The advice for somebody who holds a token of this role where the other one is needed.
     public var mismatch: String {
       switch self {
       case .worker: "this is a worker's token; commands that submit, read and steer sweeps need an operator's"
@@ -30,7 +30,7 @@ public struct Token: Hashable, Sendable {
   private let secret: [UInt8]
 
   static let secretByteCount = 32
-  /// Of a token's file: the token, and perhaps when it ends.
+  /// The most bytes in a token's file: the token, and perhaps its expiry.
   static let fileByteCount = 1024
 
   /// A new token with 256 random bits.
@@ -67,7 +67,7 @@ public struct Token: Hashable, Sendable {
     self = entry.token
   }
 
-  /// What is in a file that only its owner can read.
+  /// Returns the content of a file that only its owner can read.
   static func privateBytes(_ path: String) throws -> [UInt8] {
     do {
       let status = try FileDescriptor(path, .read).status()
@@ -87,7 +87,7 @@ public struct Token: Hashable, Sendable {
 
   public var text: String { "greensweep.\(role.rawValue).\(id).\(secret.hexDigits)" }
 
-  /// What is sent in the clear to say which token a connection is about.
+  /// The name of the token, which is sent in the clear.
   var identity: [UInt8] { Array("greensweep/1 \(role.rawValue) \(id)".utf8) }
 
   /// The TLS pre-shared key: HKDF-SHA-256 of the secret, bound to role, name and protocol by `identity`.

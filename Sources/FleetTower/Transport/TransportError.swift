@@ -1,7 +1,7 @@
 import Glibc
 import Wording
 
-/// What can go wrong between processes; every message says with whom and what to do.
+/// A failure between processes; every message names the peer and says what to do.
 public enum TransportError: SystemFailure, Equatable, CustomStringConvertible {
   /// A system or library call failed.
   case system(call: String, subject: String, errno: CInt)

@@ -26,7 +26,7 @@ public struct Chunk: Hashable, Sendable {
     bytes = payload.dropFirst(9)
   }
 
-  /// What stands before the bytes.
+  /// The bytes before the content.
   var header: [UInt8] {
     [isCompressed ? 1 : 0] + stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: offset >> $0) }
   }

@@ -49,7 +49,7 @@ public enum WireMessage: Hashable, Sendable {
     }
   }
 
-  /// What it is called in errors.
+  /// The name of the message's kind in errors.
   public var kind: String {
     switch self {
     case .worker: "worker message"
@@ -74,11 +74,11 @@ public enum WireMessage: Hashable, Sendable {
 }
 
 extension Chunk {
-  /// What stands before the bytes in a frame: long frames are sent in two parts, not copied into one.
+  /// The bytes before the content in a frame. Long frames are sent in two parts, not copied into one.
   public var frameHead: [UInt8] { [WireMessage.format, WireMessage.Kind.chunk.rawValue] + header }
 }
 
-/// What is asked on a bulk connection, one after the other.
+/// A request on a bulk connection; they follow one another.
 public enum BulkRequest: Hashable, Sendable, Codable {
   /// Offers an artifact. Answered by `stored`, or by `resume`, whereupon the chunks follow and then the answer
   /// `stored`.

@@ -35,7 +35,7 @@ public actor Worker {
   private var connectionTry = 0
 
   private var stages: [AttemptNumber: StageProcess] = [:]
-  /// What the cache must not forget, because an attempt in hand needs it.
+  /// The artifacts that the cache must keep, because an attempt in hand needs them.
   private var pinned: [AttemptNumber: Pinned] = [:]
 
   private struct Pinned {
@@ -44,8 +44,8 @@ public actor Worker {
     var files: [String: Digest] = [:]
   }
 
-  /// What goes wrong for now, by the artifact it concerns, or nil for the coordinator: logged once, however often it is
-  /// tried again.
+  /// The present troubles, by the artifact they concern, or nil for the coordinator. Each is logged once, however often
+  /// the action is tried again.
   private var troubles: [Digest?: Set<String>] = [:]
   /// The coordinator has welcomed this worker on the present connection.
   private var isWelcome = false
@@ -326,7 +326,7 @@ extension Worker {
     }
   }
 
-  /// What a stage needs of our environment; tokens and the like are none of its business.
+  /// The part of our environment that a stage needs: no tokens and the like.
   private var stageEnvironment: [String] {
     ProcessInfo.processInfo.environment.filter { name, _ in
       !name.hasPrefix("GREENSWEEP_TOKEN") && !name.hasPrefix("GREENSWEEP_COORDINATOR")

@@ -15,7 +15,7 @@ public struct WorkerOptions: Sendable {
   public var threads = 1
   /// `onednn` or `openblas`; nil takes the machine's default.
   public var backend: String?
-  /// What people call the worker.
+  /// The worker's name for people.
   public var name = ProcessInfo.processInfo.hostName
   public var labels: [String: String] = [:]
   /// The metrics that this host can measure.
@@ -23,7 +23,7 @@ public struct WorkerOptions: Sendable {
   /// The program that runs a stage, and its arguments before the stage's folder.
   public var stageProgram = "/proc/self/exe"
   public var stageArguments = ["stage"]
-  /// What each job may use at most, whatever its sweep allows.
+  /// The most that each job may use, whatever its sweep allows.
   public var stageLimits = StageLimits()
   /// Artifacts and unpacked data sets are forgotten, the longest unused first, beyond this.
   public var cacheByteCount = 20 << 30

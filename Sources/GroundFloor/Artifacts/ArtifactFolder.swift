@@ -26,7 +26,7 @@ public struct ArtifactFolder: Sendable {
   /// Size in bytes, `nil` when it is not here.
   public func byteCount(of digest: Digest) -> Int? { Files.byteCount(location(of: digest)) }
 
-  /// What is free on its disk for this user.
+  /// The bytes that are free on its disk for this user.
   public var freeByteCount: Int {
     get throws {
       var status = statvfs()

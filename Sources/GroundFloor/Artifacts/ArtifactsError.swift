@@ -2,7 +2,8 @@ import Bytes
 import Glibc
 import Wording
 
-/// What the ground floor can fail at; every message names the file or the bytes concerned and what to do.
+/// A failure with files, hashes or compression. Every message names the file or the bytes concerned and says what to
+/// do.
 public enum ArtifactsError: SystemFailure, Equatable, CustomStringConvertible {
   /// A system call failed on `path` with `errno`.
   case system(call: String, path: String, errno: CInt)

@@ -16,7 +16,7 @@ public final class BlockingExecutor: SerialExecutor, Sendable {
 
   public func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }
 
-  /// What an actor returns as its `unownedExecutor` to run here. Safe because the actor stores this object, which so
-  /// lives at least as long as the actor.
+  /// The executor that an actor returns as its `unownedExecutor` to run here. Safe because the actor stores this
+  /// object, which so lives at least as long as the actor.
   @safe public var executor: UnownedSerialExecutor { unsafe asUnownedSerialExecutor() }
 }

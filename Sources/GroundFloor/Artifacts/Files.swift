@@ -55,7 +55,7 @@ public enum Files {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// What lies in the folder, in no order.
+  /// The names in the folder, in no order.
   public static func names(in path: String) throws -> [String] {
     guard let folder = unsafe opendir(path) else { throw ArtifactsError.lastSystemError("opendir", path) }
     defer { unsafe closedir(folder) }

@@ -56,8 +56,8 @@ extension Digest {
   }
 }
 
-/// To be called before anything of OpenSSL is. Its clean-up when a process exits would take the locks away from threads
-/// that are still at work, and crash it.
+/// Sets OpenSSL up; called before any other function of it. Its clean-up when a process exits would take the locks away
+/// from threads that are still at work, and crash it.
 package func prepareOpenSSL() { precondition(isOpenSSLPrepared, "OpenSSL cannot be set up") }
 
 private let isOpenSSLPrepared = OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) == 1

@@ -8,7 +8,7 @@ struct JSONDocument {
 
   struct Node {
     let kind: Kind
-    /// Of a string: escapes are in it.
+    /// Whether a string has escapes in it.
     var isEscaped = false
     /// Where the text of a number or a string is, quotes left out.
     let start: Int32

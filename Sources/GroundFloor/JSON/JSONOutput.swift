@@ -195,7 +195,7 @@ extension Dictionary: SortedMembers where Key == String, Value: Encodable {
   }
 }
 
-/// What a value sees of its encoder: where its containers go.
+/// The encoder that a value is given: it leads the value's containers to the output.
 struct JSONEncoding: Encoder {
   let output: JSONOutput
   let depth: Int

@@ -89,7 +89,7 @@ private enum FilePlace: Hashable, Sendable {
 
   var exists: Bool { if case .existing = self { true } else { false } }
 
-  /// Of what links lead to.
+  /// Returns the status of the file that a path leads to, links followed.
   private static func status(_ path: String) -> stat? {
     var status = stat()
     return unsafe stat(path, &status) == 0 ? status : nil

@@ -13,7 +13,7 @@ public enum Processors {
     return max(1, min(allowed, quota(root: root).map { Int($0) } ?? allowed))
   }
 
-  /// What `sched_getaffinity` says: a list such as `0-3,8`.
+  /// The number of processors in the list that `sched_getaffinity` gives, such as `0-3,8`.
   private static func allowed(root: String) -> Int? {
     let lines = text("\(root)/proc/self/status")?.split(separator: "\n") ?? []
     guard let list = lines.first(where: { $0.hasPrefix("Cpus_allowed_list:") })?.split(separator: ":").last else {

@@ -27,8 +27,8 @@ public struct SettingList<Group: SettingGroup>: Sendable {
   }
 }
 
-/// What was chosen of a group's settings: `choices.epochs` is typed, and `values` is how it is written. A setting that
-/// is not chosen has its fallback.
+/// The values chosen for a group's settings: `choices.epochs` is typed, and `values` is how it is written. A setting
+/// that is not chosen has its fallback.
 @dynamicMemberLookup
 public struct Choices<Group: SettingGroup>: AnyChoices {
   public private(set) var values: [String: PlainValue] = [:]
@@ -79,8 +79,8 @@ public protocol AnyChoices: Hashable, Sendable {
   var values: [String: PlainValue] { get }
   init()
   init(_ values: [String: PlainValue])
-  /// What is wrong with the values, if anything: each by itself.
+  /// The first value that is wrong by itself, in words; nil if all are right.
   var problem: String? { get }
-  /// What a newer program may have written.
+  /// The keys of no setting, which a newer program may have written.
   var unknownKeys: [String] { get }
 }

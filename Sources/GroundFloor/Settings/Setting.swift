@@ -37,7 +37,7 @@ public struct Setting<Value: SettingValue>: AnySetting {
 
   public func plain(_ value: PlainValue) -> PlainValue? { Value.read(value)?.plain }
 
-  /// What is wrong with a value; nil if nothing is.
+  /// Returns the reason why a value is wrong; nil if it is right.
   public func problem(_ value: Value) -> String? { value.plain.flatMap(problem) }
 }
 
@@ -54,7 +54,7 @@ public protocol AnySetting: Sendable {
 }
 
 extension AnySetting {
-  /// What is wrong with a value of the right type.
+  /// Returns the reason why a value of the right type is wrong; nil if it is right.
   public func problem(_ value: PlainValue) -> String? { rule.problem(key, value) }
 
   /// The bounds of whole numbers.

@@ -44,7 +44,7 @@ public enum SettingRule: Hashable, Sendable {
     }
   }
 
-  /// What is wrong with a value of the right type; nil if nothing is. Words are not looked up.
+  /// Returns the reason why a value of the right type is wrong; nil if it is right. Words are not looked up.
   func problem(_ key: String, _ value: PlainValue) -> String? {
     switch (self, value) {
     case (.integer(let range, let step), .int(let number)):

@@ -37,7 +37,7 @@ public struct TrialSettings: SettingGroup {
 private let common = CommonSettings()
 private let trial = TrialSettings()
 
-/// What the stages of epochs have in common: `train`, `sparsify` and `finetune`.
+/// The settings that the stages of epochs share: `train`, `sparsify` and `finetune`.
 public struct TrainingSettings: Sendable {
   public let backbone = trial.backbone.from(.trial)
   public let optimizer = trial.optimizer.from(.trial)
@@ -105,7 +105,7 @@ public struct PruneStage: SettingGroup {
   public let backbone = trial.backbone.from(.trial)
   /// Only where the importance is random.
   public let seed = trial.seed.from(.trial)
-  /// Of the channels that are left; only where there is no target.
+  /// The share of the channels that are left; present only where there is no target.
   public let pruneRatio = trial.pruneRatio.from(.trial)
   public let policy = Setting<PolicyWord?>(
     "policy", .word(.policy), default: nil,
@@ -152,7 +152,7 @@ public struct BenchmarkStage: SettingGroup {
     "threads", .integer(1...256), default: 1, isAlwaysWritten: true, "Threads to compute with.")
 }
 
-/// What an attempt at any stage may use. A result does not depend on it, so no stage is told.
+/// The limits on an attempt at any stage. A result does not depend on it, so no stage is told.
 public struct LimitSettings: SettingGroup {
   public static let all = SettingList(Self())
   public let memoryMB = Setting<Int?>(

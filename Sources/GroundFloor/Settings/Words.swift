@@ -30,7 +30,7 @@ public struct PolicyWord: VocabularyWord {
   public static let gradual = PolicyWord(rawValue: "gradual")
 }
 
-/// What scores a channel.
+/// The measure that scores a channel.
 public struct ImportanceWord: VocabularyWord {
   public let rawValue: String
   public init(rawValue: String) { self.rawValue = rawValue }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What the system says of a failed call, in words, with what to do about it where that is known.
+/// Returns the system's reason for a failed call in words, with the remedy where one is known.
 /// - Parameter code: `errno`.
 public func systemReason(_ code: CInt) -> String {
   let reason = unsafe String(cString: strerror(code))  // strerror always returns a C string.

@@ -7,7 +7,7 @@ import Wording
 /// Anchors and aliases are expanded. Merge keys, tags other than `!!str`, keys that are not scalars, duplicate keys and
 /// a second document in the file are refused: no file this project reads needs them, and each has surprised someone.
 public enum YAMLDocument {
-  /// What a hostile text may cost at most. Aliases count as often as they are used, so that a few hundred bytes that
+  /// The most that a hostile text may cost. Aliases count as often as they are used, so that a few hundred bytes that
   /// unfold to billions of nodes are refused.
   public struct Limits: Sendable {
     public var byteCount: Int
@@ -60,7 +60,7 @@ public enum YAMLDocument {
   }
 }
 
-/// What libyaml reports, as values; `end` closes a sequence or mapping.
+/// The events that libyaml reports, as values; `end` closes a sequence or mapping.
 private struct Event {
   enum Kind {
     case scalar(text: String, isPlain: Bool)

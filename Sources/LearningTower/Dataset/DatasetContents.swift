@@ -31,8 +31,8 @@ public struct DatasetContents: Sendable, Hashable {
     self.repeatedNames = repeatedNames
   }
 
-  /// What a reader of any result of this split must know, one line each: how many images were left out, the names of
-  /// the first three and why the first one was; names that count once; boxes from which nothing is learned.
+  /// The remarks that belong beside any result of this split, one line each: how many images were left out, the names
+  /// of the first three and why the first one was; names that count once; boxes from which nothing is learned.
   public func remarks(on split: DatasetDescription.Split) -> [String] {
     var remarks: [String] = []
     for (list, what) in [(leftOut, "left out"), (readInPart, "damaged and read as far as they go")] {

@@ -2,7 +2,7 @@ import Foundation
 import Wording
 import YAML
 
-/// What a YOLOv5 `data.yaml` says: the classes, and where the images of each split are.
+/// The content of a YOLOv5 `data.yaml`: the classes, and where the images of each split are.
 ///
 /// Read as YOLOv5 does: `path` is the root of the data set, by default the folder of the file. A relative one is meant
 /// from that folder, from the one above it or from the working folder, whichever has it; `~/` is the user's home.
@@ -76,7 +76,7 @@ public struct DatasetDescription: Sendable, Hashable {
     }
   }
 
-  /// What stands under a key; nil too for an empty text, which YOLOv5 takes for nothing.
+  /// Returns the value of a key; nil too for an empty text, which YOLOv5 takes for nothing.
   private static func given(_ root: YAMLMapping, _ key: String) -> YAMLNode? {
     guard let node = root[key], !node.isNull else { return nil }
     if case .scalar("", _) = node.content { return nil }

@@ -6,8 +6,8 @@ import Wording
 // files, so names are compared, sorted and kept in sets as UTF-8. A name that is no UTF-8 text is written with `\xE9`
 // for each byte beyond ASCII, in messages and in paths; whatever opens a file understands that.
 
-/// What tells a file from every other, whatever names, lists and links lead to it. Size and time are part of it because
-/// some file systems give several files one number.
+/// The identity of a file, whatever names, lists and links lead to it. Size and time are part of it because some file
+/// systems give several files one number.
 struct FileIdentity: Hashable {
   private let device: UInt
   private let number: UInt

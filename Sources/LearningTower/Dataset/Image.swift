@@ -17,6 +17,6 @@ public struct Image: Sendable, Hashable {
     self.init(width: width, height: height, pixels: [UInt8](repeating: grey, count: width * height * 3))
   }
 
-  /// What surrounds letterboxed and warped images, as in YOLOv5.
+  /// The grey around letterboxed and warped images, as in YOLOv5.
   public static let borderGrey: UInt8 = 114
 }

@@ -111,7 +111,7 @@ public struct ImageCheck {
     return work.findings
   }
 
-  /// What the threads share.
+  /// The state that the threads share.
   private final class Work: Sendable {
     private struct State {
       var next = 0

@@ -103,7 +103,7 @@ public enum ImageFile {
   }
 }
 
-/// What a decoder makes of a file.
+/// The result of decoding a file.
 struct DecodedImage {
   var image: Image
   /// Why part of the image may not be what was in the file; nil for a sound file.

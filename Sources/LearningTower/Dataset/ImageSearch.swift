@@ -17,8 +17,8 @@ public enum ImageSearch {
   /// its subfolders; of a pattern (`*`, `?`, `[a-z]`, and `**` for folders of any depth but no links) such files that
   /// fit, by path.
   ///
-  /// What exists is taken literally, folder by folder: in `[2024] x/*.jpg`, a folder of the name `[2024] x` is meant if
-  /// there is one. A backslash takes the meaning from the letter that follows it.
+  /// Names that exist are taken literally, folder by folder: in `[2024] x/*.jpg`, a folder of the name `[2024] x` is
+  /// meant if there is one. A backslash takes the meaning from the letter that follows it.
   /// - Throws: `DatasetError` if there is nothing of that name, or no image in it.
   public static func images(_ source: String) throws(DatasetError) -> [String] {
     var found: [String]

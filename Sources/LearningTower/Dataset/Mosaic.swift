@@ -7,7 +7,7 @@ struct Mosaic: Sendable, Hashable {
     /// Where the image's top left corner would be on the canvas, seen or not.
     var left: Int
     var top: Int
-    /// What is seen of it, on the canvas.
+    /// The part of the canvas in which it is seen.
     var visible: PixelRectangle
   }
 

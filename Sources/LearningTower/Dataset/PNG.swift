@@ -12,7 +12,7 @@ public enum PNG {
   private struct Header {
     var width: Int
     var height: Int
-    /// Of the rows before their compression.
+    /// The bytes of all rows before their compression.
     var rawBytes: Int
     var isInterlaced: Bool
 

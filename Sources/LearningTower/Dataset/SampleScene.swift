@@ -2,7 +2,7 @@ import Foundation
 import Geometry
 import Randomness
 
-/// What is to be found in a sample data set; raw values are the class names.
+/// A kind of object in a sample data set; raw values are the class names.
 enum SampleShape: String, Sendable, CaseIterable {
   case disc
   case crate

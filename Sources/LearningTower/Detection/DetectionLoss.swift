@@ -52,7 +52,7 @@ extension Detect {
   var objectnessBalance: [Double] { strides.count == 3 ? [4, 1, 0.4] : [4, 1, 0.25, 0.06, 0.02] }
 }
 
-/// What YOLOv5 logs: the three parts with their gains, without the batch size.
+/// The loss as YOLOv5 logs it: the three parts with their gains, without the batch size.
 public struct LossItems: Sendable, Hashable, Codable {
   public var box: Double
   public var objectness: Double

@@ -27,7 +27,7 @@ public struct DetectionMetrics: Sendable, Hashable, Codable {
   public var f1: Double { mean(perClass.map(\.f1)) }
   public var map50: Double { mean(perClass.map(\.map50)) }
   public var map50_95: Double { mean(perClass.map(\.map50_95)) }
-  /// What the best epoch is chosen by.
+  /// The figure by which the best epoch is chosen.
   public var fitness: Double { 0.1 * map50 + 0.9 * map50_95 }
 }
 
@@ -65,7 +65,7 @@ public struct AveragePrecision: Sendable {
     DetectionMetrics(curves(), imageCount: imageCount, smoothing: smoothing)
   }
 
-  /// Of each class that has labels, in order.
+  /// Returns the curves of each class that has labels, in order.
   public func curves() -> [DetectionCurves] {
     let order = confidences.indices.sorted {
       confidences[$0] == confidences[$1] ? $0 < $1 : confidences[$0] > confidences[$1]

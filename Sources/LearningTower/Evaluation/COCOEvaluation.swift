@@ -64,7 +64,7 @@ public struct COCOEvaluation: Sendable {
   static let recallThresholds = evenlySpaced(from: 0, to: 1, count: 101)
   static let detectionLimits = [1, 10, 100]
 
-  /// What one detection came to in one range of areas; one bit per IoU threshold.
+  /// The outcome of one detection in one range of areas; one bit per IoU threshold.
   private struct Outcome {
     var score: Double
     /// Its place among those of its image and category.
@@ -199,7 +199,7 @@ extension COCOEvaluation {
       arSmall: recall(.small), arMedium: recall(.medium), arLarge: recall(.large))
   }
 
-  /// What a category comes to in a range of areas.
+  /// The curve of a category in a range of areas.
   private struct Curve {
     var area: AreaRange
     var category: Int

@@ -40,7 +40,7 @@ public struct ConfusionMatrix: Sendable, Hashable, Codable {
     var truth: Int
     var detection: Int
     var iou: Float
-    /// Of equal overlaps those of one class come first, then earlier objects, then earlier detections.
+    /// The order among equal overlaps: pairs of one class come first, then earlier objects, then earlier detections.
     var rank: Int
   }
 

@@ -81,7 +81,7 @@ public struct CurvePlot: Sendable {
     return (smooth, "\(fixed(smooth[best], decimals: 2)) at \(place)")
   }
 
-  /// What stands beside a class.
+  /// Returns the figure that is shown beside a class.
   private func value(_ curve: DetectionCurves) -> String {
     kind == .precisionRecall ? fixed(curve.averagePrecision.first ?? 0, decimals: 3) : ""
   }

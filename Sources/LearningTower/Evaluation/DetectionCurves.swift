@@ -7,7 +7,7 @@ public struct DetectionCurves: Sendable, Hashable, Codable {
   public var classIndex: Int
   /// Labelled objects.
   public var labelCount: Int
-  /// Of the detections that are at least that confident.
+  /// The precision of the detections that are at least that confident.
   public var precision: [Double]
   public var recall: [Double]
   /// The best precision at that recall or a higher one.

@@ -4,10 +4,10 @@ import Detection
 import Geometry
 import Network
 
-/// What a detector is worth on a data set.
+/// The measurements of a detector on a data set.
 public struct EvaluationResult: Sendable, Hashable {
   public var metrics: DetectionMetrics
-  /// Of the classes that have labels, in order.
+  /// The curves of the classes that have labels, in order.
   public var curves: [DetectionCurves]
   public var confusion: ConfusionMatrix
   /// Mean of the batches' items; nil when no loss was asked for.

@@ -3,7 +3,7 @@ import Detection
 import Network
 
 extension InferencePlan {
-  /// What the last run says about one image, decoded, where objectness exceeds the threshold.
+  /// Returns the predictions of the last run for one image, decoded, where objectness exceeds the threshold.
   func predictions(_ image: Int, of detect: Detect, objectnessAbove threshold: Float) -> Predictions {
     var predictions = Predictions(classCount: detect.classCount)
     for level in heads.indices {

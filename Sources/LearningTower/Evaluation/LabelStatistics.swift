@@ -1,7 +1,7 @@
 import Dataset
 import Geometry
 
-/// What the labels of a split are like: how many of each class, where, how large.
+/// Statistics of a split's labels: how many there are of each class, where, and how large.
 public struct LabelStatistics: Sendable, Hashable, Codable {
   /// Fields along each side of the two maps.
   public static let mapSide = 40

@@ -12,7 +12,7 @@ public struct EventFile: Sendable, Hashable {
     }
   }
 
-  /// What was measured at one step.
+  /// The measurements at one step.
   public struct Event: Sendable, Hashable {
     /// Since 1970.
     public var wallTimeSeconds: Double
@@ -26,7 +26,7 @@ public struct EventFile: Sendable, Hashable {
     }
   }
 
-  /// What TensorBoard finds a log by in a folder.
+  /// The beginning of a name by which TensorBoard finds a log in a folder.
   public static let namePrefix = "events.out.tfevents."
   private static let version = "brain.Event:2"
 
@@ -127,9 +127,9 @@ extension EventFile.Event {
 private struct FieldReader {
   struct Field {
     var number: UInt64
-    /// Of a varint or of a number of fixed size.
+    /// The value of a varint or of a number of fixed size.
     var integer: UInt64 = 0
-    /// Of a text or a message.
+    /// The bytes of a text or a message.
     var content: ArraySlice<UInt8> = []
 
     var double: Double { Double(bitPattern: integer) }

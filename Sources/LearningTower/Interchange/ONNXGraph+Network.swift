@@ -108,7 +108,7 @@ extension ONNXGraph {
     ]
   }
 
-  /// Those of the node's parameters that are there; `Parameters` have been validated.
+  /// Returns the inputs for those of the node's parameters that are there; `Parameters` have been validated.
   private mutating func parameterInputs(_ owner: String, _ names: [String], _ parameters: Parameters) -> [String] {
     names.compactMap { name in
       parameters["\(owner).\(name)"].map { parameter("\(owner).\(name)", StoredTensor($0)) }

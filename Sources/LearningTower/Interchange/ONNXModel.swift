@@ -19,7 +19,7 @@ public struct ONNXModel: Sendable {
     public enum Head: Sendable, Hashable {
       /// Boxes in pixels and scores.
       case decoded
-      /// What the last convolutions give.
+      /// The outputs of the last convolutions.
       case raw
     }
 

@@ -26,13 +26,13 @@ struct Pickle {
     case other
   }
 
-  /// What a class or function would have made.
+  /// The object that a class or function would have made.
   struct Object {
     /// The class or function; `none` for a persistent identifier, by which PyTorch refers to a storage.
     var function: Value
     /// A tuple, if all is well.
     var arguments: Value
-    /// What would have become `__dict__`.
+    /// The state that would have become `__dict__`.
     var state = Value.none
     /// The index of the dictionary of what was set by key in it, or −1.
     var entries = -1
@@ -244,7 +244,8 @@ struct Pickle {
 
   // MARK: - Changing values
 
-  /// What is appended to an object, such as a `deque`, is of no use to anybody.
+  /// Appends to the list on the stack. Items appended to another object, such as a `deque`, are dropped, since nobody
+  /// reads them.
   private mutating func append(_ items: [Value]) throws(InterchangeError) {
     switch try top() {
     case .sequence(let index): sequences[index] += items

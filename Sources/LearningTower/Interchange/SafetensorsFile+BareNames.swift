@@ -3,10 +3,10 @@ import Wording
 extension SafetensorsFile {
   /// Returns the tensors under the names that a bare YOLOv5 network gives them, such as `model.0.conv.weight`.
   ///
-  /// What trains, compiles or averages a network wraps it in modules of its own, and each puts a word before all names
-  /// (`module.` of `DataParallel`) or into the middle of some (`_orig_mod.` of `torch.compile`). Where the network is
-  /// wrapped, tensors beside it, such as the counter of an average, are left out. A model file of ours has the names
-  /// that its description gives it.
+  /// Tools that train, compile or average a network wrap it in modules of their own, and each puts a word before all
+  /// names (`module.` of `DataParallel`) or into the middle of some (`_orig_mod.` of `torch.compile`). Where the
+  /// network is wrapped, tensors beside it, such as the counter of an average, are left out. A model file of ours has
+  /// the names that its description gives it.
   /// - Throws: `InterchangeError` if there are several networks under different words.
   func withBareNames(file: String) throws(InterchangeError) -> SafetensorsFile {
     guard metadata["network"] == nil else { return self }
@@ -33,7 +33,7 @@ extension SafetensorsFile {
 
 /// A tensor's name without what wraps the network.
 private struct BareName {
-  /// What stands before `model.` and a layer's number; nil if the name has no such part.
+  /// The part before `model.` and a layer's number; nil if the name has no such part.
   var wrapper: String?
   var path: String
 

@@ -137,7 +137,7 @@ extension StoredTensor {
     }
   }
 
-  /// Of an integer type exactly; of a floating type the part before the point, clamped.
+  /// The elements as integers: exact for an integer type; for a floating type the part before the point, clamped.
   public var integers: [Int] {
     switch type {
     case .int64: (0..<count).map { Int(truncatingIfNeeded: bits($0, 8)) }

@@ -3,7 +3,7 @@ import Wording
 /// The members of a zip archive that are stored without compression, as PyTorch writes them, also of one beyond 4 GB
 /// (zip64).
 struct ZipArchive {
-  /// What every zip archive of at least one member starts with.
+  /// The first bytes of every zip archive of at least one member.
   static let signature: [UInt8] = [0x50, 0x4b, 0x03, 0x04]
 
   let file: String

@@ -1,4 +1,4 @@
-/// What is wrong with the side of square images, with the nearest sides that are right; nil if nothing is.
+/// Returns why the side of square images is wrong, with the nearest sides that are right; nil if it is right.
 /// - Parameters:
 ///   - size: pixels.
 ///   - stride: the network's coarsest one, in pixels.

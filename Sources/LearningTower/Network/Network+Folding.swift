@@ -2,8 +2,8 @@
 public enum Folding: Sendable {
   /// All: what inference runs.
   case all
-  /// Those that YOLOv5's `fuse()` folds, inside modules of type `Conv` and `DWConv` only. Its published parameter
-  /// counts and GFLOPs are of that network; the batch norms of MobileNet and ShuffleNet blocks stay.
+  /// The batch norms that YOLOv5's `fuse()` folds, inside modules of type `Conv` and `DWConv` only. Its published
+  /// parameter counts and GFLOPs are of that network; the batch norms of MobileNet and ShuffleNet blocks stay.
   case yolov5
 }
 

@@ -11,7 +11,7 @@ extension Network {
     }
   }
 
-  /// What the optimizer trains, counted as YOLOv5 counts it (`model_info`).
+  /// The number of values that the optimizer trains, counted as YOLOv5 counts them (`model_info`).
   public var parameterCount: Int {
     parameterSpecs.reduce(0) { $0 + ($1.isLearned ? $1.count : 0) }
   }

@@ -8,7 +8,7 @@ public struct NetworkBuilder {
   /// The side in pixels of the image whose shapes are followed while building: as YOLOv5, which finds its strides so.
   public static let probeSide = 256
 
-  /// What is wrong with the first operation that does not fit its inputs; nil as long as all do.
+  /// The error of the first operation that does not fit its inputs; nil as long as all fit.
   public private(set) var problem: NetworkError?
   /// Learned values and buffers so far.
   public private(set) var parameterCount = 0

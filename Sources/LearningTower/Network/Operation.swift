@@ -1,4 +1,4 @@
-/// What a node computes. Maps are `N` images × `C` channels × `H` rows × `W` columns.
+/// The computation of a node. Maps are `N` images × `C` channels × `H` rows × `W` columns.
 public enum Operation: Sendable, Hashable, Codable {
   /// The input: RGB in [0, 1].
   case image(channels: Int)

@@ -1,5 +1,5 @@
-/// What a new network takes over from pretrained weights: every tensor of the same name and shape, as YOLOv5 does
-/// (`intersect_dicts`). Anchors stay: they are the network's.
+/// The parameters that a new network takes over from pretrained weights: every tensor of the same name and shape, as
+/// YOLOv5 does (`intersect_dicts`). Anchors stay: they are the network's.
 public struct ParameterTransfer: Sendable, Hashable {
   /// All tensors of the network.
   public private(set) var parameters: Parameters

@@ -12,7 +12,7 @@ public struct Parameters: Sendable, Hashable {
   }
 }
 
-/// What a network expects under one name.
+/// The tensor that a network expects under one name.
 public struct ParameterSpec: Sendable, Hashable, Codable {
   public enum Role: String, Sendable, Hashable, Codable {
     /// Convolution or linear weight: the only ones that are decayed.

@@ -44,7 +44,7 @@ public struct DetectRequest: Sendable, Hashable, Codable {
   }
 }
 
-/// What was found in one image.
+/// The objects found in one image.
 public struct ImageDetections: Sendable, Hashable, Codable {
   public struct Item: Sendable, Hashable, Codable {
     public var `class`: String

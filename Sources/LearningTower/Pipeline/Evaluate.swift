@@ -6,7 +6,7 @@ import Network
 import Platform
 import Settings
 
-/// What to measure on a data set: the stage `evaluate` and `val`.
+/// A request to measure a model on a data set: the stage `evaluate` and the command `val`.
 public struct EvaluateRequest: Sendable, Hashable, Codable {
   /// A model file's path, or bare YOLOv5 weights.
   public var model: String
@@ -78,7 +78,7 @@ public struct EvaluationReport: Sendable, Hashable, Codable {
   public var remarks: [String]?
   /// When asked for.
   public var coco: COCOSummary?
-  /// What was written, in the order of making.
+  /// The files that were written, in the order of making.
   public var files: [String]?
 
   enum CodingKeys: String, CodingKey {

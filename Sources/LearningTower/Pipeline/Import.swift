@@ -7,7 +7,7 @@ import Zoo
 public struct ImportRequest: Sendable, Hashable {
   /// YOLOv5's weights, a model file, or a network's name; the latter is newly initialised.
   public var model: String
-  /// Of a network's name.
+  /// The number of classes of a network that is given by name.
   public var classCount: Int
   /// Which network the weights are of; nil: the file says so, or they are of one of the zoo.
   public var architecture: Architecture?

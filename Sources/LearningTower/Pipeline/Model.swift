@@ -66,8 +66,8 @@ enum Model {
   }
 }
 
-/// What to say of a model whose classes have other names than those of a data set; nil if they agree, or if one side
-/// has no names of its own.
+/// Returns a remark on a model whose classes have other names than those of a data set; nil if they agree, or if one
+/// side has no names of its own.
 func classNameRemark(
   of model: String, _ modelNames: [String], _ dataset: String, _ datasetNames: [String]
 ) -> String? {

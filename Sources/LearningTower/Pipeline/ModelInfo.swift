@@ -2,7 +2,7 @@ import Interchange
 import Network
 import Zoo
 
-/// What is known of a model without running it: `model info`.
+/// The facts about a model that need no run of it: `model info`.
 public struct ModelInfo: Sendable, Hashable, Codable {
   public struct Layer: Sendable, Hashable, Codable {
     public var path: String

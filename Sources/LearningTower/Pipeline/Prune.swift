@@ -9,14 +9,14 @@ import Pruning
 import Training
 import Wording
 
-/// What to cut out of a model: the stage `prune` and the command.
+/// A request to prune a model: the stage `prune` and the command.
 public struct PruneRequest: Sendable, Hashable, Codable {
   public var model: String
   public var amount: PruneAmount
   /// nil: the study's where it applies, otherwise the grouped one.
   public var policy: PruningPolicy?
   public var importance: Importance
-  /// Of the random importance.
+  /// The seed of the random importance.
   public var seed: UInt64
   /// Which channels' scores are compared with each other.
   public var scope: PruningScope
@@ -82,7 +82,7 @@ public enum PruneAmount: Sendable, Hashable, Codable {
   case target(PruneTarget, roundsLeft: Int = 1)
 }
 
-/// What the pruned network may cost.
+/// The most that the pruned network may cost.
 public enum PruneTarget: Sendable, Hashable, Codable {
   case parameters(Int)
   /// For an image of 640 × 640.

@@ -23,7 +23,7 @@ enum ResultsCSV {
 }
 
 extension EpochSummary {
-  /// What YOLOv5 v7.0 calls the figures of an epoch, in its order. `x/lr0` is the learning rate of the biases, `x/lr1`
+  /// The names of an epoch's figures in YOLOv5 v7.0, in its order. `x/lr0` is the learning rate of the biases, `x/lr1`
   /// that of the weights, `x/lr2` that of the batch norms' scales.
   static let yolov5Names = [
     "train/box_loss", "train/obj_loss", "train/cls_loss", "metrics/precision", "metrics/recall", "metrics/mAP_0.5",

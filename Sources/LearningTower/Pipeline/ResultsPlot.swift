@@ -5,7 +5,7 @@ import Training
 enum ResultsPlot {
   private struct Panel {
     var title: String
-    /// What is drawn, by its name and its place among `yolov5Values` and `scaleValues` behind them.
+    /// The curves, each with its name and its place among `yolov5Values` and `scaleValues` behind them.
     var curves: [(name: String, column: Int)]
     /// nil: that of the values.
     var range: ClosedRange<Double>?

@@ -60,7 +60,7 @@ public struct SensitivityReport: Sendable, Hashable, Codable {
   }
 
   public var images: Int
-  /// Of the whole model.
+  /// The accuracy of the whole model.
   public var map50: Double
   public var ratios: [Double]
   /// In execution order.

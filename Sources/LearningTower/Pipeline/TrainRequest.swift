@@ -4,7 +4,7 @@ import Zoo
 
 /// A run of epochs: the stages `train`, `sparsify` (with a sparsity rate) and `finetune` (of a pruned model).
 public struct TrainRequest: Sendable, Hashable, Codable {
-  /// What the run begins with.
+  /// The start of a run.
   public enum Start: Sendable, Hashable, Codable {
     /// A network newly initialised, then given every tensor of `weights` whose name and shape fit.
     case new(Architecture, weights: String?)
@@ -55,7 +55,7 @@ public struct TrainRequest: Sendable, Hashable, Codable {
   }
 }
 
-/// What a run of epochs leaves in its folder.
+/// The result of a run of epochs: how it ended, and the files in its folder.
 public struct TrainResult: Sendable, Hashable, Codable {
   public var ending: Trainer.Ending
   /// The best epoch's moving average; nil, as are its figures, if the run was cancelled.

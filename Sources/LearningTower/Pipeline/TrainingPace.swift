@@ -9,14 +9,14 @@ import Pruning
 import Synchronization
 import Training
 
-/// What runs of epochs cost on this machine, as measured with a real run on some of the data set's images.
+/// The cost of runs of epochs on this machine, as measured with a real run on some of the data set's images.
 public struct TrainingPace: Sendable, Hashable, Codable {
   /// From one batch to the next: loading, forward, loss, backward, update.
   public var secondsPerBatch: Double
   public var secondsPerValidationImage: Double
-  /// What an epoch takes besides: its checkpoint and its records.
+  /// The time that an epoch takes besides its batches: its checkpoint and its records.
   public var secondsPerEpoch: Double
-  /// What a run takes once: building the network and its plans.
+  /// The time that a run takes once: building the network and its plans.
   public var secondsPerRun: Double
 
   enum CodingKeys: String, CodingKey {
@@ -140,7 +140,7 @@ extension TrainingData {
   }
 }
 
-/// What the stages of one backbone cost on this machine, whole and pruned.
+/// The cost of one backbone's stages on this machine, whole and pruned.
 public struct BackbonePace: Sendable {
   /// A network's cost: in GFLOPs for an image of 640 × 640, and in seconds.
   private struct Point {
@@ -152,7 +152,7 @@ public struct BackbonePace: Sendable {
   private let whole: Point
   private let mostPruned: Point?
   private let gflops: [PruneAmount: Double]
-  /// Of planning and cutting.
+  /// The time of planning a cut and cutting.
   public private(set) var secondsToPrune = 0.0
   /// How much faster the whole network trains when it has the machine to itself.
   public let speedAlone: Double

@@ -8,8 +8,8 @@ public struct PruningMethod: Sendable, Hashable, Codable {
   public var scope: PruningScope
   /// The seed of the random importance.
   public var seed: UInt64
-  /// What every map keeps at least, or all it has if that is less: the best of its channels stay although they score
-  /// below the threshold. Without it a cut that would empty a layer is refused.
+  /// The least number of channels that every map keeps, or all it has if that is less: the best of its channels stay
+  /// although they score below the threshold. Without it a cut that would empty a layer is refused.
   public var minimumChannels: Int?
   /// The least share of its channels that every map keeps, in [0, 1].
   public var minimumShare: Double
@@ -69,7 +69,7 @@ public enum PruningPolicy: String, Sendable, Hashable, Codable, CaseIterable {
   case gradual
 }
 
-/// What a channel's score is.
+/// The definition of a channel's score.
 public enum Importance: String, Sendable, Hashable, Codable, CaseIterable {
   /// |gamma| of its batch norm: all start at 1 and shrink under the same penalty (network slimming).
   case gamma

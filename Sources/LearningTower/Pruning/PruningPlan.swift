@@ -8,7 +8,8 @@ public struct PruningPlan: Sendable, Hashable, Codable {
   public var method: PruningMethod
   /// The share of the candidate channels that was asked to go, rounded down.
   public var ratio: Double
-  /// What goes scores no more than this, and what stays no less, unless the method's floor or multiple keeps it.
+  /// The channels that go score no more than this; those that stay score no less, unless the method's floor or multiple
+  /// keeps them.
   public var threshold: Float
   /// Units of channels that could have gone.
   public var candidateCount: Int
@@ -19,7 +20,7 @@ public struct PruningPlan: Sendable, Hashable, Codable {
   public var before: Cost
   public var after: Cost
 
-  /// What happens to the channels of one batch norm.
+  /// The fate of the channels of one batch norm.
   public struct Layer: Sendable, Hashable, Codable {
     /// Its path, such as `model.2.cv1.bn`.
     public var batchNorm: String
@@ -36,7 +37,7 @@ public struct PruningPlan: Sendable, Hashable, Codable {
     public var cut: [Cut]
     /// Why nothing may be cut here, if so.
     public var fixedReason: String?
-    /// Of the units that may go.
+    /// The lowest score of the units that may go.
     public var lowestScore: Float?
     public var highestScore: Float?
   }

@@ -1,19 +1,19 @@
 import Detection
 public import Pruning
 
-/// What an epoch came to. The same run gives the same summaries: nothing in them is measured by a clock.
+/// The figures of an epoch. The same run gives the same summaries: nothing in them is measured by a clock.
 public struct EpochSummary: Sendable, Hashable, Codable {
   /// From 1.
   public var epoch: Int
   /// Means over the batches.
   public var loss: LossItems
-  /// Of the moving average on the validation split, as are the figures that follow.
+  /// The loss of the moving average on the validation split. The figures that follow are of it too.
   public var validationLoss: LossItems
   public var precision: Double
   public var recall: Double
   public var map50: Double
   public var map50_95: Double
-  /// Those of the epoch's last batch.
+  /// The learning rates of the epoch's last batch.
   public var learningRates: PerGroup
   /// Whether this epoch's model was the best until then.
   public var isBest: Bool

@@ -14,7 +14,8 @@ public final class Optimizer {
   public let kind: OptimizerKind
   /// Weight decay; YOLOv5 decays weights only. Adam adds it to the gradient, AdamW to the step.
   public let decay: PerGroup
-  /// Of Adam and AdamW; YOLOv5 takes the hyper-parameter `momentum`. beta2 is 0.999 and epsilon 1e-8.
+  /// The decay of the gradients' mean in Adam and AdamW; YOLOv5 takes the hyper-parameter `momentum`. beta2 is 0.999
+  /// and epsilon 1e-8.
   public let beta1: Double
   /// How many updates were made.
   public private(set) var updateCount = 0
@@ -88,7 +89,7 @@ public final class Optimizer {
 }
 
 extension Optimizer {
-  /// What a checkpoint keeps: `optimizer.STATE.NAME` for every parameter.
+  /// Returns the state that a checkpoint keeps: `optimizer.STATE.NAME` for every parameter.
   public func savedState() -> [String: Tensor] {
     var saved: [String: Tensor] = [:]
     for (name, buffer) in state {
@@ -111,7 +112,7 @@ extension Optimizer {
 }
 
 extension Range<Int> {
-  /// What is left of the range without `holes`, in order.
+  /// Returns the parts of the range outside `holes`, in order.
   func subtracting(_ holes: [Range<Int>]) -> [Range<Int>] {
     var rest: [Range<Int>] = []
     var start = lowerBound

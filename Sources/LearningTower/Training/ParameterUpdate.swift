@@ -1,7 +1,7 @@
 import Compute
 import Network
 
-/// What happens once enough gradients are gathered: clip, pull sparse, step, average.
+/// The update that follows once enough gradients are gathered: clip, pull sparse, step, average.
 public final class ParameterUpdate {
   /// v7.0 clips the gradients' norm at this.
   public static let gradientNormLimit = 10.0

@@ -31,10 +31,10 @@ public struct PerGroup: Sendable, Hashable, Codable {
   }
 }
 
-/// What one batch is trained with.
+/// The settings with which one batch is trained.
 public struct StepSettings: Sendable, Hashable {
   public var learningRates: PerGroup
-  /// Of SGD; Adam's beta1 does not warm up.
+  /// The momentum of SGD; Adam's beta1 does not warm up.
   public var momentum: Double
   /// How many batches an optimizer step gathers.
   public var accumulation: Int
@@ -108,7 +108,7 @@ public struct Schedule: Sendable, Hashable {
     }
   }
 
-  /// What batch `batch` (from 0) of epoch `epoch` is trained with.
+  /// Returns the settings of batch `batch` (from 0) of epoch `epoch`.
   public func settings(epoch: Int, batch: Int) -> StepSettings {
     let iteration = epoch * batchesPerEpoch + batch
     let nominal = Double(nominalBatchSize) / Double(batchSize)

@@ -156,7 +156,7 @@ public final class Trainer {
     return .completed
   }
 
-  /// Of the next epoch.
+  /// Returns the batches of the next epoch.
   private func weightedBatches() -> BatchStream {
     let weights = imageWeights!.weights(averagePrecisions: classPrecisions)
     return loader.batches(ofEpoch: history.count, weights: weights)

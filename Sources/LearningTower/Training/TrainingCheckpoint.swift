@@ -30,7 +30,7 @@ public struct TrainingCheckpoint: Sendable, Hashable {
 }
 
 extension TrainingCheckpoint {
-  /// What stands in the file's metadata under `training`.
+  /// The member `training` of the file's metadata.
   private struct Progress: Codable {
     var configuration: TrainingConfiguration
     var history: [EpochSummary]

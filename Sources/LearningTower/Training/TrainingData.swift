@@ -1,6 +1,6 @@
 import Dataset
 
-/// What a run trains on and is validated on.
+/// The images that a run trains on and is validated on.
 public struct TrainingData: Sendable, Hashable {
   public var training: [LabelledImage]
   public var validation: [LabelledImage]

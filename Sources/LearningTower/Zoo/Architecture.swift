@@ -13,7 +13,7 @@ public struct Architecture: Sendable, Hashable, Codable {
   /// Multiples of the channels and of the repeats that the source asks for.
   public var width: Double
   public var depth: Double
-  /// What to call the network; nil: as the family or the file is called.
+  /// The name of the network; nil means the name of the family or of the file.
   public var name: String?
 
   public init(_ source: Source, width: Double = 1, depth: Double = 1, name: String? = nil) {

@@ -12,7 +12,7 @@ struct LayerTable: Sendable {
   /// The layers (P3, P4, P5) that the detection head reads.
   var detect: [Int]
   var anchors = Self.cocoAnchors
-  /// What a model file says unless it is overridden.
+  /// The number of classes that a model file gives, unless it is overridden.
   var classCount: Int?
 
   struct Row: Sendable {
@@ -118,7 +118,7 @@ extension LayerTable {
     return table
   }
 
-  /// What the multiples add to a name.
+  /// Returns the ending that the multiples add to a name.
   static func suffix(width: Double, depth: Double) -> String {
     // `2` rather than `2.0`.
     func shortest(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }

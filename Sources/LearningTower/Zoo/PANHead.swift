@@ -4,14 +4,14 @@ struct PANHead {
   /// 1 × 1 convolutions before the map is enlarged.
   var lateral5: Int
   var lateral4: Int
-  /// What the joined maps are brought to, on the way down and on the way up; those of P3, P4 and P5 on the way up are
-  /// what the detection layer reads, P3 being both.
+  /// The channels of the joined maps, on the way down and on the way up. The detection layer reads those of P3, P4 and
+  /// P5 on the way up; P3 is both.
   var down4: Int
   var p3: Int
   var p4: Int
   var p5: Int
   var repeats = 1
-  /// Of ghost convolutions, from P3 up too.
+  /// Whether the convolutions are ghost convolutions, those from P3 up included.
   var isGhost = false
 }
 

@@ -3,7 +3,7 @@ public import Network
 /// The families a sweep can choose from. Names of modules and parameters are those of YOLOv5 and of the study's
 /// backbones for it, so that their `state_dict`s fit.
 public enum Zoo {
-  /// What can be asked for by name, smallest YOLOv5 first.
+  /// The names of all families, smallest YOLOv5 first.
   public static let names = families.map(\.name)
 
   /// - Throws: `NetworkError` naming the nearest known name.

@@ -55,7 +55,7 @@ extension Command {
   }
 }
 
-/// What `dataset info --json` prints.
+/// The object that `dataset info --json` prints.
 private struct DatasetInfo: Encodable {
   struct Split: Encodable {
     var split: String

@@ -4,8 +4,8 @@ import Sweep
 import Wording
 
 extension Command {
-  /// What a worker starts for each job. Reads `DIR/request.json`, prints one event in JSON per line, ends when its
-  /// standard input closes: that is how it dies with its worker.
+  /// The command that a worker starts for each job. It reads `DIR/request.json`, prints one event in JSON per line,
+  /// ends when its standard input closes: that is how it dies with its worker.
   static let stage = Command(
     name: "stage", summary: "run one stage in a process of its own", positionals: ["DIR"], isInternal: true
   ) { arguments in

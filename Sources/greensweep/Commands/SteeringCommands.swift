@@ -2,7 +2,7 @@ import Fleet
 import Sweep
 import Wording
 
-/// What becomes of a sweep that has been submitted.
+/// The commands that steer a sweep after its submission.
 extension Command {
   static let pause = steering(
     "pause", to: .paused, summary: "start nothing more of a sweep and take back what runs, with its newest checkpoints")

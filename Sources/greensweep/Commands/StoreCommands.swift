@@ -57,7 +57,7 @@ extension Command {
     ],
     discussion: """
       A coordinator does so by itself, every hour. Models, logs and whatever resuming needs stay; superseded checkpoints
-      and what nothing speaks of go, unless it is younger than an hour.
+      and artifacts that nothing references go, unless they are younger than an hour.
       """
   ) { arguments in
     let isDryRun = arguments.has("--dry-run")

@@ -68,6 +68,47 @@ import Testing
     #expect(!callers.isEmpty && callers.allSatisfy { relative($0).contains("/Compute/CPU/") }, "\(callers)")
   }
 
+  /// A second encoder writes other bytes for the same value, and a second codec reads what the first refuses.
+  @Test func jsonAndHexadecimalDigitsHaveOneCodec() throws {
+    let others = try Regex(#"JSONEncoder|JSONDecoder|JSONSerialization|radix: 16|%02x"#)
+    for file in try files(under: "Sources", suffix: ".swift") {
+      for (number, line) in try lines(of: file) {
+        #expect(line.firstMatch(of: others) == nil, "\(relative(file)):\(number): use the modules JSON and Bytes")
+      }
+    }
+  }
+
+  /// One name means one thing in the whole program.
+  @Test func noTypeOfOneNameStandsInTwoModules() throws {
+    let declaration = try Regex(
+      #"^(?:public |package |final |indirect )*(?:struct|class|enum|actor|protocol) (\w+)"#,
+      as: (Substring, Substring).self)
+    var modules: [Substring: String] = [:]
+    for file in try files(under: "Sources", suffix: ".swift") {
+      let module = moduleName(of: file)
+      for (number, line) in try lines(of: file) {
+        guard let name = line.firstMatch(of: declaration)?.output.1 else { continue }
+        let other = modules.updateValue(module, forKey: name) ?? module
+        #expect(other == module, "\(relative(file)):\(number): \(other) has another \(name)")
+      }
+    }
+    #expect(modules.count > 300)
+  }
+
+  /// A doc comment is a sentence about the thing it stands above.
+  @Test func docCommentsAreSentences() throws {
+    let fragment = try Regex(#"^\s*/// (What|Who|Whom|Whose|Of|Those|To be|That which)\b"#)
+    let riddle = try Regex(#"\b(spoken of|speaks? of|owes?|has no word)\b"#)
+    for file in try files(under: "Sources", suffix: ".swift") {
+      let lines = try lines(of: file)
+      for ((_, above), (number, line)) in zip([(0, "")] + lines, lines) {
+        let begins = !above.trimmed.hasPrefix("/// ")
+        #expect(!begins || line.firstMatch(of: fragment) == nil, "\(relative(file)):\(number): a fragment")
+        #expect(line.firstMatch(of: riddle) == nil, "\(relative(file)):\(number): say it plainly")
+      }
+    }
+  }
+
   @Test func linesAreShortAndFinished() throws {
     let unfinished = try Regex("TO" + "DO|FIX" + "ME|XX" + "X")
     for file in try files(under: "Sources", suffix: ".swift") + files(under: "Tests", suffix: ".swift") {
