@@ -11,7 +11,8 @@ public struct SweepDraft: Hashable, Sendable {
     public var boxes: Int
     /// Median of the longer sides of the training images, pixels.
     public var longSide: Int
-    /// The geometric mean of a box's sides as a fraction of its image's longer side: a tenth of the boxes is smaller.
+    /// The geometric mean of a box's sides as a fraction of its image's longer side: the lower quartile of the class
+    /// with the smallest boxes.
     public var smallBox: Double
 
     public init(
@@ -125,7 +126,7 @@ public struct SweepDraft: Hashable, Sendable {
     return drafts + [draft]
   }
 
-  /// The draft that makes the most of some time: as many epochs as fit, up to ten times the usual ones; and where the
+  /// The draft that makes the most of some time: as many epochs as fit, up to three times the usual ones; and where the
   /// fewest of them do not fit, fewer backbones and ratios.
   /// - Parameter seconds: how long a sweep takes.
   /// - Returns: nil if nothing that makes sense fits; the shortest draft tells how much would.
@@ -139,7 +140,7 @@ public struct SweepDraft: Hashable, Sendable {
         result.epochs = Epochs(all: epochs, isPretrained: isPretrained)
         return result
       }
-      var (fits, beyond) = (draft.shortest.epochs.all, epochs.all * 10 + 1)
+      var (fits, beyond) = (draft.shortest.epochs.all, epochs.all * 3 + 1)
       while beyond - fits > 1 {
         let middle = (fits + beyond) / 2
         if try seconds(lasting(middle)) <= budget { fits = middle } else { beyond = middle }
@@ -170,8 +171,8 @@ public struct SweepDraft: Hashable, Sendable {
     return head.map { "# \($0.oneLine)\n" }.joined() + """
       name: \(scalar(name))
       dataset: \(scalar(dataset))
-      # Half of the images are up to \(facts.longSide) pixels long. A tenth of the boxes is smaller than \
-      \(Int((facts.smallBox * Double(imageSize)).rounded())) pixels at this size.
+      # Half of the images are up to \(facts.longSide) pixels long. Of the class with the smallest boxes, a quarter
+      # is smaller than \(Int((facts.smallBox * Double(imageSize)).rounded())) pixels at this size.
       image_size: \(imageSize)
       batch_size: \(batchSize)
       # Optimizer, rates and augmentation that suit the number of images and epochs; 'greensweep plan' lists them.

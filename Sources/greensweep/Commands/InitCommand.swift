@@ -84,17 +84,22 @@ extension SweepDraft {
   ) {
     let training = contents[.train]?.images ?? []
     let longSides = training.map { max($0.width, $0.height) }.sorted()
-    let boxes = training.flatMap { image in
-      image.labels.filter(\.hasArea).map { label in
+    var boxes: [Int: [Double]] = [:]
+    for image in training {
+      for label in image.labels where label.hasArea {
         let (width, height) = (Double(label.box.w) * Double(image.width), Double(label.box.h) * Double(image.height))
-        return (width * height).squareRoot() / Double(max(image.width, image.height))
+        boxes[label.classIndex, default: []].append(
+          (width * height).squareRoot() / Double(max(image.width, image.height)))
       }
-    }.sorted()
+    }
+    // A class of a few boxes decides about nothing.
+    let common = boxes.values.filter { $0.count >= 10 }
+    let quartiles = (common.isEmpty ? Array(boxes.values) : common).map { $0.sorted()[$0.count / 4] }
     let facts = Facts(
       trainingImages: training.count, validationImages: contents[.val]?.images.count ?? 0,
-      classes: description.classCount, boxes: boxes.count,
+      classes: description.classCount, boxes: boxes.values.reduce(0) { $0 + $1.count },
       longSide: longSides.isEmpty ? 0 : longSides[longSides.count / 2],
-      smallBox: boxes.isEmpty ? 0 : boxes[boxes.count / 10])
+      smallBox: quartiles.min() ?? 0)
     let folder = URL(filePath: output).absoluteURL.deletingLastPathComponent().standardized
     let data = URL(filePath: description.file).absoluteURL.standardized
     let dataFolder = data.deletingLastPathComponent()
