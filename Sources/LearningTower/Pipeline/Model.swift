@@ -40,15 +40,17 @@ enum Model {
     _ model: String, classCount: Int, namesIn dataset: String? = nil, seed: UInt64 = 0
   ) throws -> ModelFile {
     if isWeightsFile(model) { return try read(model, namesIn: dataset) }
-    let isTable = model.hasSuffix(".yaml") || model.hasSuffix(".yml")
-    let network =
-      isTable
-      ? try Architecture(.modelFile(model)).network(classCount: classCount)
-      : try Zoo.network(named: model, classCount: classCount)
+    let network = try architecture(model).network(classCount: classCount)
     return ModelFile(
       network: network, parameters: network.initialParameters(seed: seed),
       classNames: try dataset.map { try classNames(in: $0, for: network, model: model) }
         ?? ModelFile.ownClassNames(network, nil))
+  }
+
+  /// Which network a name of the zoo or the path of a YOLOv5 model file means.
+  static func architecture(_ model: String) throws(NetworkError) -> Architecture {
+    model.hasSuffix(".yaml") || model.hasSuffix(".yml")
+      ? Architecture(.modelFile(model)) : try Architecture(named: model)
   }
 
   static func isWeightsFile(_ model: String) -> Bool {

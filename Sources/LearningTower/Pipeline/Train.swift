@@ -56,7 +56,7 @@ func train(
     do {
       try trainer.learn(from: Teacher(teacher.network, teacher.parameters, runtime: runtime))
     } catch let error as TrainingError {
-      throw TrainingError("\(path): \(error)")
+      throw TrainingError("\(path): \(error)", isWrongRequest: error.isWrongRequest)
     }
   }
 
@@ -170,20 +170,8 @@ extension TrainRequest {
       let network = try architecture.network(classCount: classNames.count)
       let initial = network.initialParameters(seed: configuration.seed)
       guard let weights else { return (network, initial, 0, nil) }
-      let file = try ModelFile.readStateDict(weights)
-      let transfer = ParameterTransfer(
-        of: Parameters(file.tensors.mapValues(\.tensor)), into: network, initial: initial)
-      let hasNetwork = file.metadata["network"] != nil && transfer.learnedShare < 0.5
-      let remedy = hasNetwork ? "; to go on with the file's own network, give it as --model" : ""
-      guard transfer.hasWeights else {
-        throw PipelineError(
-          """
-          \(weights): no layer of \(network.name) can begin with these weights (\(transfer)); give weights of the same \
-          network, or leave --weights out to begin anew\(remedy)
-          """, isWrongRequest: true)
-      }
-      do { try network.checkValues(transfer.parameters) } catch { throw PipelineError("\(weights): \(error)") }
-      return (network, transfer.parameters, transfer.tensorCount, "\(weights): \(transfer)\(remedy)")
+      let (transfer, remark) = try transferring(weights, into: network, of: architecture, initial: initial)
+      return (network, transfer.parameters, transfer.tensorCount, remark)
     }
   }
 }

@@ -12,7 +12,7 @@ extension Command {
     options: [
       Option("--model", "M", help: "a network's name, or a model file to go on from (default: yolov5s)"),
       .modelYAML.excluding(["--model"]), .width, .depth,
-      Option("--weights", "FILE", help: "start a new network from these weights where names and shapes fit"),
+      Option("--weights", "FILE", help: "begin with weights of YOLOv5, or of an image classifier with this backbone"),
       Option("--epochs", "N", help: "(default: 100)"), Option("--batch", "B", help: "images a batch (default: 16)"),
       Option("--nominal-batch", "B", help: "images an optimizer step; gradients are accumulated (default: 64)"),
       .imageSize,

@@ -113,6 +113,49 @@ struct InterchangeStageTests {
     }
   }
 
+  /// torchvision's layout of MobileNetV2, of half its width.
+  @Test func aNetworkBeginsWithAClassifiersBackbone() throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let network = try Architecture(.family("mobilenetv2"), width: 0.5).network(classCount: 2)
+    var content = SafetensorsFile()
+    for spec in network.parameterSpecs where spec.role != .anchors {
+      let layer = Int(spec.name.split(separator: ".")[1])!
+      guard layer < 18 else { continue }
+      let name = spec.name.replacingOccurrences(of: "model.0.conv.", with: "model.0.0.")
+        .replacingOccurrences(of: "model.0.bn.", with: "model.0.1.")
+      let tensor = Tensor(shape: spec.shape, repeating: 0.25)
+      content.tensors["features" + name.dropFirst(5)] = StoredTensor(tensor, as: .float32)
+    }
+    content.tensors["classifier.1.weight"] = StoredTensor(Tensor(shape: [3, 640]), as: .float32)
+    try Safetensors.write(content, to: path("c.safetensors"))
+
+    var request = ImportRequest(
+      model: "mobilenetv2-w0.5", classCount: 2, weights: path("c.safetensors"), output: path("m.safetensors"))
+    var notes: [String] = []
+    _ = try importModel(request) { notes.append($0) }
+    #expect(notes.count == 1)
+    for part in [
+      "c.safetensors: 100.0 % of the backbone's parameters are those of torchvision's mobilenet_v2",
+      "the first activation is SiLU here and ReLU6 there", "1 of the file have no place here",
+    ] {
+      #expect(notes.first?.contains(part) == true, "\(notes)")
+    }
+    #expect(
+      try ModelFile.read(path("m.safetensors")).parameters["model.17.conv.2.weight"]?.values.allSatisfy { $0 == 0.25 }
+        == true)
+
+    request.model = "mobilenetv2"
+    let error = #expect(throws: PipelineError.self) { try importModel(request) }
+    #expect(error?.message.contains("no layer of mobilenetv2 can begin with these weights, taken for") == true)
+    content.tensors = content.tensors.filter { name, _ in name.hasPrefix("features.0.") }
+    try Safetensors.write(content, to: path("c.safetensors"))
+    request.model = "mobilenetv2-w0.5"
+    let stem = #expect(throws: PipelineError.self) { try importModel(request) }
+    #expect(stem?.message.contains("too few layers of mobilenetv2-w0.5 can begin with these weights") == true)
+    request.model = "ghostnet"
+    #expect(throws: PipelineError.self) { try importModel(request) }
+  }
+
   @Test func imagesNeedNotBeSquare() throws {
     defer { try? FileManager.default.removeItem(at: folder) }
     _ = try importModel(ImportRequest(model: "yolov5n", classCount: 3, output: path("m.safetensors")))
