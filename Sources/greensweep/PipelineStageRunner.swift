@@ -178,6 +178,7 @@ extension StageRequest {
     let start: TrainRequest.Start
     var training: TrainingConfiguration
     let recipe: Recipe
+    var teacher: String?
     switch configuration {
     case .train(let choices):
       start = .new(try architecture(choices.backbone), weights: input(.weights))
@@ -193,11 +194,12 @@ extension StageRequest {
       start = .model(try file(.model))
       recipe = try Recipe(choices)
       training = try self.training(choices, preset: recipe == .auto ? .scratchLow : .finetunePrune)
+      if choices.distill != FinetuneStage.noTeacher { teacher = try file(.teacher) }
     case .prune, .evaluate, .benchmark: return nil
     }
     return TrainRequest(
-      start: start, checkpoint: input(.resume), dataset: try dataset(), configuration: training, recipe: recipe,
-      outputDirectory: directory, machine: try machine())
+      start: start, checkpoint: input(.resume), dataset: try dataset(), configuration: training,
+      teacher: teacher, recipe: recipe, outputDirectory: directory, machine: try machine())
   }
 
   /// - Parameter preset: the hyper-parameters where the sweep names none.

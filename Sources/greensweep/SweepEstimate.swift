@@ -74,7 +74,12 @@ struct SweepEstimate {
       switch tree.configuration(of: node) {
       case .train(let choices): run(choices)
       case .sparsify(let choices): run(choices)
-      case .finetune(let choices): run(choices)
+      case .finetune(let choices):
+        // The teacher takes no more than a validation of the whole network on every training image.
+        run(choices)
+          + (choices.distill == FinetuneStage.noTeacher
+            ? 0
+            : Double(choices.epochs * trainingImages) * pace.training(prunedBy: nil).secondsPerValidationImage)
       case .prune: pace.secondsToPrune
       case .evaluate: Double(validationImages) * training.secondsPerValidationImage
       case .benchmark(let choices):
@@ -106,7 +111,7 @@ extension StageTree {
   func trainRequest(of node: Int, _ preparation: SweepPreparation, machine: Machine) throws -> TrainRequest? {
     let spec = submission.spec
     let backbone = trials[nodes[node].trial].backbone
-    var inputs: [InputRole: String] = [.model: "the parent's model"]
+    var inputs: [InputRole: String] = [.model: "the parent's model", .teacher: "the teacher's model"]
     if let weights = spec.train.weights[backbone] { inputs[.weights] = preparation.path(weights) }
     if SettingRule.isYAML(backbone) { inputs[.network] = preparation.path(backbone) }
     let configuration = configuration(of: node)

@@ -3,6 +3,7 @@ import Bytes
 import Client
 import Dataset
 import Foundation
+import Pipeline
 import Pruning
 import Settings
 import Sweep
@@ -59,6 +60,14 @@ struct SweepPreparation {
     for hyp in [spec.train.hyp, spec.sparsify.hyp, spec.finetune.hyp].compactMap({ $0 }) where spec.files.contains(hyp)
     {
       _ = try Hyperparameters(hypYAMLPath: path(hyp))
+    }
+    for teacher in [spec.finetune.distill] where spec.files.contains(teacher) {
+      let classCount = try modelInfo(path(teacher)).classes
+      guard classCount == classNames.count else {
+        throw UsageError(
+          "distill \(teacher) detects \(classCount) classes, the data set has \(classNames.count): "
+            + "give a model that was trained on this data set (\(file))")
+      }
     }
   }
 
@@ -139,6 +148,7 @@ extension SweepVocabulary {
       case .policy: (kind, PruningPolicy.allCases.map(\.rawValue))
       case .recipe: (kind, Recipe.allCases.map(\.rawValue))
       case .importance: (kind, Importance.allCases.map(\.rawValue))
+      case .teacher: (kind, [FinetuneStage.unprunedTeacher, FinetuneStage.noTeacher])
       }
     }
     self.init(

@@ -5,7 +5,7 @@ import Sweep
 /// Jobs and sweeps as the journal tells them, with as little of the brain's thinking as possible.
 struct ObservedJobs: Sendable {
   private struct Node: Sendable {
-    let parent: JobKey?
+    let sources: [JobKey]
     let isBenchmark: Bool
     var sweeps: [SweepID]
   }
@@ -45,7 +45,7 @@ struct ObservedJobs: Sendable {
         datasets[node.key] = tree.submission.dataset.digest
         let known = nodes[node.key]?.sweeps ?? []
         nodes[node.key] = Node(
-          parent: node.parent.map { tree.nodes[$0].key }, isBenchmark: node.stage == .benchmark,
+          sources: node.sources.map { tree.nodes[$0].key }, isBenchmark: node.stage == .benchmark,
           sweeps: known + [tree.sweep])
       }
     }
@@ -95,7 +95,7 @@ struct ObservedJobs: Sendable {
     let lost = Set(digests)
     decidedBefore.formUnion(unwritten)
     for (job, node) in nodes {
-      let needed = [datasets[job], node.parent.flatMap { models[$0] }, checkpoints[job]]
+      let needed = [datasets[job], checkpoints[job]] + node.sources.map { models[$0] }
       if needed.contains(where: { $0.map(lost.contains) == true }) { heldUp.insert(job) }
     }
   }
@@ -130,7 +130,7 @@ struct ObservedJobs: Sendable {
   var ready: [JobKey] {
     nodes.keys.filter { job in
       !running.contains(job) && !done.contains(job) && !givenUp.contains(job) && !failedBefore.contains(job)
-        && !heldUp.contains(job) && !nodes[job]!.isBenchmark && nodes[job]!.parent.map(done.contains) ?? true
+        && !heldUp.contains(job) && !nodes[job]!.isBenchmark && nodes[job]!.sources.allSatisfy(done.contains)
         && !activeSweeps(of: job).isEmpty && !activeSweeps(of: job).contains(where: mayBeHeld)
     }
   }

@@ -14,8 +14,9 @@ enum SimulatedArithmetic {
   }
 
   /// A stage's state before its first epoch.
-  static func start(of job: JobKey, from model: UInt64?) -> UInt64 {
-    SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ SplitMix64.mixed(model ?? 0x5EED))
+  static func start(of job: JobKey, from model: UInt64?, teacher: UInt64?) -> UInt64 {
+    let start = SplitMix64.mixed(UInt64(truncatingIfNeeded: job.bits) ^ SplitMix64.mixed(model ?? 0x5EED))
+    return teacher.map { SplitMix64.mixed(start ^ $0) } ?? start
   }
 
   static func epoch(_ epoch: Int, from value: UInt64) -> UInt64 {
@@ -35,14 +36,13 @@ enum SimulatedArithmetic {
   static func reference(_ tree: StageTree, failing: (JobKey) -> Bool) -> ResultTable {
     var models: [UInt64?] = []
     for (index, node) in tree.nodes.enumerated() {
-      let parent = node.parent.map { models[$0] }
-      if failing(node.key) || (parent != nil && parent! == nil) {
+      if failing(node.key) || node.sources.contains(where: { models[$0] == nil }) {
         models.append(nil)
         continue
       }
-      var value = parent.flatMap { $0 }
+      var value = node.parent.flatMap { models[$0] }
       if node.stage.makesModel {
-        var state = start(of: node.key, from: value)
+        var state = start(of: node.key, from: value, teacher: node.teacher.flatMap { models[$0] })
         let epochs = tree.configuration(of: index).epochs
         for epoch in stride(from: 1, through: epochs, by: 1) { state = self.epoch(epoch, from: state) }
         value = state

@@ -200,13 +200,16 @@ extension SimulatedCluster {
   // MARK: - Stages
 
   private mutating func startStage(_ assignment: Assignment, at index: Int) {
-    var model: UInt64?
-    if let input = assignment.input(.model), case .model(let value) = contents[input.digest] {
-      model = workers[index].damaged.contains(input.digest) ? ~value : value
+    func model(_ role: InputRole) -> UInt64? {
+      guard let input = assignment.input(role), case .model(let value) = contents[input.digest] else { return nil }
+      return workers[index].damaged.contains(input.digest) ? ~value : value
     }
+    let start =
+      assignment.stage.makesModel
+      ? SimulatedArithmetic.start(of: assignment.job, from: model(.model), teacher: model(.teacher))
+      : model(.model) ?? 0
     var stage = SimulatedStage(
-      assignment: assignment, epochs: assignment.configuration.epochs, epoch: 0,
-      value: assignment.stage.makesModel ? SimulatedArithmetic.start(of: assignment.job, from: model) : model ?? 0)
+      assignment: assignment, epochs: assignment.configuration.epochs, epoch: 0, value: start)
     if let resume = assignment.input(.resume), case .checkpoint(let epoch, let value) = contents[resume.digest] {
       stage.epoch = epoch
       stage.value = value

@@ -105,8 +105,14 @@ public struct SimulatedCluster {
     let dataset = contents.reference(to: .dataset)
     // What came later draws from a generator of its own, so that the rest of a run stays as it was.
     var laterRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0x7717))
+    var latestRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0xD157))
     submissions = (0...random.below(2)).map { index in
-      SimulatedCluster.submission(index, dataset, &random, &laterRandom)
+      var submission = SimulatedCluster.submission(index, dataset, &random, &laterRandom)
+      guard latestRandom.once(in: 4) else { return submission }
+      submission.spec.finetune.distill = FinetuneStage.unprunedTeacher
+      // Then the teacher is not among the ancestors of its pupil.
+      if latestRandom.once(in: 2) { submission.spec.prune.policy = "gradual" }
+      return submission
     }
     trees = submissions.map(StageTree.init)
     var policy = FleetPolicy()
@@ -327,7 +333,7 @@ extension SimulatedCluster {
   /// Whether a node never succeeds, for its own sake or for that of one before it.
   func futileNodes(of tree: StageTree) -> [Bool] {
     var futile: [Bool] = []
-    for node in tree.nodes { futile.append(isHopeless(node.key) || node.parent.map { futile[$0] } ?? false) }
+    for node in tree.nodes { futile.append(isHopeless(node.key) || node.sources.contains { futile[$0] }) }
     return futile
   }
 

@@ -19,10 +19,9 @@ extension CoordinatorBrain {
   }
 
   private func failedAncestor(of index: JobIndex) -> JobIndex? {
-    var ancestor = jobs[index].parent
-    while let job = ancestor {
-      if case .failed = jobs[job].state { return job }
-      ancestor = jobs[job].parent
+    for source in jobs[index].sources {
+      if case .failed = jobs[source].state { return source }
+      if jobs[source].state == .blocked { return failedAncestor(of: source) }
     }
     return nil
   }
@@ -34,7 +33,7 @@ extension CoordinatorBrain {
     case .succeeded, .cancelled, .failed: return nil
     case .blocked: return Wait(cause: .failedParent, text: reason(of: index) ?? "something before it has failed")
     case .waiting:
-      return job.parent.map {
+      return job.sources.first { jobs[$0].state != .succeeded }.map {
         Wait(cause: .parent, text: "waits for \(jobs[$0].stage.rawValue) \(jobs[$0].key.short)")
       }
     case .leased(let number): return roster.holdings[number].flatMap { wait(of: $0, job: index) }
@@ -114,6 +113,7 @@ extension InputRole {
     case .hyp: "hyper-parameter file"
     case .network: "model file"
     case .model: "parent's model"
+    case .teacher: "teacher's model"
     case .resume: "checkpoint"
     }
   }

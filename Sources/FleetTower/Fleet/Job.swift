@@ -4,7 +4,7 @@ import Sweep
 /// One stage to be executed once, for all sweeps that want it.
 struct Job: Sendable {
   enum State: Hashable, Sendable {
-    /// Its parent has not succeeded yet.
+    /// One of its sources has not succeeded yet.
     case waiting
     case ready
     case leased(AttemptNumber)
@@ -23,6 +23,14 @@ struct Job: Sendable {
       case .succeeded, .failed, .blocked, .cancelled: false
       }
     }
+
+    /// It has failed, or something before it has.
+    var isHopeless: Bool {
+      switch self {
+      case .failed, .blocked: true
+      case .waiting, .ready, .leased, .succeeded, .cancelled: false
+      }
+    }
   }
 
   struct Success: Hashable, Sendable {
@@ -33,10 +41,14 @@ struct Job: Sendable {
 
   let key: JobKey
   let stage: Stage
+  /// The job from whose model it starts.
   let parent: JobIndex?
+  /// The job whose model is its teacher.
+  let teacher: JobIndex?
   /// The sweep and the node of its tree that have its configuration and files.
   let sweep: SweepIndex
   let node: Int
+  /// The jobs that have it among their sources.
   var children: [JobIndex] = []
   /// The sweeps that want it and are not cancelled.
   var sweeps: [SweepIndex] = []
@@ -57,6 +69,9 @@ struct Job: Sendable {
   var history: [JobHistory.Entry] = []
 
   static let historyLimit = 8
+
+  /// The jobs that must have succeeded before it starts.
+  var sources: [JobIndex] { [parent, teacher].compactMap { $0 } }
 }
 
 /// An attempt that may still bring a result.

@@ -7,6 +7,7 @@ extension Ledger {
   func inputs(of job: JobIndex) -> [InputRole: ArtifactReference] {
     var inputs = sweeps[jobs[job].sweep].tree.inputs(of: jobs[job].node)
     inputs[.model] = jobs[job].parent.flatMap { jobs[$0].success?.result.artifact(.model) }
+    if let teacher = jobs[job].teacher { inputs[.teacher] = jobs[teacher].success?.result.artifact(.model) }
     inputs[.resume] = jobs[job].checkpoint?.artifact
     return inputs
   }

@@ -111,8 +111,7 @@ extension Ledger {
     var jobsOfNodes: [JobIndex] = []
     jobsOfNodes.reserveCapacity(tree.nodes.count)
     for (index, node) in tree.nodes.enumerated() {
-      jobsOfNodes.append(
-        jobOfKey[node.key] ?? create(node, parent: node.parent.map { jobsOfNodes[$0] }, sweep, index))
+      jobsOfNodes.append(jobOfKey[node.key] ?? create(node, jobsOfNodes, sweep, index))
     }
     sweepOfID[id] = sweep
     let metrics = submission.spec.objectives.map(\.metric).filter { $0.stage == .benchmark }
@@ -121,14 +120,15 @@ extension Ledger {
   }
 
   private mutating func create(
-    _ node: StageTree.Node, parent: JobIndex?, _ sweep: SweepIndex, _ index: Int
+    _ node: StageTree.Node, _ jobsOfNodes: [JobIndex], _ sweep: SweepIndex, _ index: Int
   ) -> JobIndex {
     let job = jobs.endIndex
     jobs.append(
       Job(
-        key: node.key, stage: node.stage, parent: parent, sweep: sweep, node: index, remainingCost: node.remainingCost))
+        key: node.key, stage: node.stage, parent: node.parent.map { jobsOfNodes[$0] },
+        teacher: node.teacher.map { jobsOfNodes[$0] }, sweep: sweep, node: index, remainingCost: node.remainingCost))
     jobOfKey[node.key] = job
-    if let parent { jobs[parent].children.append(job) }
+    for source in jobs[job].sources { jobs[source].children.append(job) }
     return job
   }
 
@@ -275,17 +275,17 @@ extension Ledger {
     changes.moved += jobs[job].children
   }
 
-  /// A waiting job whose parent has succeeded becomes ready; if the parent's model is lost, it is made again first.
+  /// A waiting job whose sources have succeeded becomes ready; a source's model that is lost is made again first.
   private mutating func settle(_ job: JobIndex) {
     guard jobs[job].state == .waiting else { return }
-    if let parent = jobs[job].parent {
-      guard jobs[parent].state == .succeeded else { return }
-      if hasLostModel(parent) { return reopen(parent) }
+    for source in jobs[job].sources {
+      guard jobs[source].state == .succeeded else { return }
+      if hasLostModel(source) { return reopen(source) }
     }
     enter(.ready, job)
   }
 
-  /// The job has no result, and is ready again unless its parent is not done.
+  /// The job has no result, and is ready again unless a source is not done.
   private mutating func release(_ job: JobIndex) {
     enter(.waiting, job)
     settle(job)
@@ -307,7 +307,8 @@ extension Ledger {
   }
 
   private mutating func unblock(below job: JobIndex) {
-    for child in jobs[job].children where jobs[child].state == .blocked {
+    for child in jobs[job].children
+    where jobs[child].state == .blocked && !jobs[child].sources.contains(where: { jobs[$0].state.isHopeless }) {
       enter(.waiting, child)
       unblock(below: child)
     }

@@ -94,7 +94,8 @@ extension Ledger {
     for (node, index) in zip(sweep.tree.nodes, sweep.jobs) {
       let job = jobs[index]
       found.check(job.key == node.key, "\(job.key.short) stands in the place of \(node.key.short)")
-      found.check(job.parent == node.parent.map { sweep.jobs[$0] }, "\(job.key.short) has another parent than its node")
+      found.check(
+        job.sources == node.sources.map { sweep.jobs[$0] }, "\(job.key.short) has other sources than its node")
       if !sweep.isCancelled, case .leased = job.state { running += 1 }
     }
     found.check(sweep.running == running, "\(sweep.id) counts \(sweep.running) running jobs, not \(running)")
@@ -105,7 +106,7 @@ extension Ledger {
     var name: String { job.key.short }
     found.check(jobOfKey[job.key] == index, "\(name) is not found by its key")
     found.check(sweeps[job.sweep].jobs[job.node] == index, "\(name) is not where its configuration is")
-    found.check(job.children.allSatisfy { jobs[$0].parent == index }, "\(name) has another job's child")
+    found.check(job.children.allSatisfy { jobs[$0].sources.contains(index) }, "\(name) has another job's child")
     for (place, sweep) in job.sweeps.enumerated() {
       found.check(!sweeps[sweep].isCancelled, "\(name) is wanted by a cancelled sweep")
       found.check(!job.sweeps[..<place].contains(sweep), "\(name) is wanted twice by a sweep")
@@ -113,30 +114,21 @@ extension Ledger {
     for number in job.losses { found.check(lostAttempts[number]?.job == index, "\(number) is held against \(name)") }
     found.check(job.history.count <= min(job.attemptCount, Job.historyLimit), "\(name) remembers too much")
     found.check((job.success != nil) == (job.state == .succeeded), "\(name) has a result and no success, or reversed")
-    let parent = job.parent.map { jobs[$0].state }
+    let sources = job.sources.map { jobs[$0].state }
     switch job.state {
-    case .waiting: found.check(parent != nil && parent != .succeeded, "\(name) waits for nothing")
+    case .waiting: found.check(sources.contains { $0 != .succeeded }, "\(name) waits for nothing")
     case .ready:
-      found.check(parent == nil || parent == .succeeded, "\(name) is ready before its parent")
-      found.check(job.parent.map(hasLostModel) != true, "\(name) is ready, and its parent's model is lost")
+      found.check(sources.allSatisfy { $0 == .succeeded }, "\(name) is ready before its sources")
+      found.check(!job.sources.contains(where: hasLostModel), "\(name) is ready, and a source's model is lost")
     case .leased(let number): found.check(attempts[number]?.job == index, "\(name) is leased to \(number)")
     case .succeeded: found.check(job.checkpoint == nil, "\(name) has succeeded and has a checkpoint")
-    case .blocked: found.check(parent?.isHopeless == true, "\(name) is blocked by nothing")
+    case .blocked: found.check(sources.contains(where: \.isHopeless), "\(name) is blocked by nothing")
     case .cancelled: found.check(job.sweeps.isEmpty, "\(name) is cancelled and wanted")
     case .failed: break
     }
     switch job.state {
     case .waiting, .ready, .leased, .blocked: found.check(!job.sweeps.isEmpty, "\(name) is wanted by nobody")
     case .succeeded, .failed, .cancelled: break
-    }
-  }
-}
-
-extension Job.State {
-  fileprivate var isHopeless: Bool {
-    switch self {
-    case .failed, .blocked: true
-    case .waiting, .ready, .leased, .succeeded, .cancelled: false
     }
   }
 }

@@ -154,6 +154,8 @@ public enum InputRole: String, CaseIterable, Hashable, Sendable, Codable, Compar
   case network
   /// The parent job's model.
   case model
+  /// The model from whose predictions fine-tuning learns besides the labels.
+  case teacher
   /// The checkpoint this stage goes on from.
   case resume
 

@@ -5,7 +5,8 @@ import Settings
 /// A sweep's trials laid over each other: stages that agree on everything which determines their result are one node.
 ///
 /// A node's key is the hash of its stage, its configuration, its files and its parent's key, so the key of a stage
-/// names the whole chain that leads to it. Keys are kept in journals: what they are made of must not change.
+/// names the whole chain that leads to it. Fine-tuning with distillation has a
+/// second parent, its teacher. Keys are kept in journals: what they are made of must not change.
 public struct StageTree: Sendable {
   public struct Node: Hashable, Sendable {
     public let key: JobKey
@@ -14,10 +15,15 @@ public struct StageTree: Sendable {
     public let round: Int
     /// Index of the node whose model this one starts from.
     public let parent: Int?
-    /// Index of the first trial that takes this node.
+    /// Index of the node whose model is the teacher of this one; nil without distillation, or if a file is the teacher.
+    public let teacher: Int?
+    /// Index of a trial that takes this node.
     public let trial: Int
     /// Work on the longest way from this node's start to a leaf, in tenths of an epoch.
     public fileprivate(set) var remainingCost: Int
+
+    /// The nodes that must have succeeded before this one starts.
+    public var sources: [Int] { [parent, teacher].compactMap { $0 } }
   }
 
   public let sweep: SweepID
@@ -47,9 +53,9 @@ public struct StageTree: Sendable {
     return StageConfiguration(nodes[node].stage, values)
   }
 
-  /// The files the node needs besides its parent's model.
+  /// The files the node needs besides its sources' models.
   public func inputs(of node: Int) -> [InputRole: ArtifactReference] {
-    submission.inputs(of: nodes[node].stage, backbone: trials[nodes[node].trial].backbone)
+    submission.inputs(of: nodes[node].stage, in: trials[nodes[node].trial])
   }
 
   /// The node whose model is the trial's outcome.
@@ -87,12 +93,15 @@ extension SweepSubmission {
     return .object(members)
   }
 
-  func inputs(of stage: Stage, backbone: String) -> [InputRole: ArtifactReference] {
+  func inputs(of stage: Stage, in trial: Trial) -> [InputRole: ArtifactReference] {
+    let backbone = trial.backbone
     var inputs: [InputRole: ArtifactReference] = [:]
     if stage.needsDataset { inputs[.dataset] = dataset }
     if stage == .train, let weights = spec.train.weights[backbone] { inputs[.weights] = files[weights] }
     if stage == .train, SettingRule.isYAML(backbone) { inputs[.network] = files[backbone] }
     if let hyp = spec.stages[stage].values["hyp"]?.string { inputs[.hyp] = files[hyp] }
+    let teacher = spec.finetune.distill
+    if stage == .finetune, trial.pruneRatio > 0, SettingRule.isFile(teacher) { inputs[.teacher] = files[teacher] }
     return inputs
   }
 }
@@ -118,6 +127,10 @@ extension SweepSpec {
     }
     // A file is an input, which counts by its content.
     if let hyp = values["hyp"]?.string, SettingRule.isFile(hyp) { values["hyp"] = nil }
+    if let teacher = values["distill"]?.string {
+      if SettingRule.isFile(teacher) { values["distill"] = .string(FinetuneStage.fileTeacher) }
+      if trial.pruneRatio == 0 { values["distill"] = nil }
+    }
     if step.stage == .prune { narrow(&values, to: step.round, in: trial) }
     if isGradual { adapt(&values, of: step.stage, in: trial) }
     return values
@@ -168,32 +181,50 @@ private struct Builder {
   }
 
   mutating func add(_ index: Int) {
-    let trial = trials[index]
-    trialIDs.append(shortID(of: trial))
+    trialIDs.append(shortID(of: trials[index]))
+    nodesOfTrial.append(path(ofTrial: index))
+  }
+
+  /// The trial's nodes in the order of its stages.
+  private mutating func path(ofTrial index: Int) -> [Int] {
+    let (spec, trial) = (submission.spec, trials[index])
+    let isTaught = trial.pruneRatio > 0 && spec.finetune.distill == FinetuneStage.unprunedTeacher
+    var teacher = isTaught ? unprunedModel(besideTrial: index) : nil
     var path: [Int] = []
     var model: Int?
-    for step in trial.steps(of: submission.spec) {
-      let node = node(step, parent: model, trial: index)
+    for step in trial.steps(of: spec) {
+      // Without an unpruned trial, the last model that has all channels teaches.
+      if isTaught, teacher == nil, step == TrialStep(spec.isGradual ? .sparsify : .prune) { teacher = model }
+      let node = node(step, parent: model, teacher: step.stage == .finetune ? teacher : nil, trial: index)
       path.append(node)
       if step.stage.makesModel { model = node }
     }
-    nodesOfTrial.append(path)
+    return path
   }
 
-  private mutating func node(_ step: TrialStep, parent: Int?, trial: Int) -> Int {
-    let key = JobKey(hashing: identity(of: step, parent: parent, trial: trials[trial]).canonicalJSON)
+  /// The node that gives the outcome of the trial which differs from this one only in that it is not pruned; nil if the
+  /// grid has none.
+  private mutating func unprunedModel(besideTrial index: Int) -> Int? {
+    let ratios = submission.spec.grid.pruneRatio
+    guard let unpruned = ratios.firstIndex(of: 0) else { return nil }
+    return path(ofTrial: index - index % ratios.count + unpruned).last { nodes[$0].stage.makesModel }
+  }
+
+  private mutating func node(_ step: TrialStep, parent: Int?, teacher: Int?, trial: Int) -> Int {
+    let key = JobKey(hashing: identity(of: step, parent: parent, teacher: teacher, trial: trials[trial]).canonicalJSON)
     if let known = nodeOfKey[key] { return known }
     let cost = submission.spec.stages[step.stage].cost
     nodes.append(
       StageTree.Node(
-        key: key, stage: step.stage, round: step.round, parent: parent, trial: trial, remainingCost: cost))
+        key: key, stage: step.stage, round: step.round, parent: parent, teacher: teacher, trial: trial,
+        remainingCost: cost))
     nodeOfKey[key] = nodes.count - 1
     return nodes.count - 1
   }
 
-  private func identity(of step: TrialStep, parent: Int?, trial: Trial) -> PlainValue {
+  private func identity(of step: TrialStep, parent: Int?, teacher: Int?, trial: Trial) -> PlainValue {
     let stage = step.stage
-    let inputs = submission.inputs(of: stage, backbone: trial.backbone)
+    let inputs = submission.inputs(of: stage, in: trial)
     var members: [String: PlainValue] = [
       "stage": .string(stage.rawValue),
       "configuration": .object(submission.spec.values(of: step, in: trial)),
@@ -201,6 +232,7 @@ private struct Builder {
         Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, .string($0.value.digest.description)) })),
     ]
     if let parent { members["parent"] = .string(nodes[parent].key.description) }
+    if let teacher { members["teacher"] = .string(nodes[teacher].key.description) }
     // Latencies of one sweep come from one box, which another sweep may not share.
     if stage == .benchmark { members["sweep"] = .string(sweep.name) }
     return .object(members)
@@ -220,7 +252,7 @@ private struct Builder {
     var below = [Int](repeating: 0, count: nodes.count)
     for index in nodes.indices.reversed() {
       nodes[index].remainingCost += below[index]
-      if let parent = nodes[index].parent { below[parent] = max(below[parent], nodes[index].remainingCost) }
+      for source in nodes[index].sources { below[source] = max(below[source], nodes[index].remainingCost) }
     }
   }
 }

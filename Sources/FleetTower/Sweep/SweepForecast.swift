@@ -77,7 +77,7 @@ private struct Schedule {
     self.workers = workers
     self.speedAlone = speedAlone
     var children = [[Int]](repeating: [], count: tree.nodes.count)
-    for (index, node) in tree.nodes.enumerated() { if let parent = node.parent { children[parent].append(index) } }
+    for (index, node) in tree.nodes.enumerated() { for source in node.sources { children[source].append(index) } }
     self.children = children
   }
 
@@ -93,7 +93,7 @@ private struct Schedule {
   private func longestWay() -> Double {
     var below = seconds
     for index in tree.nodes.indices.reversed() {
-      if let parent = tree.nodes[index].parent { below[parent] = max(below[parent], seconds[parent] + below[index]) }
+      for source in tree.nodes[index].sources { below[source] = max(below[source], seconds[source] + below[index]) }
     }
     return below.max() ?? 0
   }
@@ -110,7 +110,8 @@ private struct Schedule {
         ready.insert(node, at: place)
       }
     }
-    insert(tree.nodes.indices.filter { tree.nodes[$0].parent == nil })
+    var pending = tree.nodes.map(\.sources.count)
+    insert(tree.nodes.indices.filter { pending[$0] == 0 })
     while true {
       while running.count < workers, let node = ready.popLast() { running.append((node, seconds[node])) }
       guard let least = running.map(\.left).min() else { return time }
@@ -119,7 +120,10 @@ private struct Schedule {
       for index in running.indices { running[index].left -= least }
       let done = running.filter { $0.left <= 0 }.map(\.node)
       running.removeAll { $0.left <= 0 }
-      for node in done { insert(children[node]) }
+      for child in done.flatMap({ children[$0] }) {
+        pending[child] -= 1
+        if pending[child] == 0 { insert([child]) }
+      }
     }
   }
 }

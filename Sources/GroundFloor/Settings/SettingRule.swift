@@ -8,14 +8,14 @@ public enum SettingRule: Hashable, Sendable {
   /// Layers by their numbers; a single number is how many of the first ones.
   case layers(ClosedRange<Int>)
   case word(Vocabulary)
-  /// The path of a YAML file, or a word.
+  /// The path of a file, or a word.
   case wordOrFile(Vocabulary)
   /// One file, or one for each of some backbones.
   case fileByBackbone
 
   /// Sets of words that are known where the arithmetic is; the executable hands them to whoever reads a sweep file.
   public enum Vocabulary: String, CaseIterable, Sendable {
-    case backbone, optimizer, hyp = "set of hyper-parameters", policy, importance, recipe
+    case backbone, optimizer, hyp = "set of hyper-parameters", policy, importance, recipe, teacher
   }
 
   /// From 0 to less than 1.
@@ -23,8 +23,10 @@ public enum SettingRule: Hashable, Sendable {
   static let positive = SettingRule.number(.leastNonzeroMagnitude ... .greatestFiniteMagnitude)
 
   /// Whether a text of `wordOrFile` is a path.
-  public static func isFile(_ text: String) -> Bool { text.contains("/") || isYAML(text) }
+  public static func isFile(_ text: String) -> Bool { text.contains("/") || isYAML(text) || isModel(text) }
   public static func isYAML(_ text: String) -> Bool { text.hasSuffix(".yaml") || text.hasSuffix(".yml") }
+
+  static func isModel(_ text: String) -> Bool { [".safetensors", ".pt", ".pth"].contains { text.hasSuffix($0) } }
 
   /// Whether nothing may stand in place of a file.
   public var mayBeFile: Bool {
@@ -71,6 +73,7 @@ public enum SettingRule: Hashable, Sendable {
     case .number(let range): "\(shown(range.lowerBound)) to \(shown(range.upperBound))"
     case .layers(let range): "\(range.lowerBound) to \(range.upperBound)"
     case .word(let words): "the name of one \(words.rawValue)"
+    case .wordOrFile(.teacher): "parent, off, or a model file"
     case .wordOrFile(let words): "the name of one \(words.rawValue), or a YAML file"
     case .fileByBackbone: "a file, or a file for each backbone"
     }

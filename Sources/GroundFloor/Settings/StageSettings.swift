@@ -134,6 +134,15 @@ public struct PruneStage: SettingGroup {
 public struct FinetuneStage: EpochStage {
   public static let all = SettingList(Self())
   public let training = TrainingSettings(epochs: 100)
+  public let distill = Setting(
+    "distill", .wordOrFile(.teacher), default: Self.noTeacher,
+    "Whose predictions a pruned network learns besides the labels: parent (the unpruned network), a model file, or off."
+  )
+
+  public static let noTeacher = "off"
+  public static let unprunedTeacher = "parent"
+  /// The word for a stage whose sweep names a file, which counts by its content.
+  public static let fileTeacher = "file"
 }
 
 public struct EvaluateStage: SettingGroup {

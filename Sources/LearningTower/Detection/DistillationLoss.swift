@@ -13,9 +13,10 @@ public struct DistillationLoss: Sendable {
   /// Cells in which the teacher's objectness is lower are left out of boxes and classes.
   private static let leastObjectness: Float = 0.01
 
-  public init(detect: Detect, hyperparameters: LossHyperparameters, imageSize: Int) {
+  /// - Parameter weight: what the loss is multiplied by.
+  public init(detect: Detect, hyperparameters: LossHyperparameters, imageSize: Int, weight: Double = 1) {
     self.detect = detect
-    gains = hyperparameters.gains(of: detect, imageSize: imageSize)
+    gains = hyperparameters.gains(of: detect, imageSize: imageSize) / (1 / weight)
   }
 
   /// Adds one level's gradient to that of the detection loss.
@@ -30,42 +31,51 @@ public struct DistillationLoss: Sendable {
       student.count == shape.count && teacher.count == shape.count && gradient.count == shape.count,
       "level \(level): a head of another shape")
     let values = shape.valuesPerAnchor
-    let weights = (0..<shape.cellCount).map { sigmoid(teacher[$0 * values + 4]) }
-    let weightSum = Double(weights.reduce(0) { $1 < Self.leastObjectness ? $0 : $0 + $1 })
     let images = Float(shape.images)
-    let objectness = Float(gains.objectness * detect.objectnessBalance[level] / Double(shape.cellCount))
-    let box = weightSum > 0 ? Float(gains.box / (4 * weightSum)) : 0
-    let classes = weightSum > 0 ? Float(gains.classification / (Double(max(values - 5, 1)) * weightSum)) : 0
-
     var sum = 0.0
-    func add(_ start: Int, _ count: Int, _ scale: Float) {
+    /// Adds up to eight values, each `step` after the one before, and returns the teacher's sigmoids of them.
+    func add(_ start: Int, _ count: Int, step: Int, _ scale: Float) -> SIMD8<Float> {
       var logits = SIMD8<Float>()
       var targets = SIMD8<Float>()
       for lane in 0..<count {
-        logits[lane] = student[start + lane]
-        targets[lane] = sigmoid(teacher[start + lane])
+        logits[lane] = student[start + lane * step]
+        targets[lane] = teacher[start + lane * step]
       }
+      targets = sigmoid(targets)
       let (loss, slope) = entropy(logits, target: targets)
       for lane in 0..<count {
         sum += Double(loss[lane] * scale)
-        gradient[start + lane] += slope[lane] * scale * images
+        gradient[start + lane * step] += slope[lane] * scale * images
       }
+      return targets
     }
-    for (cell, weight) in weights.enumerated() {
+
+    let objectness = Float(gains.objectness * detect.objectnessBalance[level] / Double(shape.cellCount))
+    var weights: [Float] = []
+    weights.reserveCapacity(shape.cellCount + 7)
+    for cell in stride(from: 0, to: shape.cellCount, by: 8) {
+      let targets = add(cell * values + 4, min(8, shape.cellCount - cell), step: values, objectness)
+      for lane in 0..<8 { weights.append(targets[lane]) }
+    }
+    weights.removeLast(weights.count - shape.cellCount)
+
+    let weightSum = Double(weights.reduce(0) { $1 < Self.leastObjectness ? $0 : $0 + $1 })
+    let box = weightSum > 0 ? Float(gains.box / (4 * weightSum)) : 0
+    let classes = weightSum > 0 ? Float(gains.classification / (Double(max(values - 5, 1)) * weightSum)) : 0
+    for (cell, weight) in weights.enumerated() where weight >= Self.leastObjectness {
       let start = cell * values
-      add(start + 4, 1, objectness)
-      guard weight >= Self.leastObjectness else { continue }
-      add(start, 4, box * weight)
+      _ = add(start, 4, step: 1, box * weight)
       guard detect.classCount > 1 else { continue }
       for first in stride(from: 5, to: values, by: 8) {
-        add(start + first, min(8, values - first), classes * weight)
+        _ = add(start + first, min(8, values - first), step: 1, classes * weight)
       }
     }
     return sum
   }
 }
 
-private func sigmoid(_ x: Float) -> Float {
-  let e = exponential(SIMD8(repeating: -abs(x)))[0]
-  return x >= 0 ? 1 / (1 + e) : e / (1 + e)
+private func sigmoid(_ x: SIMD8<Float>) -> SIMD8<Float> {
+  let isNegative = x .< 0
+  let e = exponential(x.replacing(with: -x, where: x .> 0))
+  return (1 / (1 + e)).replacing(with: e / (1 + e), where: isNegative)
 }

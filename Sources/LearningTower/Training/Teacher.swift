@@ -4,6 +4,10 @@ public import Network
 
 /// A trained network from whose predictions another one learns (`DistillationLoss`).
 public struct Teacher {
+  /// One batch in so many is taught, for so many times the loss. A small pruned network takes little more time for a
+  /// whole step than its teacher for a prediction.
+  static let interval = 2
+
   private var plans: PlanCache<InferencePlan>
   private let detect: Detect
 
@@ -19,7 +23,8 @@ public struct Teacher {
     else {
       throw TrainingError(
         "the teacher's head has \(detect.classCount) classes and other anchors than the student's, which has "
-          + "\(student.classCount) classes; give a teacher that was trained on this data set")
+          + "\(student.classCount) classes; give a teacher that was trained on this data set",
+        isWrongRequest: true)
     }
   }
 

@@ -93,7 +93,8 @@ public final class Trainer {
       curve: configuration.curve, hyperparameters: hyp,
       minimumWarmupIterations: configuration.minimumWarmupBatches)
     distillation = DistillationLoss(
-      detect: network.detect, hyperparameters: hyp.loss, imageSize: configuration.imageSize)
+      detect: network.detect, hyperparameters: hyp.loss, imageSize: configuration.imageSize,
+      weight: Double(Teacher.interval))
     loss = DetectionLoss(detect: network.detect, hyperparameters: hyp.loss, imageSize: configuration.imageSize)
     stopping = EarlyStopping(patience: configuration.patience)
     // As v7.0: rectangular batches of twice the size.
@@ -181,7 +182,7 @@ extension Trainer {
     for index in 0..<schedule.batchesPerEpoch {
       if isCancelled() { return nil }
       guard let batch = try batches.next() else { throw TrainingError("epoch \(epoch + 1): no more batches") }
-      sum += try gradients(of: batch, accumulate: pending > 0)
+      sum += try gradients(of: batch, accumulate: pending > 0, isTaught: index % Teacher.interval == 0)
       guard sum.sum.isFinite else {
         throw TrainingError(
           "epoch \(epoch + 1), batch \(index + 1): the loss is not a number any more; try a lower lr0 or more warm-up")
@@ -205,11 +206,11 @@ extension Trainer {
   }
 
   /// Forward, loss and backward.
-  private func gradients(of batch: Batch, accumulate: Bool) throws -> LossItems {
+  private func gradients(of batch: Batch, accumulate: Bool, isTaught: Bool) throws -> LossItems {
     let plan = try plans.plan(batchSize: batch.count, height: batch.height, width: batch.width)
     plan.forward(batch.images)
     let items = loss.evaluate(plan, targets: batch.targets)
-    _ = try teacher?.teach(plan, batch.images, distillation)
+    if isTaught { _ = try teacher?.teach(plan, batch.images, distillation) }
     plan.backward(accumulate: accumulate)
     return items
   }

@@ -12,12 +12,12 @@ public import Network
 ///   for running statistics. (The running variance could take it up too, but not of channels that hardly vary, and it
 ///   would no longer be the variance that training measures.)
 public struct Classifier: Sendable {
-  /// What it is called in messages.
+  /// The name for messages.
   public let name: String
   let family: String
-  /// Of its batch norms.
+  /// The epsilon of its batch norms.
   let epsilon: Double
-  /// Of the images it was trained on: red, green, blue in [0, 1].
+  /// The mean of the images it was trained on, as is the deviation: red, green, blue in [0, 1].
   let mean: [Double]
   let deviation: [Double]
   /// Paths of its modules and of those that are the same here, the first convolution and its batch norm first.

@@ -13,9 +13,9 @@ import Testing
   }
 
   private func evaluate(
-    _ student: [Float], _ teacher: [Float], _ shape: HeadShape
+    _ student: [Float], _ teacher: [Float], _ shape: HeadShape, weight: Double = 1
   ) -> (loss: Double, gradient: [Float]) {
-    let loss = DistillationLoss(detect: detect, hyperparameters: LossHyperparameters(), imageSize: 64)
+    let loss = DistillationLoss(detect: detect, hyperparameters: LossHyperparameters(), imageSize: 64, weight: weight)
     var gradient = [Float](repeating: 0, count: shape.count)
     var span = gradient.mutableSpan
     let value = loss.add(level: 1, shape: shape, student: student.span, teacher: teacher.span, gradient: &span)
@@ -41,6 +41,15 @@ import Testing
       let difference = (value(0.05) - value(-0.05)) / 0.1
       #expect(abs(difference - Double(gradient[index])) < 0.02 * abs(difference) + 2e-5, "value \(index)")
     }
+  }
+
+  @Test func theWeightMultipliesLossAndGradient() {
+    let shape = HeadShape(images: 2, height: 2, width: 3, anchors: 3, valuesPerAnchor: 8)
+    let (student, teacher) = (map(shape, 1), map(shape, 2))
+    let once = evaluate(student, teacher, shape)
+    let twice = evaluate(student, teacher, shape, weight: 2)
+    #expect(abs(twice.loss - 2 * once.loss) < 1e-6 * once.loss)
+    #expect(zip(twice.gradient, once.gradient).allSatisfy { abs($0 - 2 * $1) <= 1e-5 * abs($1) })
   }
 
   /// Boxes and classes of cells in which the teacher sees nothing do not count.

@@ -185,6 +185,17 @@ struct DoorTests {
   }
 
   /// What no attempt can do is tried once.
+  /// The teacher is the file that came with the job, and a stage that is told to learn from one does not go without.
+  @Test func fineTuningLearnsFromTheTeacherThatCame() throws {
+    func teacher(_ values: [String: PlainValue], _ inputs: [InputRole: String]) throws -> String? {
+      try request(.finetune, values, inputs: inputs.merging([.model: "m"]) { $1 }).trainRequest(on: "d")?.teacher
+    }
+    #expect(try teacher(["distill": .string("parent")], [.teacher: "t"]) == "t")
+    #expect(try teacher(["distill": .string("file")], [.teacher: "t"]) == "t")
+    #expect(try teacher([:], [.teacher: "t"]) == nil)
+    #expect(throws: WorkError.self) { try teacher(["distill": .string("parent")], [:]) }
+  }
+
   @Test func configurationErrorsAreFinal() throws {
     let hyp = FileManager.default.temporaryDirectory.appending(path: "hyp-\(UUID().uuidString).yaml")
     try "lr0: 0.01\nmosaik: 1\n".write(to: hyp, atomically: true, encoding: .utf8)

@@ -28,6 +28,68 @@ struct StageTreeTests {
     #expect(count(.benchmark) == 0)
   }
 
+  /// Fade and cut; what remains learns from the same network trained as long without being pruned.
+  @Test(arguments: [[0, 0.3, 0.5], [0.3, 0.5, 0]])
+  func theUnprunedTrialTeachesThePrunedOnes(ratios: [Double]) throws {
+    func sweep(_ distill: String) -> StageTree {
+      tree {
+        $0.prune.policy = "gradual"
+        $0.grid.sparsityRate = [0]
+        $0.grid.seed = [0, 1]
+        $0.grid.pruneRatio = ratios
+        $0.finetune.distill = distill
+      }
+    }
+    let taught = sweep("parent")
+    for (trial, path) in zip(taught.trials, taught.nodesOfTrial) {
+      let unpruned = try #require(taught.trials.firstIndex { $0.seed == trial.seed && $0.pruneRatio == 0 })
+      for index in path {
+        let isPupil = taught.nodes[index].stage == .finetune && trial.pruneRatio > 0
+        #expect(taught.nodes[index].teacher == (isPupil ? taught.modelNode(ofTrial: unpruned) : nil))
+        #expect(taught.nodes[index].sources.allSatisfy { $0 < index })
+        #expect((taught.configuration(of: index).values["distill"] == .string("parent")) == isPupil)
+      }
+    }
+    #expect(taught.trialIDs == sweep("off").trialIDs)
+    // Only the pupils and their evaluation are other jobs.
+    let others = Set(taught.nodes.map(\.key)).subtracting(sweep("off").nodes.map(\.key))
+    #expect(others.count == 8 && taught.nodes.count == sweep("off").nodes.count)
+    // The teacher's way is longer by its pupils'.
+    let teacher = taught.nodes[taught.nodesOfTrial[ratios.firstIndex(of: 0)!][1]]
+    #expect(teacher.remainingCost == 1500 + 1000 + 5 - 500)
+  }
+
+  @Test func withoutAnUnprunedTrialTheLastWholeModelTeaches() throws {
+    func teachers(_ change: (inout SweepSpec) -> Void) -> [Stage?] {
+      let tree = tree {
+        $0.grid.pruneRatio = [0.3]
+        $0.finetune.distill = "parent"
+        change(&$0)
+      }
+      return tree.nodes.filter { $0.stage == .finetune }.map { $0.teacher.map { tree.nodes[$0].stage } }
+    }
+    #expect(teachers { $0.prune.policy = "gradual" } == [.train])
+    #expect(teachers { $0.prune.rounds = 3 } == [.sparsify, .sparsify, .sparsify])
+    #expect(teachers { $0.grid.sparsityRate = [0] } == [.train])
+  }
+
+  @Test func aTeachersFileCountsByItsContent() {
+    func tree(_ digit: String, _ name: String = "teacher.pt") -> StageTree {
+      let file = ArtifactReference(digest: Digest(String(repeating: digit, count: 64))!, byteCount: 1)
+      var spec = SweepSpec(name: "t", dataset: "data.yaml")
+      spec.grid.pruneRatio = [0, 0.3]
+      spec.finetune.distill = name
+      return StageTree(SweepSubmission(spec: spec, dataset: dataset, files: [name: file]))
+    }
+    let nodes = tree("c").nodes
+    let pupil = nodes.firstIndex { $0.stage == .finetune }!
+    #expect(tree("c").inputs(of: pupil)[.teacher]?.digest == Digest(String(repeating: "c", count: 64)))
+    #expect(tree("c").configuration(of: pupil).values["distill"] == .string("file"))
+    #expect(tree("c", "of/another.pt").nodes.map(\.key) == nodes.map(\.key))
+    let others = Set(nodes.map(\.key)).subtracting(tree("d").nodes.map(\.key))
+    #expect(others == [nodes[pupil].key, nodes.last { $0.stage == .evaluate }!.key])
+  }
+
   @Test func theBaselineIsTrainedAndMeasuredOnly() {
     let tree = tree {
       $0.grid.sparsityRate = [0]

@@ -10,8 +10,9 @@ private let vocabulary = SweepVocabulary(
     .backbone: ["yolov5n", "yolov5s", "mobilenetv2", "shufflenetv2"], .optimizer: ["SGD", "Adam", "AdamW"],
     .hyp: ["scratch-low", "finetune_prune"], .policy: ["study", "grouped", "gradual"],
     .importance: ["gamma", "weight_l1", "weight_l2", "taylor", "random"], .recipe: ["yolov5", "auto"],
+    .teacher: ["parent", "off"],
   ], isVariant: { $0 == "mobilenetv2-w0.5" },
-  fileExists: { ["data.yaml", "yolov5s.pt", "hyp/mine.yaml", "models/own.yaml"].contains($0) })
+  fileExists: { ["data.yaml", "yolov5s.pt", "hyp/mine.yaml", "models/own.yaml", "teacher.safetensors"].contains($0) })
 
 private func read(_ text: String) throws -> SweepSpec {
   try SweepSpec(parsing: text, file: "campus.yaml", vocabulary: vocabulary)
@@ -28,6 +29,18 @@ private func expectProblems(_ text: String, _ expected: String..., location: Sou
 }
 
 struct SweepFileTests {
+  @Test func aTeacherIsTheParentOrAFile() throws {
+    func distill(_ value: String) throws -> SweepSpec {
+      try read("dataset: data.yaml\nstages: {finetune: {distill: \(value)}}")
+    }
+    #expect(try distill("parent").finetune.distill == "parent")
+    #expect(try distill("off") == read("dataset: data.yaml"))
+    #expect(try distill("teacher.safetensors").files == ["teacher.safetensors"])
+    expectProblems(
+      "dataset: data.yaml\nstages: {finetune: {distill: parents}}",
+      "campus.yaml:2: unknown teacher ‘parents’; did you mean ‘parent’?")
+  }
+
   @Test func longListsAreRefusedBriefly() {
     let zeros = Array(repeating: "0", count: 2000).joined(separator: ",")
     expectProblems(

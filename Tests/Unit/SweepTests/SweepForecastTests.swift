@@ -48,6 +48,21 @@ struct SweepForecastTests {
     #expect(many.seconds == 10 + 4 + 6 + 1 + 18)
   }
 
+  @Test func aPupilWaitsForItsTeacher() {
+    func seconds(distill: String) -> Double {
+      var spec = SweepSpec(name: "t", dataset: "data.yaml")
+      spec.prune.policy = "gradual"
+      spec.grid.sparsityRate = [0]
+      spec.grid.pruneRatio = [0, 0.5]
+      spec.finetune.distill = distill
+      let tree = StageTree(SweepSubmission(spec: spec, dataset: dataset))
+      let seconds = tree.nodes.map { $0.stage == .finetune && tree.trials[$0.trial].pruneRatio == 0 ? 100.0 : 1 }
+      return SweepForecast(tree, seconds: seconds, workers: 9).seconds
+    }
+    #expect(seconds(distill: "off") == 1 + 100 + 1)
+    #expect(seconds(distill: "parent") == 1 + 100 + 1 + 1)
+  }
+
   @Test func aJobAloneIsFaster() {
     var spec = SweepSpec(name: "t", dataset: "data.yaml")
     spec.grid.sparsityRate = [0]
