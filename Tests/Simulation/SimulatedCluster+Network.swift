@@ -83,6 +83,8 @@ extension SimulatedCluster {
     }
     connections[id]!.heardAt = coordinatorTime
     if case .hello(let hello) = message { try greet(hello, id) }
+    // Its process has left, even while the coordinator's end of the connection waits for the disk.
+    if case .goodbye = message { connections[id]!.isWelcomed = false }
     let (message, source) = spoiled(message, from: id)
     tell("\(workers[connection.worker].id) says: \(message.words)")
     let missing = message.artifacts.map(\.digest).filter { !coordinator.store.contains($0) }

@@ -46,6 +46,9 @@ struct SimulationTests {
     #expect(explained.story.contains { $0.contains("has stored its checkpoint") })
   }
 
+  /// A process that has said goodbye is not thrown out by its twin, which comes 1 ms later.
+  @Test func aProcessThatHasLeftIsNotThrownOut() throws { try SimulatedCluster.run(seed: 51_867) }
+
   /// What breaks an index shows in the coordinator's accounts, long before it shows outside.
   @Test func aBrokenIndexIsNoticed() throws {
     let broken = try #require(throws: BrokenPromise.self) {
