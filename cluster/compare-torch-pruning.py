@@ -205,7 +205,7 @@ def cut(detector, variant, target, options):
 
 def train_yolov5(detector, epochs, seed, folder, options, ours, data, penalised=False):
     """Runs YOLOv5's own loop with its own settings. Its validation is ours, in the last third of the epochs, and picks
-    the best of them as YOLOv5 does. Leaves that network in the detector, and returns the epoch and the seconds."""
+    the best of them as YOLOv5 does. Leaves that network in the detector; returns its epoch and the seconds used."""
     measured = []
     network = copy.deepcopy(detector).to(memory_format=torch.channels_last)  # which is the faster one
     growing = make_pruner(network, "GrowingReg-global", 0, options) if penalised else None
@@ -235,7 +235,7 @@ def train_yolov5(detector, epochs, seed, folder, options, ours, data, penalised=
     os.makedirs(folder)
     weights = os.path.join(folder, "start.pt")
     torch.save({"model": network}, weights)
-    start, processor_start = time.perf_counter(), time.process_time()
+    start = processor_seconds()
     with mock.patch.multiple(yolov5.train, Model=lambda *_, **__: network, smart_optimizer=smart_optimizer,
                              attempt_load=lambda *_: network, attempt_download_from_hub=lambda *_, **__: None), \
             mock.patch.object(yolov5.train.validate, "run", validate), \
@@ -246,8 +246,12 @@ def train_yolov5(detector, epochs, seed, folder, options, ours, data, penalised=
     best = torch.load(os.path.join(folder, "run/weights/best.pt"), map_location="cpu")
     detector.load_state_dict(best["model"].float().state_dict())
     epoch = max(range(epochs), key=lambda index: 0.1 * measured[index]["map50"] + 0.9 * measured[index]["map50_95"])
-    return {"epoch": epoch + 1, "seconds": time.perf_counter() - start,
-            "processor_seconds": time.process_time() - processor_start}
+    return {"epoch": epoch + 1, "seconds": processor_seconds() - start}
+
+
+def processor_seconds():
+    """What this process and those that it waited for have used."""
+    return sum(os.times()[:4])
 
 
 # ----------------------------------------------------------------------------------------------------------- Cells
@@ -313,6 +317,7 @@ class Comparison:
 
     def run(self):
         while True:
+            self.write_table()
             names = list(dict.fromkeys(self.plan()))
             left = [name for name in names if name not in self.done]
             if not left:
@@ -321,7 +326,6 @@ class Comparison:
             start = time.perf_counter()
             self.measure(left[0])
             print(f"  {json.dumps(self.done[left[0]])} after {time.perf_counter() - start:.0f} s", flush=True)
-            self.write_table()
 
     def measure(self, name):
         family, seed, ratio, side, *step = name.split()
@@ -351,13 +355,21 @@ class Comparison:
                             return {key: float(row[key]) for key in ("map50", "map50_95", "map50_cut", "parameters")}
         _, fading, tuning = FAMILIES[family]
         folder = self.path("ours", f"{family}-{seed}-{ratio}")
-        start = time.perf_counter()
-        faded = self.ours.train(folder + "-faded", self.parent(family, seed), fading, seed, "--sparsify-target", ratio)
+        parent = self.parent(family, seed)
+        start = self.start(folder + "-faded")
+        faded = self.ours.train(folder + "-faded", parent, fading, seed, "--sparsify-target", ratio)
         pruned = folder + "-pruned.safetensors"
         self.ours("prune", faded, "--policy", "gradual", "-o", pruned)
         tuned = self.ours.train(folder + "-tuned", pruned, tuning, seed)
-        seconds = time.perf_counter() - start
-        return self.ours.val(tuned) | {"map50_cut": self.ours.val(pruned)["map50"], "seconds": seconds}
+        cut_figures = self.ours.val(pruned)
+        return self.ours.val(tuned) | {"map50_cut": cut_figures["map50"]} | self.since(start)
+
+    def start(self, folder):
+        """The processor's seconds now, or nothing if an interrupted run goes on, whose first part nobody counted."""
+        return None if os.path.exists(folder) else processor_seconds()
+
+    def since(self, start):
+        return {} if start is None else {"seconds": processor_seconds() - start}
 
     def measure_cut(self, family, seed, ratio, variant):
         detector = Detector(self.parent(family, seed))
@@ -365,14 +377,12 @@ class Comparison:
             detector = self.penalised(family, seed)
         if variant.startswith("GroupTaylor"):
             add_gradients(detector, self.options, self.data)
-        start = time.perf_counter()
         target = self.done[f"{family} {seed} {ratio} ours"]["parameters"]
         smaller, cut_ratio = cut(detector, variant, target, self.options)
-        seconds = time.perf_counter() - start
         model = self.model(family, seed, ratio, variant)
         smaller.save(model)
         difference = self.ours.difference(smaller, model, self.path("scratch-"))
-        return self.ours.val(model) | {"ratio": cut_ratio, "difference": difference, "seconds": seconds}
+        return self.ours.val(model) | {"ratio": cut_ratio, "difference": difference}
 
     def penalised(self, family, seed):
         """The parent after epochs with GrowingReg's penalty."""
@@ -394,9 +404,9 @@ class Comparison:
         model = self.model(family, seed, ratio, variant)
         folder = self.path("tuned", f"{family}-{seed}-{ratio}-{variant}-{program}")
         if program == "auto":
-            start = time.perf_counter()
+            start = self.start(folder)
             tuned = self.ours.train(folder, model, epochs, seed)
-            return self.ours.val(tuned) | {"seconds": time.perf_counter() - start}
+            return self.ours.val(tuned) | self.since(start)
         detector = Detector(model)
         figures = train_yolov5(detector, epochs, seed, folder, self.options, self.ours, self.data)
         detector.save(os.path.join(folder, "model.safetensors"))
@@ -406,7 +416,8 @@ class Comparison:
 
     def write_table(self):
         lines = ["| network | ratio | method | seeds | parameters | mAP50 after the cut | mAP50 | mAP50-95 "
-                 "| with `recipe: auto` |", "| :-- | --: | :-- | --: | --: | --: | --: | --: | --: |"]
+                 "| processor s | with `recipe: auto` | processor s |",
+                 "| :-- | --: | :-- | --: | --: | --: | --: | --: | --: | --: | --: |"]
         for family in self.options.families:
             for ratio in self.options.ratios:
                 for side in ["ours", *VARIANTS]:
@@ -421,18 +432,21 @@ class Comparison:
         if not cells[0]:
             return []
 
-        def median(cells, *keys):
-            values = [statistics.median(cell[key] for cell in cells) if cells else None for key in keys]
-            return " / ".join(f"{value:.3f}" for value in values if value is not None)
+        def median(cells, *keys, digits=3):
+            values = [[cell[key] for cell in cells if key in cell] for key in keys]
+            return " / ".join(f"{statistics.median(value):,.{digits}f}" for value in values if value)
 
-        counts = f"{statistics.median(cell['parameters'] for cell in cells[0]):,.0f}"
+        def figures(cells):
+            return [median(cells, "map50"), median(cells, "map50_95"), median(cells, "seconds", digits=0)]
+
+        counts = median(cells[0], "parameters", digits=0)
         if side == "ours":
-            figures = [median(cells[0], "map50_cut"), median(cells[0], "map50"), median(cells[0], "map50_95"), ""]
+            columns = [median(cells[0], "map50_cut"), *figures(cells[0]), "", ""]
         else:
-            figures = [median(cells[0], "map50"), median(cells[1], "map50"), median(cells[1], "map50_95"),
-                       median(cells[2], "map50", "map50_95")]
+            columns = [median(cells[0], "map50"), *figures(cells[1]), median(cells[2], "map50", "map50_95"),
+                       median(cells[2], "seconds", digits=0)]
         seeds = len(cells[0]) if side == "ours" else f"{len(cells[0])}, {len(cells[1])}"
-        words = [family, f"{ratio}", side.replace("-", ", "), str(seeds), counts, *figures]
+        words = [family, f"{ratio}", side.replace("-", ", "), str(seeds), counts, *columns]
         return ["| " + " | ".join(words) + " |"]
 
 
@@ -456,9 +470,7 @@ def main():
     warnings.simplefilter("ignore", FutureWarning)
     torch.set_num_threads(options.threads)
     print(f"PyTorch {torch.__version__}, Torch-Pruning {version('torch-pruning')}, {options.threads} threads")
-    comparison = Comparison(options)
-    comparison.run()
-    comparison.write_table()
+    Comparison(options).run()
 
 
 main()

@@ -2,7 +2,7 @@
 # Compares what a sweep does by default (gradual pruning, recipe auto) with what others would use: Torch-Pruning cuts
 # the same trained networks to the same number of parameters, and YOLOv5's own training loop and settings fine-tune them
 # for as many epochs as ours fade and fine-tune. Cut networks come back as model files, so that `greensweep val`
-# measures both sides. The table's last column is the best of those cuts fine-tuned by `greensweep train --recipe auto` instead.
+# measures both sides. The table's last columns are those cuts fine-tuned by `greensweep train --recipe auto` instead.
 # Usage: cluster/compare-torch-pruning.sh DATA.yaml --weights yolov5n.pt [--results SWEEP.csv] [--families F …]
 #        [--ratios R …] [--seeds S …] [--image-size S] [--threads T]
 #        (default: yolov5n and mobilenetv2, ratios 0.5 and 0.7, seeds 0 to 2, 320 pixels, 2 threads)
