@@ -66,7 +66,16 @@ struct PipelineStageRunner: StageRunner {
       trainRequest, checking: request.imageCheck(of: trainRequest.dataset), onEvent: forward)
     guard let model = result.model else { throw WorkError("the run ended without a model") }
     let files: [OutputRole: String] = [.model: fileName(model), .epochs: fileName(result.results)]
-    try report(.finished(StageOutput(metrics: metrics(table, of: result), files: files)))
+    var values = metrics(table, of: result)
+    if case .finetune(let choices) = request.configuration {
+      // The model that came is the cut one, also for an attempt that goes on from a checkpoint.
+      let start = try Pipeline.evaluate(
+        EvaluateRequest(
+          model: try request.file(.model), dataset: trainRequest.dataset, imageSize: choices.imageSize,
+          batchSize: choices.batchSize, machine: try request.machine()))
+      values.merge(metrics(startMetrics, of: start)) { $1 }
+    }
+    try report(.finished(StageOutput(metrics: values, files: files)))
   }
 
   private func prune(

@@ -45,6 +45,9 @@ let sparsifyMetrics: [StageMetric<TrainResult>] =
     .init("gamma_50") { $0.scales?.medianScale }, .init("gamma_90") { $0.scales?.upperScale },
   ]
 
+/// Figures of the model that fine-tuning begins with.
+let startMetrics: [StageMetric<EvaluationReport>] = [.init(.map50Cut) { $0.map50 }]
+
 let pruneMetrics: [StageMetric<PruneReport>] = [
   .init(.parameters) { Double($0.parameters) }, .init(.gflops) { $0.gflops }, .init(.sizeMB) { $0.sizeMegabytes },
   .init("threshold") { Double($0.threshold) }, .init("removed_channels") { Double($0.removed) },

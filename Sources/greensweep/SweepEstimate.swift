@@ -93,7 +93,8 @@ struct SweepEstimate {
   /// The assumptions behind the figures, a sentence each.
   var assumptions: [String] {
     var sentences = [
-      "steps, validation and checkpoints were timed here and now, in \(workers) runs at once on some of the images",
+      "steps, validation and checkpoints were timed here and now, in \(counted(workers, "run")) at once on some of "
+        + "the images",
       "pruned networks were timed with channels cut at random; between the whole and the smallest network time goes by "
         + "GFLOPs",
       "no run stops early, nothing of the sweep is done yet, the workers have the machine to themselves, and each job "

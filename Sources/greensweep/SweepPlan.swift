@@ -133,8 +133,8 @@ extension SweepPlan {
     let energy = joules.map { "about \(($0 / 3.6e6).shown(3)) kWh (\($0.shown(0)) J)" } ?? "unknown"
     parts.append(
       """
-      time: about \(forecast.seconds.shownAsDuration) on this machine, with \(forecast.workers) workers of \(threads) \
-      \(threads == 1 ? "thread" : "threads") each (\(forecast.workSeconds.shownAsDuration) of work)
+      time: about \(forecast.seconds.shownAsDuration) on this machine, with \(counted(forecast.workers, "worker")) of \
+      \(counted(threads, "thread")) each (\(forecast.workSeconds.shownAsDuration) of work)
       energy: \(energy)
       """)
     parts.append("assumed\n" + assumptions.map { "  \($0)" }.joined(separator: "\n"))

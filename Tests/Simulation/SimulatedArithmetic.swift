@@ -25,7 +25,7 @@ enum SimulatedArithmetic {
 
   /// All that objectives ask of the stage: a fraction each, drawn from the model.
   static func metrics(of stage: Stage, model: UInt64) -> [String: Double] {
-    let metrics = Objective.Metric.allCases.enumerated().filter { $1.stage == stage }
+    let metrics = Objective.Metric.allCases.enumerated().filter { $1.stages.contains(stage) }
     return Dictionary(
       uniqueKeysWithValues: metrics.map { salt, metric in
         (metric.rawValue, Double(SplitMix64.mixed(model ^ UInt64(salt + 1)) >> 40) / Double(1 << 24))
@@ -55,6 +55,8 @@ enum SimulatedArithmetic {
         guard let model = models[node] else { continue }
         metrics.merge(self.metrics(of: tree.nodes[node].stage, model: model)) { _, new in new }
       }
+      let isPruned = tree.nodesOfTrial[trial].contains { tree.nodes[$0].stage == .prune }
+      if !isPruned { metrics[Objective.Metric.map50Cut.rawValue] = nil }
       let isDone = tree.nodesOfTrial[trial].allSatisfy { models[$0] != nil }
       return ResultTable.Row(
         trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics, state: isDone ? .done : .failed)

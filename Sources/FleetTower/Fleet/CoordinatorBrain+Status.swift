@@ -94,10 +94,11 @@ extension CoordinatorBrain {
       var metrics: [String: Double] = [:]
       for job in path {
         let measured = (job.success?.result.metrics ?? [:]).filter { name, _ in
-          !job.stage.makesModel || Objective.Metric(rawValue: name)?.stage == job.stage
+          !job.stage.makesModel || Objective.Metric(rawValue: name)?.stages.contains(job.stage) == true
         }
         metrics.merge(measured) { _, later in later }
       }
+      if !path.contains(where: { $0.stage == .prune }) { metrics[Objective.Metric.map50Cut.rawValue] = nil }
       return ResultTable.Row(
         trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics, state: state(of: path))
     }

@@ -114,7 +114,7 @@ extension Ledger {
       jobsOfNodes.append(jobOfKey[node.key] ?? create(node, jobsOfNodes, sweep, index))
     }
     sweepOfID[id] = sweep
-    let metrics = submission.spec.objectives.map(\.metric).filter { $0.stage == .benchmark }
+    let metrics = submission.spec.objectives.map(\.metric).filter(\.isBenchmarked)
     sweeps.append(SweepState(id: id, tree: tree, jobs: jobsOfNodes, hostMetrics: metrics))
     return sweep
   }

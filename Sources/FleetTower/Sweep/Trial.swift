@@ -93,5 +93,5 @@ extension SweepSpec {
     return trials
   }
 
-  public var isBenchmarked: Bool { objectives.contains { $0.metric.stage == .benchmark } }
+  public var isBenchmarked: Bool { objectives.contains { $0.metric.isBenchmarked } }
 }

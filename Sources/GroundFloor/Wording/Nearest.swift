@@ -30,3 +30,7 @@ private func editDistance(_ a: [Character], _ b: [Character]) -> Int {
   }
   return previous[b.count]
 }
+
+/// `1 job`, `2 jobs`.
+/// - Parameter noun: one that takes an s.
+public func counted(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }

@@ -177,10 +177,12 @@ struct DoorTests {
   @Test func anObjectiveIsMeasuredByItsStage() {
     let measured: [Stage: [String]] = [
       .evaluate: evaluateMetrics.map(\.name), .benchmark: benchmarkMetrics.map(\.name),
-      .sparsify: sparsifyMetrics.map(\.name),
+      .sparsify: sparsifyMetrics.map(\.name), .finetune: startMetrics.map(\.name),
     ]
     for metric in Objective.Metric.allCases {
-      #expect(measured[metric.stage]?.contains(metric.rawValue) == true, "\(metric)")
+      for stage in metric.stages {
+        #expect(measured[stage]?.contains(metric.rawValue) == true, "\(metric) of \(stage)")
+      }
     }
   }
 
