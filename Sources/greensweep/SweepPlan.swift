@@ -74,7 +74,7 @@ struct SweepPlan: Encodable {
       var settings = request.settings.map { RecipeColumn.Setting(key: $0.key, value: $0.value) }
       let steps = request.configuration.epochs * batches(imageCount, request.configuration.batchSize)
       settings.insert(RecipeColumn.Setting(key: "batches in all", value: "\(steps)"), at: 1)
-      // What the axes of the grid say by themselves makes no recipe of its own.
+      // Trials that differ only in axes of the grid share one recipe.
       for index in settings.indices {
         switch settings[index].key {
         case "seed": settings[index].value = "the trial's"

@@ -185,7 +185,7 @@ extension CoordinatorBrain {
   /// They need not grow old before the store forgets them.
   public mutating func takeSuperseded() -> [Digest] {
     guard !superseded.isEmpty else { return [] }
-    // What is still referenced, such as the checkpoint a running attempt began with, is left to the next cleaning.
+    // An artifact that is still referenced, such as a running attempt's checkpoint, is left to the next cleaning.
     defer { superseded = [] }
     return superseded.subtracting(referencedArtifacts()).sorted()
   }

@@ -236,7 +236,7 @@ extension SweepSpec: Codable {
       var members = try container.decodeIfPresent([String: PlainValue].self, forKey: member) ?? [:]
       if case .object(let choices)? = members.removeValue(forKey: "choices") { members.merge(choices) { $1 } }
       var values = stages[stage].values
-      // Of two writings of one setting the same one counts in every process.
+      // A setting that is written twice means the same in every process.
       for (name, value) in members.sorted(by: { $0.key < $1.key }) { values[Self.keys[name] ?? name] = value }
       stages.set(StageConfiguration(stage, values))
     }

@@ -74,7 +74,7 @@ import Testing
     #expect(plan.forecast.rows.map(\.stage) == ["train", "sparsify", "prune", "finetune", "evaluate", "benchmark"])
     #expect(plan.forecast.rows.map(\.jobs) == [1, 3, 3, 4, 4, 4])
     #expect(plan.forecast.rows.map(\.jobs_unshared) == [4, 3, 3, 4, 4, 4])
-    // What `plan` says of a stage is what its run says that it did.
+    // The settings that `plan` lists for a stage are those that its run has recorded.
     #expect(plan.recipes.map(\.stage) == ["train", "sparsify", "finetune", "finetune"])
     let recipe = Dictionary(uniqueKeysWithValues: plan.recipes[0].settings.map { ($0.key, $0.value) })
     #expect(recipe["optimizer"] == "AdamW" && recipe["lr0"] == "0.001" && recipe["batches in all"] == "12")

@@ -160,7 +160,7 @@ struct DoorTests {
     }
   }
 
-  /// What fading leaves is what pruning cuts, also where layers kept more than was asked for.
+  /// Pruning cuts the channels that have faded and no others, also where layers kept more than was asked for.
   @Test(arguments: ["yolov5n", "mobilenetv2", "shufflenetv1", "shufflenetv2", "ghostnet"])
   func whatHasFadedIsCut(_ name: String) throws {
     let network = try Zoo.network(named: name, classCount: 3)

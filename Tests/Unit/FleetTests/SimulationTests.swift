@@ -49,7 +49,7 @@ struct SimulationTests {
   /// A process that has said goodbye is not thrown out by its twin, which comes 1 ms later.
   @Test func aProcessThatHasLeftIsNotThrownOut() throws { try SimulatedCluster.run(seed: 51_867) }
 
-  /// What breaks an index shows in the coordinator's accounts, long before it shows outside.
+  /// A broken index is found in the coordinator's accounts long before anything shows outside.
   @Test func aBrokenIndexIsNoticed() throws {
     let broken = try #require(throws: BrokenPromise.self) {
       for seed in 0..<UInt64(20) { try SimulatedCluster.run(seed: seed, fault: .misplaceJobs) }
