@@ -72,7 +72,8 @@ struct PipelineStageRunner: StageRunner {
       let start = try Pipeline.evaluate(
         EvaluateRequest(
           model: try request.file(.model), dataset: trainRequest.dataset, imageSize: choices.imageSize,
-          batchSize: choices.batchSize, machine: try request.machine()))
+          batchSize: choices.batchSize, machine: try request.machine()),
+        checking: request.imageCheck(of: trainRequest.dataset))
       values.merge(metrics(startMetrics, of: start)) { $1 }
     }
     try report(.finished(StageOutput(metrics: values, files: files)))
