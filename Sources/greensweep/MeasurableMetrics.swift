@@ -10,11 +10,18 @@ enum MeasurableMetrics {
     metric == .energyJ ? EnergyMeter.obstacle() : nil
   }
 
+  /// The reasons why a sweep with these objectives cannot be judged on this host, a sentence each.
+  static func obstacles(to objectives: [Objective]) -> [String] {
+    objectives.compactMap { objective in
+      obstacle(to: objective.metric).map {
+        "the objective ‘\(objective)’ cannot be measured: \($0); or leave the objective out"
+      }
+    }
+  }
+
   /// - Throws: `WorkError` if a sweep with these objectives cannot be judged on this host.
   static func require(_ objectives: [Objective]) throws {
-    for objective in objectives {
-      guard let obstacle = obstacle(to: objective.metric) else { continue }
-      throw WorkError("the objective ‘\(objective)’ cannot be measured: \(obstacle); or leave the objective out")
-    }
+    let obstacles = obstacles(to: objectives)
+    if !obstacles.isEmpty { throw WorkError(obstacles.joined(separator: "\n")) }
   }
 }

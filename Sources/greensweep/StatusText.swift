@@ -9,11 +9,14 @@ enum StatusText {
     let header = ["sweep", "state", "priority", "trials", "done", "running", "ready", "waiting", "failed"]
     let rows = sweeps.map { sweep in
       let jobs = sweep.jobs
-      return [sweep.sweep.name, sweep.state.rawValue, "\(sweep.priority ?? 0)", "\(sweep.trials)"]
+      return [sweep.sweep.name, state(of: sweep), "\(sweep.priority ?? 0)", "\(sweep.trials)"]
         + [jobs.succeeded, jobs.leased, jobs.ready, jobs.waiting + jobs.blocked, jobs.failed].map(String.init)
     }
-    return textTable([header] + rows, rightAligned: [2, 3, 4, 5, 6, 7, 8])
+    let held = sweeps.compactMap { sweep in sweep.held.map { "\(sweep.sweep) is held: \($0)".oneLine } }
+    return ([textTable([header] + rows, rightAligned: [2, 3, 4, 5, 6, 7, 8])] + held).joined(separator: "\n")
   }
+
+  private static func state(of sweep: SweepSummary) -> String { sweep.held == nil ? sweep.state.rawValue : "held" }
 
   static func jobs(_ status: SweepStatus) -> String {
     let header = ["job", "stage", "of", "state", "worker", "tries", "progress"]
@@ -44,10 +47,11 @@ enum StatusText {
     let jobs = status.summary.jobs
     let failed = jobs.failed > 0 ? ", \(jobs.failed) failed" : ""
     let done = "\(jobs.succeeded) of \(jobs.total) jobs done"
-    let state = status.summary.state == .running ? "" : " (\(status.summary.state.rawValue))"
-    let head = "\(status.summary.sweep)\(state): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
+    let state = Self.state(of: status.summary)
+    let words = state == SweepSummary.State.running.rawValue ? "" : " (\(state))"
+    let head = "\(status.summary.sweep)\(words): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"
     let running = status.jobs.filter { $0.state == .running }
-    return [head]
+    return [head] + (status.summary.held.map { ["  \($0)"] } ?? [])
       + running.map { "  \(title($0)): \($0.epochs.map(progress) ?? "starting")  (\($0.worker ?? "?"))" }
   }
 

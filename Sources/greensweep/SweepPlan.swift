@@ -37,10 +37,12 @@ struct SweepPlan: Encodable {
   var recipe: String
   var recipes: [RecipeColumn]
   var pruning: [RecipeColumn.Setting]
+  /// Why the sweep cannot be judged on this machine, and what can be done; empty if it can.
+  var obstacles: [String]
   var assumptions: [String]
 
   enum CodingKeys: String, CodingKey {
-    case name, remarks, forecast, threads, joules, recipe, recipes, pruning, assumptions
+    case name, remarks, forecast, threads, joules, recipe, recipes, pruning, obstacles, assumptions
     case trainingImages = "train_images"
     case validationImages = "val_images"
     case imageSize = "image_size"
@@ -61,6 +63,7 @@ struct SweepPlan: Encodable {
     recipe = spec.common.recipe?.rawValue ?? Recipe.yolov5.rawValue
     recipes = try Self.recipes(preparation, tree, imageCount: trainingImages, machine: machine)
     pruning = Self.pruning(spec)
+    obstacles = MeasurableMetrics.obstacles(to: spec.objectives)
     assumptions = estimate.assumptions
   }
 
@@ -124,6 +127,12 @@ extension SweepPlan {
       \(imageSize) pixels, batches of \(batchSize)
       """
     ]
+    if !obstacles.isEmpty {
+      parts.append(
+        obstacles.map { "cannot run here: \($0)" }.joined(separator: "\n")
+          + "\n'greensweep run' refuses it on this machine; a coordinator holds it until a worker that can joins"
+      )
+    }
     if !remarks.isEmpty { parts.append(remarks.map(\.oneLine).joined(separator: "\n")) }
     parts.append(stageTable)
     if !pruning.isEmpty {

@@ -26,6 +26,7 @@ struct SweepProgress {
     var isAway = false
     var last: [JobKey: (state: JobPhase, epoch: Int)] = [:]
     var furthest = (jobs: 0, epochs: 0)
+    var held: String?
     while true {
       try fleet?.check()
       let isPatient = ContinuousClock.now - lastHeard < .seconds(60)
@@ -42,7 +43,7 @@ struct SweepProgress {
         if LiveLine.isTerminal {
           shownLines = redraw(StatusText.live(status, elapsedSeconds: elapsedSeconds), over: shownLines)
         } else {
-          for line in news(status, since: &last) { printError(line.oneLine) }
+          for line in news(status, since: &last, held: &held) { printError(line.oneLine) }
         }
         if !status.summary.state.isUnderWay { return }
       }
@@ -71,8 +72,12 @@ struct SweepProgress {
     return lines.count
   }
 
-  private func news(_ status: SweepStatus, since last: inout [JobKey: (state: JobPhase, epoch: Int)]) -> [String] {
+  private func news(
+    _ status: SweepStatus, since last: inout [JobKey: (state: JobPhase, epoch: Int)], held: inout String?
+  ) -> [String] {
     var lines: [String] = []
+    if status.summary.held != held, let reason = status.summary.held { lines.append("held: \(reason)") }
+    held = status.summary.held
     for job in status.jobs {
       let now = (state: job.state, epoch: job.epochs?.epoch ?? 0)
       let before = last.updateValue(now, forKey: job.job)

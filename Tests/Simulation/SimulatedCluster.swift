@@ -287,12 +287,13 @@ extension SimulatedCluster {
 }
 
 extension ResultTable {
-  /// Without what only some hosts measure and nobody asked for.
+  /// Without what only some hosts measure and nobody asked for, and without the reasons for what is missing.
   fileprivate var withoutExtras: ResultTable {
-    if objectives.contains(where: { $0.metric == .energyJ }) { return self }
+    let isMeasured = objectives.contains { $0.metric == .energyJ }
     let rows = rows.map { row in
       var row = row
-      row.metrics["energy_j"] = nil
+      if !isMeasured { row.metrics["energy_j"] = nil }
+      row.missing = nil
       return row
     }
     return ResultTable(sweep: sweep, objectives: objectives, rows: rows, remarks: remarks)

@@ -12,7 +12,7 @@ enum HTMLPage {
   static func overview(_ sweeps: [SweepSummary], _ workers: [WorkerStatus]) -> HTTPResponse {
     let rows = sweeps.reversed().prefix(Dashboard.rowLimit).map { sweep in
       row([
-        link("/sweeps/\(sweep.sweep)", sweep.sweep.name), badge(sweep.state.rawValue), number(sweep.priority ?? 0),
+        link("/sweeps/\(sweep.sweep)", sweep.sweep.name), badge(of: sweep), number(sweep.priority ?? 0),
         number(sweep.trials), progress(sweep.jobs), number(sweep.jobs.leased), number(sweep.jobs.failed),
       ])
     }
@@ -29,16 +29,19 @@ enum HTMLPage {
     let summary = status.summary
     let name = escaped(summary.sweep.name)
     let head =
-      "<p class=\"facts\">\(badge(summary.state.rawValue)) \(progress(summary.jobs)) <span>\(summary.trials) trials, "
+      "<p class=\"facts\">\(badge(of: summary)) \(progress(summary.jobs)) <span>\(summary.trials) trials, "
       + "priority \(summary.priority ?? 0)</span> <span>JSON: \(link("/api/sweeps/\(summary.sweep)", "jobs")), "
       + "\(link("/api/sweeps/\(summary.sweep)/results", "results"))</span></p>"
-    let measured = results.measured
-    let notes = measured.notes.map { "<p class=\"hold\">\(escaped($0))</p>" }.joined()
+    let measured = results.averaged.measured
+    let notes = ([summary.held.map { "held: \($0)" }].compactMap { $0 } + measured.notes).map {
+      "<p class=\"hold\">\(escaped($0))</p>"
+    }.joined()
     let front = measured.rows.isEmpty ? "" : "<figure>\(measured.svg)</figure>"
     let jobs = status.jobs.map(row)
     let more = summary.jobs.total - status.jobs.count
     let body =
-      head + notes + section("Pareto front", count: measured.front.count) + front + trials(measured)
+      head + notes + section("Pareto front", count: measured.front.count) + front
+      + (measured.frontSummary.map { "<p class=\"dim\">\(escaped($0))</p>" } ?? "") + trials(measured)
       + section("Jobs", count: summary.jobs.total)
       + table(
         ["job", "stage", "of", "state", "worker", "#tries", "progress, or why it waits"], jobs, empty: "No jobs.")
@@ -67,7 +70,8 @@ enum HTMLPage {
       table.rows.contains { $0.metrics[metric.rawValue] != nil }
     }
     let rows = (table.front + table.rows.filter { !$0.isOnFront }).prefix(Dashboard.rowLimit).map { trial in
-      let point = ["backbone", "optimizer", "sparsity_rate", "prune_ratio", "seed"].map { axis in
+      let axes = ["backbone", "optimizer", "sparsity_rate", "prune_ratio"] + (table.hasSeeds ? [] : ["seed"])
+      let point = axes.map { axis in
         switch trial.point[axis] {
         case .string(let text): escaped(text)
         case .double(let value): number(plain(value))
@@ -75,10 +79,14 @@ enum HTMLPage {
         default: ""
         }
       }
-      let values = metrics.map { metric in number(trial.metrics[metric.rawValue].map(metric.format) ?? "–") }
-      return row(["<code>\(trial.trial.name)</code>"] + point + values, class: trial.isOnFront ? "front" : nil)
+      let values = metrics.map { metric in number(table.text(of: metric, in: trial).map(escaped) ?? "–") }
+      let seeds = table.hasSeeds ? [number(table.seedText(of: trial))] : []
+      return row(
+        [table.mark(of: trial), "<code>\(trial.trial.name)</code>"] + point + seeds + values,
+        class: trial.isOnFront ? "front" : nil)
     }
-    let axes = ["trial", "backbone", "optimizer", "#sparsity", "#ratio", "#seed"]
+    let seeds = table.hasSeeds ? "#seeds" : "#seed"
+    let axes = ["", "trial", "backbone", "optimizer", "#sparsity", "#ratio", seeds]
     return Self.table(axes + metrics.map { "#\($0.title)" }, rows, empty: "Nothing has been measured yet.")
   }
 
@@ -115,6 +123,10 @@ enum HTMLPage {
   private static func number(_ value: some CustomStringConvertible) -> String { "<td class=\"n\">\(value)</td>" }
   private static func badge(_ word: String) -> String {
     "<span class=\"badge \(escaped(word))\">\(escaped(word))</span>"
+  }
+
+  private static func badge(of sweep: SweepSummary) -> String {
+    badge(sweep.held == nil ? sweep.state.rawValue : "held")
   }
 
   /// - Parameter path: of letters that need no escape in an address, as sweeps' names are.
@@ -172,7 +184,7 @@ enum HTMLPage {
     .facts{display:flex;gap:18px;flex-wrap:wrap;align-items:center}.bar{white-space:nowrap}
     .badge{display:inline-block;padding:1px 9px;border-radius:99px;border:1px solid currentColor;font-size:13px;
     color:var(--dim)}.running,.ready{color:var(--busy)}.finished,.succeeded,.connected{color:var(--good)}
-    .failed,.blocked,.away{color:var(--bad)}.paused,.stopping,.stopped,.draining,.hold{color:var(--hold)}
+    .failed,.blocked,.away{color:var(--bad)}.paused,.stopping,.stopped,.draining,.hold,.held{color:var(--hold)}
     progress{height:9px;width:130px;vertical-align:middle;accent-color:var(--good)}
     figure{margin:0 0 14px;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:8px;
     overflow-x:auto}figure svg{max-width:100%;min-width:760px;height:auto}

@@ -43,7 +43,7 @@ extension CoordinatorBrain {
     guard (1...MessageBounds.objectives).contains(objectives.count) else {
       throw Refusal("name 1 to \(MessageBounds.objectives) objectives")
     }
-    return results(of: sweep).judged(by: objectives)
+    return results(of: sweep, judgedBy: objectives)
   }
 
   private mutating func submit(

@@ -5,9 +5,11 @@ extension CoordinatorBrain {
   func summary(of sweep: SweepIndex) -> SweepSummary {
     var counts = JobCounts()
     for job in sweeps[sweep].jobs { counts.add(jobs[job].state) }
+    let state = state(of: sweep, counts)
     return SweepSummary(
-      sweep: sweeps[sweep].id, state: state(of: sweep, counts), priority: sweeps[sweep].priority,
-      trials: sweeps[sweep].tree.trials.count, jobs: counts)
+      sweep: sweeps[sweep].id, state: state, priority: sweeps[sweep].priority,
+      trials: sweeps[sweep].tree.trials.count, jobs: counts,
+      held: state == .running ? measuringProblem(of: sweep) : nil)
   }
 
   private func state(of sweep: SweepIndex, _ counts: JobCounts) -> SweepSummary.State {
@@ -87,24 +89,54 @@ extension CoordinatorBrain {
 
   // MARK: - Results
 
-  func results(of sweep: SweepIndex) -> ResultTable {
+  /// - Parameter objectives: those to judge by; nil: the sweep's own.
+  func results(of sweep: SweepIndex, judgedBy objectives: [Objective]? = nil) -> ResultTable {
     let tree = sweeps[sweep].tree
+    let objectives = objectives ?? tree.submission.spec.objectives
     let rows = tree.trials.indices.map { trial in
-      let path = tree.nodesOfTrial[trial].map { jobs[sweeps[sweep].jobs[$0]] }
+      let path = tree.nodesOfTrial[trial].map { sweeps[sweep].jobs[$0] }
       var metrics: [String: Double] = [:]
-      for job in path {
+      var kinds: [String: String] = [:]
+      for job in path.map({ jobs[$0] }) {
         let measured = (job.success?.result.metrics ?? [:]).filter { name, _ in
           !job.stage.makesModel || Objective.Metric(rawValue: name)?.stages.contains(job.stage) == true
         }
         metrics.merge(measured) { _, later in later }
+        kinds.merge(job.success?.result.kinds ?? [:]) { _, later in later }
       }
-      if !path.contains(where: { $0.stage == .prune }) { metrics[Objective.Metric.map50Cut.rawValue] = nil }
-      return ResultTable.Row(
-        trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics, state: state(of: path))
+      if !path.contains(where: { jobs[$0].stage == .prune }) { metrics[Objective.Metric.map50Cut.rawValue] = nil }
+      var row = ResultTable.Row(
+        trial: tree.trialIDs[trial], point: tree.trials[trial].point, metrics: metrics,
+        state: state(of: path.map { jobs[$0] }))
+      if !kinds.isEmpty { row.kinds = kinds }
+      if row.state.hasEnded, objectives.contains(where: { row.value(of: $0) == nil }) {
+        row.missing = Dictionary(
+          objectives.map(\.metric).filter { metrics[$0.rawValue] == nil }
+            .map { ($0.rawValue, absence(of: $0, on: path)) }, uniquingKeysWith: { first, _ in first })
+      }
+      return row
     }
-    return ResultTable(
-      sweep: sweeps[sweep].id, objectives: tree.submission.spec.objectives, rows: rows,
-      remarks: tree.submission.remarks)
+    return ResultTable(sweep: sweeps[sweep].id, objectives: objectives, rows: rows, remarks: tree.submission.remarks)
+  }
+
+  /// Why a trial that has ended has no value of the metric.
+  private func absence(of metric: Objective.Metric, on path: [JobIndex]) -> String {
+    guard let job = path.last(where: { metric.stages.contains(jobs[$0].stage) }) else {
+      return "no stage of theirs measures it"
+    }
+    let stage = jobs[job].stage.rawValue
+    switch jobs[job].state {
+    case .succeeded:
+      return metric.isBenchmarked
+        ? "the host that ran their \(stage) cannot measure it" : "their \(stage) does not give it"
+    case .failed, .blocked:
+      // The words of one job would make a reason of each.
+      let failed = failedAncestor(of: job) ?? job
+      return
+        "their \(jobs[failed].stage.rawValue) has failed ('greensweep status \(sweeps[jobs[job].sweep].id)' says why)"
+    case .cancelled: return "their \(stage) was cancelled"
+    case .waiting, .ready, .leased: return "their \(stage) has not run"
+    }
   }
 
   private func state(of path: [Job]) -> TrialState {

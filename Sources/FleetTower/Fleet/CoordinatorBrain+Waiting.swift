@@ -18,7 +18,7 @@ extension CoordinatorBrain {
     }
   }
 
-  private func failedAncestor(of index: JobIndex) -> JobIndex? {
+  func failedAncestor(of index: JobIndex) -> JobIndex? {
     for source in jobs[index].sources {
       if case .failed = jobs[source].state { return source }
       if jobs[source].state == .blocked { return failedAncestor(of: source) }

@@ -70,6 +70,9 @@ extension StageResult {
     guard MessageBounds.areNames(metrics.keys), MessageBounds.areNames(artifacts.keys) else {
       return "too many metrics or artifacts, or too long names"
     }
+    guard MessageBounds.areNames((kinds ?? [:]).keys), MessageBounds.areNames((kinds ?? [:]).values) else {
+      return "too many kinds of metrics, or too long names"
+    }
     return artifacts.values.lazy.compactMap(\.problem).first
   }
 }

@@ -67,6 +67,9 @@ public struct SweepSummary: Hashable, Sendable, Codable {
   public var priority: Int?
   public var trials: Int
   public var jobs: JobCounts
+  /// Why nothing of it starts although its operators want it to, and what can be done; nil if nothing holds it, or the
+  /// coordinator is too old to tell.
+  public var held: String?
 }
 
 public struct JobCounts: Hashable, Sendable, Codable {

@@ -137,7 +137,7 @@ extension WorkerBrain {
     else { return }
     switch settling.end {
     case .finished(let output):
-      var result = StageResult(metrics: output.metrics, artifacts: [:])
+      var result = StageResult(metrics: output.metrics, kinds: output.kinds, artifacts: [:])
       result.artifacts = settling.artifacts
       announce(.attemptFinished(attempt: number, result: result), number)
     case .failed(let message, let cause):
@@ -180,7 +180,8 @@ extension WorkerBrain {
     case .owed(.attemptFinished(_, let result)):
       let lost = result.artifacts.values.filter { digests.contains($0.digest) }
       var settling = HeldAttempt.Settling(
-        end: .finished(StageOutput(metrics: result.metrics, files: [:])), unkept: [:], artifacts: result.artifacts)
+        end: .finished(StageOutput(metrics: result.metrics, kinds: result.kinds, files: [:])), unkept: [:],
+        artifacts: result.artifacts)
       settling.unstored = Set(lost.map(\.digest))
       attempts[number]!.phase = .settling(settling)
       for artifact in lost.sorted(by: { $0.digest < $1.digest }) { beginUpload(artifact) }

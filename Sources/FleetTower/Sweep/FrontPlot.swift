@@ -37,20 +37,23 @@ public struct FrontPlot: Sendable {
   private static let width = 1120.0
   private static let height = 540.0
   private static let frame = PlotFrame(left: 76, right: 610, top: 48, bottom: 476)
-  private static let legendLimit = 18
+  private static let legendLimit = 17
   /// Letters of a name that the legend has room for.
   private static let nameLimit = 37
 
   public var svg: String {
     let frame = FrontPlot.frame
-    let (xScale, yScale) = (frame.xScale(points.map(\.x)), frame.yScale(points.map(\.y)))
+    let xScale = frame.xScale(points.flatMap { [$0.x - deviation(x, $0.row), $0.x + deviation(x, $0.row)] })
+    let yScale = frame.yScale(points.flatMap { [$0.y - deviation(y, $0.row), $0.y + deviation(y, $0.row)] })
     let front = points.filter(\.row.isOnFront).sorted { ($0.x, $0.y, $0.row.trial) < ($1.x, $1.y, $1.row.trial) }
     var svg = SVG(width: FrontPlot.width, height: FrontPlot.height)
     svg.heading(table.sweep.name, frame.left, 26)
     svg.axes(frame, x: xScale, y: yScale, xTitle: title(x, "→", "←"), yTitle: title(y, "→", "←"))
     addFrontLine(front.filter { staircase.contains($0.row.trial) }, xScale, yScale, to: &svg)
+    for point in points { addErrorBars(point, xScale, yScale, to: &svg) }
     for point in points where !point.row.isOnFront {
-      addCircle(point, xScale, yScale, radius: 4, "fill-opacity=\"0.45\"", to: &svg)
+      let tie = point.row.ties == nil ? "" : " class=\"mark\" stroke-width=\"1.2\" stroke-dasharray=\"2 2\""
+      addCircle(point, xScale, yScale, radius: 4, "fill-opacity=\"0.45\"\(tie)", to: &svg)
     }
     addFrontMembers(front, xScale, yScale, to: &svg)
     addLegend(front, to: &svg)
@@ -59,8 +62,13 @@ public struct FrontPlot: Sendable {
 
   /// The arrow points to where it gets better.
   private func title(_ objective: Objective, _ more: String, _ less: String) -> String {
-    objective.direction == .maximize
-      ? "\(objective.metric.title) \(more) better" : "better \(less) \(objective.metric.title)"
+    let kinds = Set(points.compactMap { $0.row.kind(of: objective.metric)?.rawValue }).sorted().joined(separator: ", ")
+    let name = objective.metric.title + (kinds.isEmpty ? "" : ", \(kinds)")
+    return objective.direction == .maximize ? "\(name) \(more) better" : "better \(less) \(name)"
+  }
+
+  private func deviation(_ objective: Objective, _ row: ResultTable.Row) -> Double {
+    row.seeds?.deviations[objective.metric.rawValue] ?? 0
   }
 
   // MARK: - Points
@@ -76,11 +84,21 @@ public struct FrontPlot: Sendable {
     svg.path(path, "fill=\"none\" stroke=\"#888888\" stroke-width=\"1.5\" stroke-dasharray=\"5 4\"")
   }
 
+  /// One standard deviation of the seeds to either side.
+  private func addErrorBars(_ point: Point, _ xScale: PlotScale, _ yScale: PlotScale, to svg: inout SVG) {
+    let (dx, dy) = (deviation(x, point.row), deviation(y, point.row))
+    let (cx, cy) = (xScale.pixel(point.x), yScale.pixel(point.y))
+    let stroke = "stroke=\"\(point.color)\" stroke-width=\"1.2\""
+    if dx > 0 { svg.line(xScale.pixel(point.x - dx), cy, xScale.pixel(point.x + dx), cy, stroke) }
+    if dy > 0 { svg.line(cx, yScale.pixel(point.y - dy), cx, yScale.pixel(point.y + dy), stroke) }
+  }
+
   /// Numbers stand where they hide nothing, as far as there is room.
   private func addFrontMembers(_ front: [Point], _ xScale: PlotScale, _ yScale: PlotScale, to svg: inout SVG) {
     var taken = points.map { Extent(around: xScale.pixel($0.x), yScale.pixel($0.y), width: 12, height: 12) }
     for point in front {
-      addCircle(point, xScale, yScale, radius: 6, "class=\"mark\" stroke-width=\"1.2\"", to: &svg)
+      let dashes = point.row.ties == nil ? "" : " stroke-dasharray=\"2 2\""
+      addCircle(point, xScale, yScale, radius: 6, "class=\"mark\" stroke-width=\"1.2\"\(dashes)", to: &svg)
     }
     for (index, point) in front.enumerated() {
       let (cx, cy) = (xScale.pixel(point.x), yScale.pixel(point.y))
@@ -110,9 +128,10 @@ public struct FrontPlot: Sendable {
   private func addCircle(
     _ point: Point, _ xScale: PlotScale, _ yScale: PlotScale, radius: Double, _ attributes: String, to svg: inout SVG
   ) {
-    let title =
-      "\(name(of: point.row)): \(x.metric.title) \(x.metric.format(point.x)), "
-      + "\(y.metric.title) \(y.metric.format(point.y))"
+    func figure(_ metric: Objective.Metric) -> String {
+      "\(metric.title) \(table.text(of: metric, in: point.row) ?? "")"
+    }
+    let title = "\(name(of: point.row)): \(figure(x.metric)), \(figure(y.metric))"
     svg.circle(
       xScale.pixel(point.x), yScale.pixel(point.y), radius: radius, title: title,
       "fill=\"\(point.color)\" \(attributes)")
@@ -146,9 +165,18 @@ public struct FrontPlot: Sendable {
       let reason = unjudged > 0 ? "no trial has a value of every objective" : "nothing measured yet"
       svg.text(reason, left, top + 28, "class=\"dim\"")
     }
-    if unjudged > 0 {
-      svg.text("\(unjudged) finished trials are not judged", left, FrontPlot.height - 14, "class=\"dim\"")
+    for (line, remark) in remarks(unjudged: unjudged).enumerated() {
+      svg.text(remark, left, FrontPlot.height - 14 - Double(line) * 18, "class=\"dim\" font-size=\"12\"")
     }
+  }
+
+  /// From the lowest upwards.
+  private func remarks(unjudged: Int) -> [String] {
+    var remarks: [String] = []
+    if unjudged > 0 { remarks.append("\(unjudged) finished trials are not judged") }
+    if table.rows.contains(where: { $0.ties != nil }) { remarks.append("dashed: on the front, or off it, by chance") }
+    if table.hasSeeds { remarks.append("means of seeds, with bars of one standard deviation") }
+    return remarks
   }
 
   /// The backbone, and the axes along which the trials differ.

@@ -37,6 +37,9 @@ public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
       }
     }
 
+    /// Whether it can be measured or modelled, so that its kind belongs to each value.
+    public var hasKinds: Bool { self == .energyJ }
+
     /// As many digits as mean something.
     public func format(_ value: Double) -> String { fixed(value, decimals: row.decimals) }
   }
@@ -53,6 +56,18 @@ public struct Objective: Hashable, Sendable, Codable, CustomStringConvertible {
 
   /// Whether `a` is strictly better than `b`.
   public func prefers(_ a: Double, to b: Double) -> Bool { direction == .maximize ? a > b : a < b }
+}
+
+/// How a value was obtained. A front never compares values of two kinds.
+public enum MetricKind: String, CaseIterable, Hashable, Sendable, Codable, Comparable {
+  /// Read from the host's counters.
+  case measured
+  /// Computed from the processor time with the host's calibrated power.
+  case modelled
+  /// The result does not say.
+  case unknown
+
+  public static func < (a: MetricKind, b: MetricKind) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// Why a text is no objective.

@@ -89,11 +89,15 @@ public struct EpochMetrics: Hashable, Sendable, Codable {
 public struct StageOutput: Hashable, Sendable, Codable {
   /// By the names objectives use: `map50`, `size_mb`, `latency_ms` …
   public var metrics: [String: Double]
+  /// How metrics that can be had in several ways were obtained (`MetricKind`), by their names. nil: there are none, or
+  /// the stage is too old to tell.
+  public var kinds: [String: String]?
   /// File names relative to the stage's folder, by the `OutputRole`'s name.
   public var files: [String: String]
 
-  public init(metrics: [String: Double], files: [OutputRole: String]) {
+  public init(metrics: [String: Double], kinds: [String: String]? = nil, files: [OutputRole: String]) {
     self.metrics = metrics
+    self.kinds = kinds
     self.files = Dictionary(uniqueKeysWithValues: files.map { ($0.key.rawValue, $0.value) })
   }
 }
@@ -101,10 +105,15 @@ public struct StageOutput: Hashable, Sendable, Codable {
 /// A stage's result once its files are artifacts.
 public struct StageResult: Hashable, Sendable, Codable {
   public var metrics: [String: Double]
+  /// As in `StageOutput`.
+  public var kinds: [String: String]?
   public var artifacts: [String: ArtifactReference]
 
-  public init(metrics: [String: Double], artifacts: [OutputRole: ArtifactReference]) {
+  public init(
+    metrics: [String: Double], kinds: [String: String]? = nil, artifacts: [OutputRole: ArtifactReference]
+  ) {
     self.metrics = metrics
+    self.kinds = kinds
     self.artifacts = Dictionary(uniqueKeysWithValues: artifacts.map { ($0.key.rawValue, $0.value) })
   }
 

@@ -36,7 +36,7 @@ extension Command {
     }
     try await SweepProgress(connection, sweep: sweep.name).followToTheEnd()
     let table = try await connection.results(sweep.name)
-    if arguments.has("--json") { printJSON(text: table.json) } else { printLine(table.terminalText) }
+    if arguments.has("--json") { printJSON(text: table.json) } else { printLine(table.averaged.words) }
     try requireSuccess(await connection.status(sweep.name))
   }
 
@@ -62,6 +62,7 @@ extension Command {
       Option(
         "--y", "METRIC", needs: ["--x"], help: "\(Objective.Metric.allCases.map(\.rawValue).joined(separator: ", "))"),
       Option("--without", "METRIC", repeats: true, help: "judge by the other objectives of the sweep; may be repeated"),
+      Option("--seeds", help: "a row for each seed, instead of the means (CSV and JSON always have both)"),
       Option("--all", help: "all trials, not only those measured so far"),
       Option("--format", "FORMAT", help: "table, json, csv, markdown or svg (default: table)"),
       .json.excluding(["--format"]),
@@ -83,8 +84,12 @@ extension Command {
       guard !others.isEmpty else { throw UsageError("--without leaves no objective to judge by") }
       table = table.judged(by: others)
     }
-    let shown = arguments.has("--all") ? table : table.measured
-    if name == "json" { printJSON(text: shown.json) } else { printLine(shown.text(.init(rawValue: name)!)) }
+    let format = ResultTable.Format(rawValue: name)!
+    let hasAllSeeds = format == .csv || format == .json
+    if hasAllSeeds { try arguments.refuse(["--seeds"], because: "\(name) always has a row for each seed") }
+    let rows = hasAllSeeds || arguments.has("--seeds") ? table : table.averaged
+    let shown = arguments.has("--all") ? rows : rows.measured
+    if format == .json { printJSON(text: shown.json) } else { printLine(shown.text(format)) }
   }
 
   static let workers = Command(
@@ -136,21 +141,27 @@ extension Command {
   }
 
   static let pull = Command(
-    name: "pull", summary: "fetch a trial's model", positionals: ["TRIAL"],
+    name: "pull", summary: "fetch a trial's model", positionals: ["TRIAL|SWEEP@PLACE"],
     options: Option.connection + [
       Option("--output", "FILE", aliases: ["-o"], help: ".safetensors or .onnx (default: TRIAL.safetensors)"),
       Option("--image-size", "S", help: "side of the images of an ONNX file in pixels (default: 640)"),
     ],
-    discussion: "'greensweep export' writes ONNX in more ways."
+    discussion: """
+      SWEEP@best is the model of the front that is best by the first objective, SWEEP@knee the one nearest to the best
+      values of all objectives, SWEEP@smallest the one with the smallest file. Example: greensweep pull campus@knee
+      'greensweep export' writes ONNX in more ways.
+      """
   ) { arguments in
-    let trial = arguments.positionals[0]
-    let output = arguments.string("--output") ?? "\(trial).safetensors"
+    let name = arguments.positionals[0]
+    let place = try FrontPlace(name)
+    let output = arguments.string("--output") ?? (place?.fileName ?? "\(name).safetensors")
     let size = try arguments.imageSize()
     let isONNX = output.hasSuffix(".onnx")
     if !isONNX { try arguments.refuse(["--image-size"], because: "\(output) is no ONNX file") }
     try refuseOverwriting([output], ofInputs: [arguments.tokenFile].compactMap { $0 })
     let connection = try OperatorConnection(arguments)
     let model = isONNX ? "\(output).\(UUID().uuidString).safetensors" : output
+    let trial = try await place?.trial(from: connection) ?? name
     try await connection.pull(trial, to: model)
     if isONNX {
       defer { try? FileManager.default.removeItem(atPath: model) }
@@ -158,6 +169,36 @@ extension Command {
         ExportRequest(model: model, output: output, options: .init(imageHeight: size, imageWidth: size)))
     }
     printLine(output)
+  }
+}
+
+/// A point of a sweep's front by its name: `SWEEP@knee`.
+private struct FrontPlace {
+  let sweep: String
+  let landmark: ResultTable.Landmark
+
+  /// nil for a text without `@`.
+  /// - Throws: `UsageError` if there is no such place.
+  init?(_ text: String) throws {
+    guard let at = text.lastIndex(of: "@") else { return nil }
+    let word = String(text[text.index(after: at)...])
+    guard let landmark = ResultTable.Landmark(rawValue: word) else {
+      throw UsageError("pull: \(unknown("place", word, among: ResultTable.Landmark.allCases.map(\.rawValue)))")
+    }
+    sweep = String(text[..<at])
+    self.landmark = landmark
+  }
+
+  var fileName: String { "\(sweep)-\(landmark.rawValue).safetensors" }
+
+  func trial(from connection: OperatorConnection) async throws -> String {
+    let table = try await connection.results(sweep).averaged
+    guard let row = table.row(at: landmark) else {
+      throw WorkError(
+        "nothing of \(sweep) is on the front yet: 'greensweep pareto \(sweep) --all' says what is missing")
+    }
+    printError("\(landmark.rawValue) of \(table.sweep) is trial \(row.trial)")
+    return "\(table.sweep)/\(row.trial)"
   }
 }
 
@@ -183,9 +224,12 @@ func requireSuccess(_ status: SweepStatus) throws {
 }
 
 extension ResultTable {
+  /// The table for a terminal, and a line on its front.
+  var words: String { terminalText + (frontSummary.map { "\n\($0)" } ?? "") }
+
   func text(_ format: Format) -> String {
     switch format {
-    case .table: terminalText
+    case .table: words
     case .json: json
     case .csv: csv
     case .markdown: markdown

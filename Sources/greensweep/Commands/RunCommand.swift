@@ -56,7 +56,7 @@ extension Command {
     if arguments.has("--json") {
       printJSON(text: table.json)
     } else {
-      printLine(table.terminalText + "\n" + results.summary)
+      printLine(table.averaged.words + "\n" + results.summary)
     }
     try requireSuccess(await connection.status(sweep.name))
   }
@@ -89,13 +89,14 @@ struct SweepResults {
   /// Writes the table and the plot, pulls the models of the front that are not there yet, and draws what they find.
   /// - Parameter machine: of one worker; the workers are idle by now.
   init(
-    _ table: ResultTable, in folder: URL, from connection: OperatorConnection, _ preparation: SweepPreparation,
+    _ trials: ResultTable, in folder: URL, from connection: OperatorConnection, _ preparation: SweepPreparation,
     _ machine: Machine
   ) async throws {
     let models = folder.appending(path: "models")
     try FileManager.default.createDirectory(at: models, withIntermediateDirectories: true)
+    let table = trials.averaged
     for (name, text) in [
-      ("results.csv", table.csv), ("results.md", table.markdown), ("results.json", table.json),
+      ("results.csv", trials.csv), ("results.md", table.markdown), ("results.json", trials.json),
       ("front.svg", table.svg),
     ] {
       try Data(text.utf8).write(to: folder.appending(path: name), options: .atomic)

@@ -103,4 +103,56 @@ struct ObjectivesTests {
       .requested(.submit(submission(objectives: [Objective(.maximize, .map50)])), from: ConnectionID(99)))
     #expect(effects.assignments.map(\.0.stage) == [.train])
   }
+
+  @Test func theHoldStandsInTheSweepsStatus() {
+    var desk = Desk()
+    desk.hello("a", on: 1, metrics: allButEnergy)
+    guard case .submitted(_, _, let notice?) = desk.ask(.submit(energy)) else { return }
+    guard case .sweeps(let sweeps) = desk.ask(.status(sweep: nil)) else { return }
+    #expect(sweeps.map(\.held) == [notice])
+    desk.hello("b", on: 2, metrics: all)
+    guard case .sweep(let status) = desk.ask(.status(sweep: "test")) else { return }
+    #expect(status.summary.held == nil)
+  }
+
+  /// For each way to end without a value, the reason.
+  @Test func theTableSaysWhyAValueIsMissing() throws {
+    var desk = Desk()
+    _ = desk.ask(.submit(energy))
+    // A worker of an older version claims nothing, and its host gives no joules.
+    var running = desk.hello("old", on: 1, metrics: nil).assignments
+    while let (assignment, connection) = running.first {
+      running.removeFirst()
+      var result = StageResult(metrics: ["map50": 0.5, "size_mb": 3], artifacts: [:])
+      if assignment.stage == .benchmark { result.metrics = ["latency_ms": 3] }
+      if assignment.stage.makesModel { result.artifacts["model"] = reference(9) }
+      running +=
+        desk.say(
+          .attemptFinished(attempt: assignment.attempt, result: result), on: connection.value
+        ).assignments
+    }
+    func table(_ objectives: [Objective]? = nil) throws -> ResultTable {
+      guard case .results(let table) = desk.ask(.results(sweep: "test", objectives: objectives)) else {
+        throw CancellationError()
+      }
+      return table
+    }
+    #expect(try table().rows[0].missing == ["energy_j": "the host that ran their benchmark cannot measure it"])
+    let cut = [Objective(.maximize, .map50Cut), Objective(.maximize, .map50)]
+    #expect(try table(cut).rows[0].missing == ["map50_cut": "no stage of theirs measures it"])
+    #expect(try table([Objective(.maximize, .map50)]).rows[0].missing == nil)
+  }
+
+  @Test func aFailedStageIsTheReason() throws {
+    var desk = Desk()
+    _ = desk.ask(.submit(energy))
+    let train = try #require(desk.hello("a", on: 1, metrics: all).assignments.first).0
+    let refusal = StageFailure(message: "no such weights", cause: .refused)
+    _ = desk.say(.attemptFailed(attempt: train.attempt, failure: refusal), on: 1)
+    guard case .results(let table) = desk.ask(.results(sweep: "test", objectives: nil)) else { return }
+    #expect(table.rows[0].state == .failed)
+    #expect(table.rows[0].missing?["map50"]?.hasPrefix("their train has failed") == true)
+    #expect(table.rows[0].missing?["energy_j"]?.hasPrefix("their train has failed") == true)
+    #expect(table.terminalText.contains("\n? "))
+  }
 }
