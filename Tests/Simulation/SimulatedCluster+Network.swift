@@ -81,6 +81,13 @@ extension SimulatedCluster {
     if isPartitioned(connection.worker) {
       return at(workers[connection.worker].partitionedUntil, .toCoordinator(id, message))
     }
+    // Its process was given up when its lease ran out, even while the coordinator's end of the connection waits for the
+    // disk: what it says afterwards on this connection is not heard.
+    if let heardAt = connection.heardAt,
+      coordinatorTime >= heardAt.advanced(byMilliseconds: coordinator.policy.leaseMilliseconds)
+    {
+      connections[id]!.isWelcomed = false
+    }
     connections[id]!.heardAt = coordinatorTime
     if case .hello(let hello) = message { try greet(hello, id) }
     // Its process has left, even while the coordinator's end of the connection waits for the disk.

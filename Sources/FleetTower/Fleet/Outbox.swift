@@ -36,9 +36,9 @@ public struct Outbox<Action: Sendable>: Sendable {
   public mutating func reachDisk(through record: Int) -> [Action] {
     durable = record
     // Records are numbered upwards, so that those on the disk come first.
-    let ready = waiting.prefix { $0.record <= record }.map(\.action)
-    waiting.removeFirst(ready.count)
-    return ready
+    let end = waiting.firstIndex { $0.record > record } ?? waiting.endIndex
+    defer { waiting.removeFirst(end) }
+    return waiting[..<end].map(\.action)
   }
 
   /// Lets go of what need not be done any more.
