@@ -15,6 +15,9 @@ let hasOneDNN = ["/usr/include", "/usr/local/include"].contains {
   FileManager.default.fileExists(atPath: $0 + "/dnnl.h")
 }
 
+/// The commit that a packaged program says it was built from: cluster/package.sh sets it.
+let commit = ProcessInfo.processInfo.environment["GREENSWEEP_COMMIT"] ?? ""
+
 let common: [SwiftSetting] =
   [.swiftLanguageMode(.v6), .strictMemorySafety(), .enableUpcomingFeature("MemberImportVisibility")]
   + (isStrict ? [.treatAllWarnings(as: .error)] : [])
@@ -61,9 +64,10 @@ let groundFloor: [Target] = [
   shim("CJPEG", library: "jpeg"),
   shim("CPNG", library: "png"),
   .target(name: "CTerminal", path: "Sources/GroundFloor/CTerminal"),
+  .target(name: "CBuild", path: "Sources/GroundFloor/CBuild", cSettings: [.define("BUILD_COMMIT", to: commit)]),
   module("GroundFloor", "Bytes", settings: numeric),
   module("GroundFloor", "Wording", ["Bytes", "CTerminal"]),
-  module("GroundFloor", "Platform"),
+  module("GroundFloor", "Platform", ["CBuild"]),
   module("GroundFloor", "YAML", ["Bytes", "CYAML", "Wording"]),
   module("GroundFloor", "JSON", ["Bytes"], settings: numeric),
   module("GroundFloor", "Artifacts", ["Bytes", "CZstd", "COpenSSL", "Wording"]),

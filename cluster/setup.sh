@@ -22,6 +22,8 @@ required_packages=(
 )
 # oneDNN is what makes x86-64 fast. Where the distribution has none, the OpenBLAS backend serves.
 optional_packages=(libdnnl-dev)
+# A script that needs more names it in `extra_packages` before it sources this one.
+required_packages+=("${extra_packages[@]}")
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"

@@ -15,8 +15,9 @@ enum Greensweep {
     .storeClean,
     .train, .val, .detect, .prune, .importModel, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain,
     .benchInfer,
-    .stage,
+    .version, .completion, .manual, .stage,
   ]
+  static let shownCommands = commands.filter { !$0.isInternal }
 
   static func main() async {
     StandardStream.prepare()
@@ -47,7 +48,7 @@ enum Greensweep {
     switch first {
     case "--help", "-h": printLine(overview)
     case "help": printLine(try words.count == 1 ? overview : help(for: Array(words.dropFirst())))
-    case "--version", "version": printLine("greensweep \(version)")
+    case "--version": printLine("greensweep \(version)")
     default:
       let asksForHelp = words.prefix(while: { $0 != "--" }).contains { $0 == "--help" || $0 == "-h" }
       if asksForHelp { return printLine(try help(for: words.filter { !$0.hasPrefix("-") })) }
@@ -78,12 +79,11 @@ enum Greensweep {
   }
 
   static var overview: String {
-    let shown = commands.filter { !$0.isInternal }
-    let width = shown.map(\.name.count).max() ?? 0
+    let width = shownCommands.map(\.name.count).max() ?? 0
     return """
       greensweep trains, sparsifies, prunes and measures YOLOv5-style detectors over the boxes you have.
 
-      \(shown.map { "  \($0.name.padding(to: width))  \($0.summary)" }.joined(separator: "\n"))
+      \(shownCommands.map { "  \($0.name.padding(to: width))  \($0.summary)" }.joined(separator: "\n"))
 
       'greensweep COMMAND --help' tells more. GREENSWEEP_COORDINATOR and GREENSWEEP_TOKEN_FILE spare the flags.
       Exit status: 0 done, 1 the work failed (or its output was lost), 2 the call was wrong.

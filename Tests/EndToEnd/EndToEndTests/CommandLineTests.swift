@@ -46,6 +46,43 @@ import Testing
     #expect(FileManager.default.contents(atPath: folder.path("run/model.safetensors")) == base.modelBytes)
   }
 
+  // MARK: Made from the table of commands
+
+  @Test(arguments: [
+    (["gre"], ""), (["wor"], "worker workers"), (["token", ""], "create list revoke"),
+    (["token", "create", "--ex"], "--expires"), (["worker", "--tok"], "--token-file"),
+    (["run", "x.yaml", "--htt"], "--http"), (["run", "x"], ""), (["help", "par"], "pareto"),
+  ])
+  func bashCompletesCommandsAndOptions(words: [String], expected: String) throws {
+    let call = words.map { "'\($0)'" }.joined(separator: " ")
+    let result = try greensweep(
+      ["completion", "bash"],
+      shell: """
+        eval "$("$@")"; COMP_WORDS=(greensweep \(call)); COMP_CWORD=\(words.count); _greensweep; echo "${COMPREPLY[*]}"
+        """)
+    #expect(result.output == expected + "\n", "\(result.errors)")
+  }
+
+  @Test func everyCommandHasAManualPage() throws {
+    let folder = try TemporaryFolder()
+    #expect(try greensweep(["manual", folder.path("man")]).status == 0)
+    let names = Set(try FileManager.default.contentsOfDirectory(atPath: folder.path("man")))
+    #expect(names.isSuperset(of: ["greensweep.1", "greensweep-worker.1", "greensweep-token-create.1"]))
+    let overview = try greensweep(["--help"]).output.split(separator: "\n").filter { $0.hasPrefix("  ") }
+    #expect(names.count == overview.count + 1)
+    let page = try String(contentsOf: folder.url("man/greensweep-worker.1"), encoding: .utf8)
+    #expect(page.contains("\\fB\\-\\-slots\\fR \\fIN\\fR\njobs at a time (default: 1)\n"))
+  }
+
+  @Test func theVersionTellsWhatThisBuildAndProcessorDo() throws {
+    let result = try greensweep(["version", "--json"])
+    let report = try #require(
+      JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any], "\(result)")
+    #expect(try greensweep(["--version"]).output == "greensweep \(report["version"] as? String ?? "?")\n")
+    #expect((report["backends"] as? [String])?.contains("openblas") == true)
+    #expect(report["processor"] is String && report["commit"] == nil)
+  }
+
   // MARK: Foreign text
 
   @Test func namesOfFilesAndClassesSteerNoTerminal() throws {
