@@ -176,7 +176,8 @@ let testTargets: [Target] = [
   tests(
     "Unit", "DoorTests",
     [
-      "greensweep", "JSON", "Settings", "Randomness", "Network", "Zoo", "Compute", "Pruning", "Training", "Pipeline",
+      "greensweep", "JSON", "Settings", "Randomness", "Network", "Zoo", "Compute", "Pruning", "Evaluation", "Training",
+      "Pipeline",
       "Sweep",
     ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),

@@ -14,7 +14,7 @@ enum Greensweep {
     .workers, .drain, .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .storeVerify, .storeCheck,
     .storeClean,
     .train, .val, .detect, .prune, .importModel, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain,
-    .benchInfer,
+    .benchInfer, .powerCalibrate, .powerShow, .powerLoad,
     .version, .completion, .manual, .stage,
   ]
   static let shownCommands = commands.filter { !$0.isInternal }

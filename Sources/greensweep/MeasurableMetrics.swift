@@ -1,4 +1,5 @@
 import Evaluation
+import Pipeline
 import Sweep
 
 /// The metrics of objectives that this host can measure.
@@ -7,7 +8,7 @@ enum MeasurableMetrics {
 
   /// Why the metric cannot be measured on this host, and what can be done; nil if it can.
   static func obstacle(to metric: Objective.Metric) -> String? {
-    metric == .energyJ ? EnergyMeter.obstacle() : nil
+    metric == .energyJ ? HostPower.source.obstacle : nil
   }
 
   /// The reasons why a sweep with these objectives cannot be judged on this host, a sentence each.

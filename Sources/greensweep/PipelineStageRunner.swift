@@ -118,17 +118,17 @@ struct PipelineStageRunner: StageRunner {
       BenchmarkRequest(
         model: try request.file(.model), imageSize: choices.imageSize, iterations: choices.iterations,
         machine: machine))
-    try finish(request, benchmark, benchmarkMetrics, report)
+    try finish(request, benchmark, benchmarkMetrics, kinds: kinds(of: benchmark), report)
   }
 
   /// The end of a stage that measures.
   private func finish<Measurement: Encodable>(
     _ request: StageRequest, _ measurement: Measurement, _ table: [StageMetric<Measurement>],
-    _ report: (StageEvent) throws -> Void
+    kinds: [String: String]? = nil, _ report: (StageEvent) throws -> Void
   ) throws {
     try Data(JSON.text(measurement).utf8).write(to: URL(filePath: request.path("report.json")), options: .atomic)
     let metrics = metrics(table, of: measurement)
-    try report(.finished(StageOutput(metrics: metrics, files: [.report: "report.json"])))
+    try report(.finished(StageOutput(metrics: metrics, kinds: kinds, files: [.report: "report.json"])))
   }
 
   private func fileName(_ path: String) -> String { URL(filePath: path).lastPathComponent }

@@ -1,4 +1,5 @@
 import Detection
+import Evaluation
 import Pipeline
 import Pruning
 import Sweep
@@ -62,5 +63,13 @@ let evaluateMetrics: [StageMetric<EvaluationReport>] = [
 
 let benchmarkMetrics: [StageMetric<BenchmarkReport>] = [
   .init(.latencyMS) { $0.medianMilliseconds }, .init("latency_p95_ms") { $0.p95Milliseconds },
-  .init(.energyJ) { $0.energyJoules },
+  .init("latency_spread") { $0.spread }, .init(BenchmarkMetric.reference) { $0.referenceMilliseconds },
+  .init(BenchmarkMetric.others) { $0.othersProcessors }, .init(.energyJ) { $0.energyJoules },
+  .init("energy_spread") { $0.energySpread },
+  .init("idle_w") { $0.idleWatts.map { watts in watts.reduce(0, +) / Double(watts.count) } },
 ]
+
+/// How the benchmark's metrics that can be had in several ways were obtained; nil if there are none.
+func kinds(of report: BenchmarkReport) -> [String: String]? {
+  report.energyKind.map { [Objective.Metric.energyJ.rawValue: $0.rawValue] }
+}

@@ -21,7 +21,7 @@ struct SweepEstimate {
   private let validationImages: Int
   let workers: Int
   let threads: Int
-  /// The power of the whole host while it trains; nil where that cannot be measured.
+  /// The power of the whole host while it trains; nil where that cannot be known.
   let watts: Double?
 
   /// Times the networks of a sweep, whole and most pruned, as many at once as there are workers.
@@ -33,7 +33,7 @@ struct SweepEstimate {
     (trainingImages, validationImages) = (data.training.count, data.validation.count)
     self.workers = workers
     threads = machine.threads
-    var meter = EnergyMeter()
+    var energy = EnergyWindow(HostPower.source)
     let line = LiveLine()
     defer { line.clear() }
     let clock = ContinuousClock.now
@@ -51,7 +51,7 @@ struct SweepEstimate {
         seconds: Self.secondsPerTiming)
     }
     self.paces = paces
-    watts = meter?.joulesSinceLastReading().map { $0 / ((ContinuousClock.now - clock) / .seconds(1)) }
+    watts = energy.joules().map { $0 / ((ContinuousClock.now - clock) / .seconds(1)) }
   }
 
   /// The jobs of a sweep of the same data, backbones and sizes, and their time.
@@ -100,7 +100,7 @@ struct SweepEstimate {
       "no run stops early, nothing of the sweep is done yet, the workers have the machine to themselves, and each job "
         + "takes \(Self.secondsPerJob) s besides its stage",
     ]
-    if let obstacle = EnergyMeter.obstacle() { sentences.append("joules are unknown: \(obstacle)") }
+    if let obstacle = HostPower.source.obstacle { sentences.append("joules are unknown: \(obstacle)") }
     return sentences
   }
 }

@@ -1,4 +1,5 @@
 import Dataset
+import Evaluation
 import Foundation
 import Pipeline
 import Pruning
@@ -32,8 +33,9 @@ struct SweepPlan: Encodable {
   var remarks: [String]
   var forecast: SweepForecast
   var threads: Int
-  /// nil where this host has no energy counter.
+  /// nil where this host's energy cannot be known.
   var joules: Double?
+  var joulesKind: EnergyKind?
   var recipe: String
   var recipes: [RecipeColumn]
   var pruning: [RecipeColumn.Setting]
@@ -42,6 +44,7 @@ struct SweepPlan: Encodable {
   var assumptions: [String]
 
   enum CodingKeys: String, CodingKey {
+    case joulesKind = "joules_kind"
     case name, remarks, forecast, threads, joules, recipe, recipes, pruning, obstacles, assumptions
     case trainingImages = "train_images"
     case validationImages = "val_images"
@@ -60,6 +63,7 @@ struct SweepPlan: Encodable {
     threads = estimate.threads
     let seconds = forecast.seconds
     joules = estimate.watts.map { $0 * seconds }
+    joulesKind = joules.flatMap { _ in HostPower.source.kind }
     recipe = spec.common.recipe?.rawValue ?? Recipe.yolov5.rawValue
     recipes = try Self.recipes(preparation, tree, imageCount: trainingImages, machine: machine)
     pruning = Self.pruning(spec)
@@ -139,7 +143,9 @@ extension SweepPlan {
       parts.append("pruning\n" + textTable(pruning.map { ["  \($0.key)", $0.value] }))
     }
     parts.append("recipe: \(recipe), in full\n" + recipeTable)
-    let energy = joules.map { "about \(($0 / 3.6e6).shown(3)) kWh (\($0.shown(0)) J)" } ?? "unknown"
+    let energy =
+      joules.map { "about \(($0 / 3.6e6).shown(3)) kWh (\($0.shown(0)) J), \((joulesKind?.rawValue ?? "unknown"))" }
+      ?? "unknown"
     parts.append(
       """
       time: about \(forecast.seconds.shownAsDuration) on this machine, with \(counted(forecast.workers, "worker")) of \

@@ -21,7 +21,8 @@ extension CoordinatorBrain {
     guard !metrics.isEmpty else { return nil }
     let remedy =
       metrics.contains(.energyJ)
-      ? "start a worker that may read its host's energy counters ('greensweep worker' says why it cannot)"
+      ? "start a worker that may read its host's energy counters ('greensweep worker' says why it cannot), or run "
+        + "'greensweep power calibrate' on a worker's host and start the worker again"
       : "start a worker that can"
     let names = metrics.map(\.rawValue).joined(separator: " or ")
     return "no worker can measure the objective \(names): \(remedy), or submit the sweep without this objective"

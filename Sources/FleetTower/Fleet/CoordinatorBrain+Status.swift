@@ -93,7 +93,7 @@ extension CoordinatorBrain {
   func results(of sweep: SweepIndex, judgedBy objectives: [Objective]? = nil) -> ResultTable {
     let tree = sweeps[sweep].tree
     let objectives = objectives ?? tree.submission.spec.objectives
-    let rows = tree.trials.indices.map { trial in
+    var rows = tree.trials.indices.map { trial in
       let path = tree.nodesOfTrial[trial].map { sweeps[sweep].jobs[$0] }
       var metrics: [String: Double] = [:]
       var kinds: [String: String] = [:]
@@ -116,6 +116,7 @@ extension CoordinatorBrain {
       }
       return row
     }
+    rows.correctDrift()
     return ResultTable(sweep: sweeps[sweep].id, objectives: objectives, rows: rows, remarks: tree.submission.remarks)
   }
 

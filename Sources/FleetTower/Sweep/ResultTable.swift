@@ -135,7 +135,8 @@ extension ResultTable {
   /// and what can be done; which places on the front are a matter of chance; then the remarks.
   public var notes: [String] {
     let ended = rows.filter(\.state.hasEnded)
-    return objectives.flatMap { notes(onMissing: $0, among: ended) } + [tieNote].compactMap { $0 } + (remarks ?? [])
+    return objectives.flatMap { notes(onMissing: $0, among: ended) } + [tieNote].compactMap { $0 } + benchmarkNotes
+      + (remarks ?? [])
   }
 
   /// One note for each reason.
@@ -161,7 +162,7 @@ extension ResultTable {
       + (pairs.count > 8 ? " and \(pairs.count - 8) more" : "")
   }
 
-  private func list(_ trials: [TrialID]) -> String {
+  func list(_ trials: [TrialID]) -> String {
     trials.prefix(4).map(\.name).joined(separator: ", ") + (trials.count > 4 ? " and \(trials.count - 4) more" : "")
   }
 }

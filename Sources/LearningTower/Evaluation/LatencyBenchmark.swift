@@ -1,53 +1,121 @@
 import Compute
+import Foundation
 import Network
 
 /// How long one image takes.
 public struct Latency: Sendable, Hashable, Codable {
+  /// Corrected for the host's drift while it was measured, if there was a reference network.
   public var medianMilliseconds: Double
-  /// 95 of 100 runs are at least as fast.
+  /// 95 of 100 passes are at least as fast.
   public var p95Milliseconds: Double
   public var meanMilliseconds: Double
+  /// How far the medians of three parts of the passes lie apart, as a share.
+  public var spread: Double
+  /// The median pass of the reference network; nil without one.
+  public var referenceMilliseconds: Double?
+  /// Passes that count.
   public var runs: Int
-  /// Energy of one run in joules, of the whole box; nil where it cannot be read.
-  public var energyJoules: Double?
+  /// Processors that others used meanwhile, on average.
+  public var othersProcessors: Double
+  /// Rounds that were measured again because others used the host.
+  public var droppedRounds: Int
+  /// Energy of one pass, of the whole host; nil where it cannot be known.
+  public var energy: EnergyResult?
   /// The plan's steps and their share of the mean time, if asked for.
   public var plan: PlanReport?
+}
+
+/// A network to time, or to time others by.
+public struct TimedNetwork {
+  let network: Network
+  let parameters: Parameters
+  /// Pixels of both sides.
+  let imageSize: Int
+
+  public init(_ network: Network, _ parameters: Parameters, imageSize: Int) {
+    self.network = network
+    self.parameters = parameters
+    self.imageSize = imageSize
+  }
 }
 
 /// Times the network's pass over one image, from RGB bytes to raw maps; decoding files and suppression are left out.
 public enum LatencyBenchmark {
   /// - Parameters:
-  ///   - imageSize: pixels of both sides.
-  ///   - warmUpRuns: runs that do not count; caches fill and the clock rises meanwhile.
+  ///   - reference: passes of it alternate with the model's; nil: the host's drift is not corrected, and nothing is
+  ///     measured again.
+  ///   - warmUpRuns: passes that do not count; caches fill and the clock rises meanwhile.
+  ///   - runs: passes that count, at least.
+  ///   - patience: seconds to wait at most for others to leave the host alone.
+  ///   - energy: how the host's energy can be known.
   ///   - isProfiled: whether to tell where the time goes, step of the plan by step.
   /// - Throws: `ComputeError` if the network cannot be planned for the size.
   public static func measure(
-    _ network: Network, _ parameters: Parameters, runtime: Runtime, imageSize: Int, warmUpRuns: Int = 10,
-    runs: Int = 100, isProfiled: Bool = false
+    _ model: TimedNetwork, reference: TimedNetwork? = nil, runtime: Runtime, warmUpRuns: Int = 10, runs: Int = 100,
+    patience: Double = 60, energy source: EnergySource? = nil, isProfiled: Bool = false
   ) throws -> Latency {
     precondition(runs > 0, "a latency needs a run")
-    let plan = try InferencePlan(
-      network, parameters, batchSize: 1, imageHeight: imageSize, imageWidth: imageSize, runtime: runtime)
-    let image = (0..<imageSize * imageSize * 3).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-    for _ in 0..<warmUpRuns { plan.run(image) }
-    if isProfiled { plan.startTiming() }
-    var meter = EnergyMeter()
-    var milliseconds: [Double] = []
-    let clock = ContinuousClock()
-    for _ in 0..<runs {
-      let duration = clock.measure { plan.run(image) }
-      milliseconds.append(duration / .milliseconds(1))
+    let pass = try Pass(model, runtime)
+    let other = try reference.map { try Pass($0, runtime) }
+    for _ in 0..<warmUpRuns {
+      pass.run()
+      other?.run()
     }
-    let energy = meter?.joulesSinceLastReading()
-    milliseconds.sort()
+    if isProfiled { pass.plan.startTiming() }
+    var profiledRuns = 0
+    var load = other == nil ? nil : HostLoad()
+    var timing = RepeatableTiming(passes: runs, patience: patience)
+    if other == nil { timing.growth = 1 }
+    let result = timing.measure(
+      RepeatableTiming.Bench(
+        model: {
+          profiledRuns += 1
+          return pass.milliseconds()
+        }, reference: { other?.milliseconds() ?? 1 }, others: { load?.others() ?? 0 },
+        pause: { Thread.sleep(forTimeInterval: $0) }))
+    let report = isProfiled ? pass.plan.report(runs: profiledRuns) : nil
     return Latency(
-      medianMilliseconds: percentile(milliseconds, 50), p95Milliseconds: percentile(milliseconds, 95),
-      meanMilliseconds: milliseconds.reduce(0, +) / Double(runs), runs: runs,
-      energyJoules: energy.map { $0 / Double(runs) }, plan: isProfiled ? plan.report(runs: runs) : nil)
+      medianMilliseconds: result.median, p95Milliseconds: result.p95, meanMilliseconds: result.mean,
+      spread: result.spread, referenceMilliseconds: other == nil ? nil : result.reference, runs: result.passes,
+      othersProcessors: result.others, droppedRounds: result.droppedRounds,
+      energy: source.flatMap { energyOfPass(pass, $0) }, plan: report)
   }
 
-  /// Nearest rank: the smallest value that `percent` of the sorted values do not exceed.
-  static func percentile(_ sorted: [Double], _ percent: Int) -> Double {
-    sorted[max((sorted.count * percent + 99) / 100 - 1, 0)]
+  private static func energyOfPass(_ pass: Pass, _ source: EnergySource) -> EnergyResult? {
+    func watts() -> Double? {
+      guard case .measured = source else { return nil }
+      var window = EnergyWindow(source)
+      Thread.sleep(forTimeInterval: 1)
+      return window.joules()
+    }
+    return RepeatableEnergy().measure(
+      RepeatableEnergy.Bench(
+        window: { seconds in
+          var window = EnergyWindow(source)
+          let end = ContinuousClock.now + .seconds(seconds)
+          var passes = 0
+          while passes == 0 || ContinuousClock.now < end {
+            pass.run()
+            passes += 1
+          }
+          return window.joules().map { (passes, $0) }
+        }, idleWatts: watts))
+  }
+
+  /// One network's plan and the image it looks at.
+  private struct Pass {
+    let plan: InferencePlan
+    private let image: [UInt8]
+
+    init(_ timed: TimedNetwork, _ runtime: Runtime) throws {
+      plan = try InferencePlan(
+        timed.network, timed.parameters, batchSize: 1, imageHeight: timed.imageSize, imageWidth: timed.imageSize,
+        runtime: runtime)
+      image = (0..<timed.imageSize * timed.imageSize * 3).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+    }
+
+    func run() { plan.run(image) }
+
+    func milliseconds() -> Double { ContinuousClock().measure { plan.run(image) } / .milliseconds(1) }
   }
 }

@@ -167,7 +167,7 @@ public func pruningPlan(
     ) { plan in
       let pruned = try plan.apply(to: model.network, model.parameters)
       let latency = try LatencyBenchmark.measure(
-        pruned.network, pruned.parameters, runtime: runtime, imageSize: imageSize, runs: 50)
+        TimedNetwork(pruned.network, pruned.parameters, imageSize: imageSize), runtime: runtime, runs: 50)
       onMeasurement(plan, latency.medianMilliseconds)
       return latency.medianMilliseconds
     }

@@ -1,4 +1,5 @@
 import Compute
+import Evaluation
 import Pipeline
 import Settings
 import Wording
@@ -38,7 +39,10 @@ extension Command {
     options: [
       Option("--model", "M", help: "a network's name or a model file (default: yolov5s)"), .imageSize,
       Option("--nc", "N", help: "number of classes of a named network (default: 14)"),
-      Option("--iterations", "N", help: "timed passes, after ten to warm up (default: 100)"), .threads, .backend, .plan,
+      Option(
+        "--iterations", "N", help: "timed passes at least, after ten to warm up; more until they agree (default: 100)"),
+      Option("--patience", "S", help: "seconds to wait at most for others to leave the host alone (default: 20)"),
+      .threads, .backend, .plan,
       .json,
     ]
   ) { arguments in
@@ -49,14 +53,17 @@ extension Command {
         model: arguments.string("--model") ?? "yolov5s", classCount: arguments.classCount(default: 14),
         imageSize: arguments.imageSize(),
         iterations: arguments.int("--iterations", in: settings.integers) ?? settings.fallback,
+        patience: arguments.double("--patience", in: 0...3600),
         isProfiled: arguments.has("--plan"), machine: arguments.machine()))
     if arguments.has("--json") { return printJSON(report) }
     printLine(
       """
       \(report.model.oneLine) at \(report.imageSize), batch 1, \(report.threads) threads, \(report.backend): \
-      median \(report.medianMilliseconds.shown(2)) ms, p95 \(report.p95Milliseconds.shown(2)) ms\
-      \(report.energyJoules.map { ", \($0.shown(3)) J an image" } ?? "")
+      median \(report.medianMilliseconds.shown(2)) ms, p95 \(report.p95Milliseconds.shown(2)) ms, \
+      spread \((report.spread * 100).shown(1)) %\
+      \(report.energyJoules.map { ", \($0.shown(3)) J an image (\(report.energyKind?.rawValue ?? "unknown"))" } ?? "")
       """)
+    for remark in report.remarks { printLine(remark) }
     if let plan = report.plan { plan.printTables(measured: report.meanMilliseconds / 1000) }
   }
 

@@ -1,4 +1,5 @@
 import Compute
+import Evaluation
 import Foundation
 import JSON
 import Network
@@ -229,5 +230,10 @@ struct DoorTests {
       try PipelineStageRunner().run(request(.train, ["mix": .int(1)])) { _ in }
     }
     #expect("\(error!)".contains("unknown setting ‘mix’: update this worker"))
+  }
+
+  /// Both towers have the same words for how joules were obtained.
+  @Test func kindsOfEnergyAreKindsOfMetrics() {
+    #expect(EnergyKind.allCases.allSatisfy { MetricKind(rawValue: $0.rawValue) != nil })
   }
 }

@@ -124,7 +124,10 @@ struct ObjectivesTests {
     while let (assignment, connection) = running.first {
       running.removeFirst()
       var result = StageResult(metrics: ["map50": 0.5, "size_mb": 3], artifacts: [:])
-      if assignment.stage == .benchmark { result.metrics = ["latency_ms": 3] }
+      if assignment.stage == .benchmark {
+        result.metrics = ["latency_ms": 3]
+        result.kinds = ["energy_j": "modelled"]
+      }
       if assignment.stage.makesModel { result.artifacts["model"] = reference(9) }
       running +=
         desk.say(
@@ -137,6 +140,7 @@ struct ObjectivesTests {
       }
       return table
     }
+    #expect(try table().rows[0].kinds == ["energy_j": "modelled"])
     #expect(try table().rows[0].missing == ["energy_j": "the host that ran their benchmark cannot measure it"])
     let cut = [Objective(.maximize, .map50Cut), Objective(.maximize, .map50)]
     #expect(try table(cut).rows[0].missing == ["map50_cut": "no stage of theirs measures it"])

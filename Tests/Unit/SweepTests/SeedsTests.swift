@@ -213,3 +213,45 @@ struct MetricKindTests {
     #expect(table.judged(by: table.objectives) == table)
   }
 }
+
+/// Latencies of one host at different speeds.
+struct HostDriftTests {
+  private func rows(_ figures: [(latency: Double, reference: Double?)]) -> [ResultTable.Row] {
+    figures.enumerated().map { index, figures in
+      var metrics = ["map50": 0.5, "latency_ms": figures.latency, "latency_p95_ms": 2 * figures.latency]
+      metrics["reference_ms"] = figures.reference
+      return ResultTable.Row(trial: TrialID("t\(index)"), point: [:], metrics: metrics, state: .done)
+    }
+  }
+
+  /// The second was measured while the host was slower by a quarter.
+  @Test func latenciesAreBroughtToOneSpeed() {
+    var rows = rows([(10, 0.4), (10, 0.5), (8, 0.4)])
+    rows.correctDrift()
+    #expect(rows.map { $0.metrics["latency_ms"]! } == [10, 8, 8])
+    #expect(rows.map { $0.metrics["latency_p95_ms"]! } == [20, 16, 16])
+    #expect(rows[1].metrics["latency_uncorrected_ms"] == 10)
+    let objectives = [Objective(.maximize, .map50), Objective(.minimize, .latencyMS)]
+    let table = ResultTable(sweep: SweepID("campus"), objectives: objectives, rows: rows)
+    #expect(table.front.map(\.trial.name) == ["t1", "t2"])
+    #expect(table.notes == ["the host's speed changed by 25 % between benchmarks; the latencies are corrected for it"])
+  }
+
+  /// Results of older versions have no reference.
+  @Test func withoutReferencesNothingIsCorrected() {
+    var rows = rows([(10, 0.4), (10, nil)])
+    rows.correctDrift()
+    #expect(rows.map { $0.metrics["latency_ms"]! } == [10, 10])
+    #expect(rows[0].metrics["latency_uncorrected_ms"] == nil)
+  }
+
+  @Test func busyHostsAndScatteredPassesAreNamed() {
+    var rows = rows([(10, 0.4), (11, 0.4)])
+    rows[0].metrics["others_processors"] = 1.5
+    rows[1].metrics["latency_spread"] = 0.08
+    let latency = ResultTable(sweep: SweepID("campus"), objectives: [Objective(.minimize, .latencyMS)], rows: rows)
+    #expect(
+      latency.notes == ["! measured while others used the host: t0", "! latencies that did not repeat within 3 %: t1"])
+    #expect(latency.judged(by: [Objective(.maximize, .map50)]).notes.isEmpty)
+  }
+}
