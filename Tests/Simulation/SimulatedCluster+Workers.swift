@@ -53,6 +53,7 @@ extension SimulatedCluster {
     policy.transferRetryLimitMilliseconds = 2_000
     policy.leaveMilliseconds = 2_000
     policy.fullDiskMilliseconds = 1_000
+    limitStay(of: index, &policy)
     policy.metricsLimit = fault == .unboundedBuffer ? .max : QueuesStayBounded.metricsLimit
     workers[index].brain = WorkerBrain(
       identity: WorkerBrain.Identity(
@@ -61,6 +62,16 @@ extension SimulatedCluster {
         seed: SplitMix64.mixed(seed &+ UInt64(index) << 32 &+ workers[index].incarnation)), policy: policy)
     tellFate("\(workers[index].id) starts")
     deliver(index, workers[index].incarnation, .started)
+  }
+
+  /// Some workers are jobs of a batch system: they leave when they are idle, and have an end.
+  private func limitStay(of index: Int, _ policy: inout WorkerPolicy) {
+    var draws = SplitMix64(seed: SplitMix64.mixed(seed &+ UInt64(index) << 40 &+ workers[index].incarnation))
+    guard SplitMix64.mixed(seed) % 3 == 0, index % 2 == 1 else { return }
+    policy.unknownPaceMilliseconds = 800
+    policy.idleExitMilliseconds = Int64(500 + draws.next() % 3_000)
+    let stay = Int64(4_000 + draws.next() % 12_000)
+    policy.until = Instant(milliseconds: now + workers[index].clockOffset + stay)
   }
 
   /// - Parameter connection: for messages, the one they came over; by the time a frozen worker looks at them it may be

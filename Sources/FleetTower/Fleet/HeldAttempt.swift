@@ -50,6 +50,8 @@ struct HeldAttempt: Sendable {
 
   let assignment: Assignment
   var phase: Phase
+  /// When its process was started; nil once that has led to a checkpoint or an end.
+  var startedAt: Instant?
   /// Not yet acknowledged, oldest first.
   var metrics: [EpochMetrics] = []
   var delivery: Delivery?

@@ -14,7 +14,8 @@ extension WorkerBrain {
     let inputs = Dictionary(assignment.inputs.values.map { ($0.digest, $0) }) { first, _ in first }
     attempts[number] = HeldAttempt(assignment: assignment, phase: .fetching(Set(inputs.keys)))
     // Assigned before the coordinator heard that we leave.
-    if isLeaving { return announce(.attemptReturned(attempt: number), number) }
+    if isLeaving || isClosing { return announce(.attemptReturned(attempt: number), number) }
+    guard isTimeLeft(for: assignment.stage) else { return close() }
     for digest in inputs.keys.sorted() { beginFetch(inputs[digest]!) }
     if inputs.isEmpty { attempts[number]!.phase = .queued }
   }
@@ -44,10 +45,26 @@ extension WorkerBrain {
     var free = identity.slots - attempts.values.count(where: \.hasProcess)
     for number in heldAttempts where free > 0 {
       guard case .queued = attempts[number]!.phase else { continue }
+      guard isTimeLeft(for: attempts[number]!.assignment.stage) else { return close() }
       attempts[number]!.phase = .running(end: nil)
+      attempts[number]!.startedAt = now
       emit(.startStage(attempts[number]!.assignment))
       free -= 1
     }
+  }
+
+  /// Whether an attempt that begins now is likely to reach a checkpoint, or its end, before the worker must leave.
+  private func isTimeLeft(for stage: Stage) -> Bool {
+    guard let until = policy.until else { return true }
+    let pace = paces[stage] ?? policy.unknownPaceMilliseconds
+    return now.advanced(byMilliseconds: pace + policy.leaveMilliseconds) <= until
+  }
+
+  private mutating func notePace(of number: AttemptNumber) {
+    guard let attempt = attempts[number], let start = attempt.startedAt else { return }
+    attempts[number]!.startedAt = nil
+    let stage = attempt.assignment.stage
+    paces[stage] = max(paces[stage] ?? 0, now.milliseconds - start.milliseconds)
   }
 
   mutating func stageReported(_ number: AttemptNumber, _ event: StageEvent) {
@@ -59,8 +76,12 @@ extension WorkerBrain {
       attempts[number]!.metrics.append(metrics)
       if attempts[number]!.metrics.count > policy.metricsLimit { attempts[number]!.metrics.removeFirst() }
       say(.epochMetrics(attempt: number, metrics: metrics))
-    case .checkpoint(let epoch, let file): deliver(HeldAttempt.Delivery(epoch: epoch, file: file), of: number)
-    case .finished(let output): attempts[number]!.phase = .running(end: end ?? .finished(output))
+    case .checkpoint(let epoch, let file):
+      notePace(of: number)
+      deliver(HeldAttempt.Delivery(epoch: epoch, file: file), of: number)
+    case .finished(let output):
+      notePace(of: number)
+      attempts[number]!.phase = .running(end: end ?? .finished(output))
     case .failed(let message, let cause):
       attempts[number]!.phase = .running(end: .failed(message: message, cause: cause))
     }

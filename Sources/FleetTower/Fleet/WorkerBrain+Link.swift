@@ -24,7 +24,7 @@ extension WorkerBrain {
     let hello = Hello(
       worker: identity.worker, incarnation: identity.seed, name: identity.name, box: identity.box,
       slots: identity.slots, labels: identity.labels,
-      attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }, isDraining: isLeaving || isDraining,
+      attempts: heldAttempts.filter { !attempts[$0]!.isForgotten }, isDraining: isLeaving || isDraining || isClosing,
       metrics: identity.metrics)
     emit(.send(.hello(hello)))
   }
@@ -112,10 +112,30 @@ extension WorkerBrain {
     for number in heldAttempts { handBack(number) }
   }
 
+  /// Hands back what has not begun and takes nothing new; what runs goes on until it ends or the worker must leave.
+  mutating func close() {
+    guard !isClosing, !isLeaving else { return }
+    isClosing = true
+    if case .welcomed = link { sayHello() }
+    for number in heldAttempts where !attempts[number]!.hasProcess { handBack(number) }
+  }
+
+  /// Nothing is in hand, and nothing that the coordinator has asked for is on its way.
+  var isIdle: Bool { attempts.isEmpty && uploads.isEmpty }
+
+  mutating func noteIdleness() {
+    guard let limit = policy.idleExitMilliseconds, !hasLeft else { return }
+    if !isIdle {
+      deadlines.remove(.idle)
+    } else if !deadlines.contains(.idle) {
+      deadlines.set(.idle, now.advanced(byMilliseconds: limit))
+    }
+  }
+
   /// With nothing left to run and nothing left to say, the worker goes.
   mutating func exitIfSettled() {
-    guard isLeaving || isDraining, attempts.isEmpty else { return }
-    if case .welcomed = link { exit() } else if isLeaving { exit() }
+    guard isLeaving || isDraining || isClosing, attempts.isEmpty else { return }
+    if case .welcomed = link { exit() } else if isLeaving || isClosing { exit() }
   }
 
   mutating func exit() {

@@ -55,12 +55,16 @@ public struct WorkerBrain: Sendable {
   var isDraining = false
   /// Told by its own box to hand everything back and leave.
   var isLeaving = false
+  /// Too little time is left to begin anything: takes nothing new, and leaves once what runs has ended.
+  var isClosing = false
   var hasLeft = false
   var attempts: [AttemptNumber: HeldAttempt] = [:]
   var fetches: [Digest: Transfer] = [:]
   var uploads: [Digest: Transfer] = [:]
   /// The artifacts that the coordinator has lost and asked for on this connection.
   var requested: Set<Digest> = []
+  /// The longest time that an attempt at the stage has taken from its start to its first checkpoint or its end.
+  var paces: [Stage: Int64] = [:]
   var deadlines = KeyedQueue<WorkerDeadline, Instant>()
   private var effects: [WorkerEffect] = []
 
@@ -79,7 +83,9 @@ public struct WorkerBrain: Sendable {
   public mutating func handle(_ event: WorkerEvent, at now: Instant) -> [WorkerEffect] {
     self.now = max(self.now, now)
     switch event {
-    case .started: connect()
+    case .started:
+      connect()
+      if let until = policy.until { deadlines.set(.until, until.advanced(byMilliseconds: -policy.leaveMilliseconds)) }
     case .connected: greet()
     case .disconnected: loseLink()
     case .received(let message): receive(message)
@@ -96,6 +102,7 @@ public struct WorkerBrain: Sendable {
     }
     meetDeadlines()
     startQueued()
+    noteIdleness()
     exitIfSettled()
     defer { effects = [] }
     return effects
@@ -120,6 +127,8 @@ public struct WorkerBrain: Sendable {
       case .fetch(let digest): fetch(digest)
       case .upload(let digest): upload(digest)
       case .rest(let number): if attempts[number] != nil { handBack(number) }
+      case .idle: if isIdle { leave() }
+      case .until: leave()
       case .leave: exit()
       }
     }
@@ -137,6 +146,10 @@ enum WorkerDeadline: Hashable, Sendable {
   case upload(Digest)
   /// A job that a full disk has ended is handed back.
   case rest(AttemptNumber)
+  /// The worker has had nothing to do for long enough.
+  case idle
+  /// The worker's time is nearly up: all jobs are handed back now, so that this is settled before.
+  case until
   /// Leaving takes no longer than this, whether or not all is settled.
   case leave
 }
@@ -162,6 +175,12 @@ public struct WorkerPolicy: Hashable, Sendable {
   /// For so long a job that a full disk has ended is not handed back.
   public var fullDiskMilliseconds: Int64 = 10_000
   public var leaveMilliseconds: Int64 = 20_000
+  /// The worker leaves after so long without anything to do; nil lets it wait for ever.
+  public var idleExitMilliseconds: Int64?
+  /// The worker has left by then; nil lets it stay.
+  public var until: Instant?
+  /// How long an attempt is taken to need until its first checkpoint or its end before one was seen on this worker.
+  public var unknownPaceMilliseconds: Int64 = 60_000
   /// Attempts in hand; what is assigned beyond it is handed back.
   public var attemptLimit = 2_048
 

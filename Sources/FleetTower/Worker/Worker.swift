@@ -61,6 +61,12 @@ public actor Worker {
       artifacts: folder.path + "/artifacts", unpacked: folder.path + "/unpacked",
       byteCountLimit: options.cacheByteCount)
     bulk = try BulkClient(options.coordinator, options.token)
+    var policy = policy
+    if let seconds = options.idleExitSeconds { policy.idleExitMilliseconds = Int64(seconds * 1000) }
+    if let until = options.until {
+      let milliseconds = Int64(until.timeIntervalSinceNow * 1000)
+      policy.until = Instant(milliseconds: clock.milliseconds).advanced(byMilliseconds: milliseconds)
+    }
     brain = WorkerBrain(
       identity: WorkerBrain.Identity(
         worker: folder.worker, name: options.name, box: folder.box, slots: options.slots, labels: options.labels,
@@ -143,6 +149,7 @@ extension Worker {
   /// The goodbye has been sent; it is given a moment to leave.
   private func end() {
     hasEnded = true
+    options.log("leaving")
     timer?.cancel()
     timer = nil
     for stage in stages.values { stage.kill() }

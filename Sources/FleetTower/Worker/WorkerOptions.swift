@@ -27,6 +27,10 @@ public struct WorkerOptions: Sendable {
   public var stageLimits = StageLimits()
   /// Artifacts and unpacked data sets are forgotten, the longest unused first, beyond this.
   public var cacheByteCount = 20 << 30
+  /// The worker leaves after so long without a job; nil lets it wait for ever.
+  public var idleExitSeconds: Double?
+  /// The worker has handed everything back and left by then; nil lets it stay.
+  public var until: Date?
   public var limits = ConnectionLimits()
   /// Takes the daemon's own words, a line at a time.
   public var log: @Sendable (String) -> Void = { _ in }

@@ -42,9 +42,18 @@ extension Command {
       Option("--time-limit-minutes", "M", help: "how long a try at a job may take (default: no limit)"),
       Option("--cache", "DIR", help: "data sets, models and checkpoints (default: greensweep-cache)"),
       Option("--name", "NAME", help: "(default: the host's name)"),
+      Option("--idle-exit", "TIME", help: "leave after so long without a job, such as 5m (default: stay)"),
+      Option(
+        "--until", "TIME",
+        help: "leave by then: 18:30, 2026-11-28T18:30, or @SECONDS since 1970; jobs are handed back before"),
       Option("--label", "K=V", repeats: true, help: "what sets this worker apart; may be repeated"),
       LocalFleet.attachedOption,
-    ]
+    ],
+    discussion: """
+      It can be stopped and started at any time: SIGTERM hands its jobs back with their newest checkpoints. For batch
+      systems, --until takes the end of the allocation (under Slurm: --until @$SLURM_JOB_END_TIME); nothing is begun
+      that could not reach a checkpoint before.
+      """
   ) { arguments in
     keepFilesPrivate()
     let environment = ProcessInfo.processInfo.environment
@@ -70,6 +79,8 @@ extension Command {
         printError("\(metric.rawValue) is not measured by this worker: \(obstacle)")
       }
     }
+    options.idleExitSeconds = try arguments.duration("--idle-exit")
+    options.until = try arguments.moment("--until")
     if arguments.has("--attached") { leaveWhenStandardInputCloses() }
     try await Worker.run(options)
   }

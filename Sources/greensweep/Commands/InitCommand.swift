@@ -21,7 +21,7 @@ extension Command {
       """
   ) { arguments in
     let output = arguments.string("--output") ?? "sweep.yaml"
-    let budget = try arguments.string("--budget").map(duration)
+    let budget = try arguments.duration("--budget")
     guard arguments.has("--force") || !FileManager.default.fileExists(atPath: output) else {
       throw WorkError("\(output): is there already; give --force to write over it, or another --output")
     }
@@ -65,14 +65,6 @@ extension Command {
       \(needed.shownAsDuration) on this machine
       next: greensweep run \(output)
       """)
-  }
-
-  /// Seconds of `90s`, `45m`, `2h`, `1.5h` or `1d`.
-  private static func duration(_ text: String) throws -> Double {
-    let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    guard let unit = text.last.flatMap({ units[$0] }), let count = Double(text.dropLast()), count > 0, count < 10_000
-    else { throw UsageError("--budget takes a time such as 45m, 2h or 1d, not ‘\(text.shortened())’") }
-    return count * unit
   }
 }
 

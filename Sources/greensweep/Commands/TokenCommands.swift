@@ -19,7 +19,7 @@ extension Command {
   ) { arguments in
     guard let role = try arguments.choice("--role", among: Token.Role.allCases.map(\.rawValue)).flatMap(Token.Role.init)
     else { throw UsageError("token create: --role worker or --role operator is missing") }
-    let lifetimeSeconds = try arguments.string("--expires").map(seconds)
+    let lifetimeSeconds = try arguments.duration("--expires").map { Int($0.rounded(.up)) }
     let entry = try folder(arguments).create(role, lifetimeSeconds: lifetimeSeconds)
     if arguments.has("--json") { printJSON(TokenReport(entry)) } else { printLine(entry.path) }
   }
@@ -51,14 +51,6 @@ extension Command {
       throw UsageError("\(path) is not a coordinator's folder: name it with --data")
     }
     return TokenFolder(path)
-  }
-
-  private static func seconds(_ text: String) throws -> Int {
-    let units = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    guard let unit = text.last.flatMap({ units[String($0)] }), let count = Int(text.dropLast()),
-      (1...1_000_000_000).contains(count), count <= 1_000_000_000 / unit
-    else { throw UsageError("--expires takes a time such as 90m, 12h or 30d, not '\(text)'") }
-    return count * unit
   }
 }
 

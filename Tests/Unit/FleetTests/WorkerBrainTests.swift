@@ -7,10 +7,10 @@ struct Bench {
   var brain: WorkerBrain
   var now = Instant(milliseconds: 0)
 
-  init(slots: Int = 1) {
+  init(slots: Int = 1, policy: WorkerPolicy = WorkerPolicy()) {
     brain = WorkerBrain(
       identity: WorkerBrain.Identity(
-        worker: WorkerID("w"), name: "w", box: BoxID("b"), slots: slots, seed: 7))
+        worker: WorkerID("w"), name: "w", box: BoxID("b"), slots: slots, seed: 7), policy: policy)
   }
 
   mutating func handle(_ event: WorkerEvent) -> [WorkerEffect] { brain.handle(event, at: now) }
@@ -166,6 +166,86 @@ struct WorkerBrainTests {
     _ = bench.handle(.started)
     _ = bench.join()
     #expect(bench.handle(.received(.drain(isDraining: true))) == [.send(.goodbye), .exit])
+  }
+
+  @Test func anIdleWorkerLeavesAfterItsTimeAndNotBefore() {
+    var policy = WorkerPolicy()
+    policy.idleExitMilliseconds = 4_000
+    var bench = Bench(policy: policy)
+    _ = bench.handle(.started)
+    _ = bench.join()
+    #expect(bench.wait(3_999) == [])
+    // A job comes at the last moment: idleness begins anew after it.
+    _ = bench.handle(.received(.assign(assignment(1))))
+    #expect(bench.wait(1) == [])
+    _ = bench.handle(.received(.cancelAttempt(attempt: first, reason: .cancelled)))
+    #expect(!bench.wait(3_999).contains(.exit))
+    let end = bench.wait(1)
+    guard case .send(.hello(let hello)) = end.first else {
+      Issue.record("nobody is told: \(end)")
+      return
+    }
+    #expect(hello.isDraining)
+    #expect(end.dropFirst() == [.send(.goodbye), .exit])
+  }
+
+  @Test func anIdleWorkerLeavesWithoutACoordinatorToo() {
+    var policy = WorkerPolicy()
+    policy.idleExitMilliseconds = 4_000
+    var bench = Bench(policy: policy)
+    _ = bench.handle(.started)
+    _ = bench.handle(.disconnected)
+    #expect(bench.wait(4_000).last == .exit)
+  }
+
+  @Test func jobsAreHandedBackBeforeTheWorkersTimeIsUp() {
+    var policy = WorkerPolicy()
+    policy.until = Instant(milliseconds: 100_000)
+    var bench = Bench(policy: policy)
+    bench.run(assignment(1))
+    // Heard from, so that the connection is not given up.
+    for _ in 0..<7 {
+      _ = bench.wait(11_000)
+      _ = bench.handle(.received(.heartbeatAcknowledged))
+    }
+    #expect(!bench.wait(2_999).contains(.killStage(first)))
+    #expect(bench.wait(1).contains(.killStage(first)))
+    #expect(bench.handle(.stageExited(first, message: "killed")) == [.send(.attemptReturned(attempt: first))])
+    let end = bench.handle(.received(.attemptAcknowledged(attempt: first, accepted: true)))
+    #expect(end == [.discard(first), .send(.goodbye), .exit])
+  }
+
+  @Test func nothingIsBegunThatCouldReachNoCheckpoint() {
+    var policy = WorkerPolicy()
+    policy.until = Instant(milliseconds: 100_000)
+    var bench = Bench(slots: 2, policy: policy)
+    bench.run(assignment(1))
+    // Its first epoch takes 15 s, so that there is time for another until 100 - 20 - 15 s, not 100 - 20 - 60 s.
+    _ = bench.wait(15_000)
+    _ = bench.handle(.received(.heartbeatAcknowledged))
+    _ = bench.handle(.stageReported(first, .checkpoint(epoch: 1, file: "c")))
+    for _ in 0..<5 {
+      _ = bench.wait(10_000)
+      _ = bench.handle(.received(.heartbeatAcknowledged))
+    }
+    _ = bench.handle(.received(.assign(assignment(2))))
+    #expect(bench.handle(.fetched(reference(1).digest)) == [.startStage(assignment(2))])
+    _ = bench.handle(.received(.cancelAttempt(attempt: AttemptNumber(2), reason: .cancelled)))
+    _ = bench.handle(.stageExited(AttemptNumber(2), message: "killed"))
+    _ = bench.wait(1)
+    let refused = bench.handle(.received(.assign(assignment(3))))
+    guard case .send(.hello(let hello)) = refused.first else {
+      Issue.record("nobody is told: \(refused)")
+      return
+    }
+    #expect(hello.isDraining && hello.attempts.contains(first))
+    #expect(refused.dropFirst() == [.send(.attemptReturned(attempt: AttemptNumber(3)))])
+    // What runs goes on; when it has ended, the worker goes.
+    _ = bench.handle(.received(.attemptAcknowledged(attempt: AttemptNumber(3), accepted: true)))
+    _ = bench.handle(.stageExited(first, message: "exit status 1"))
+    _ = bench.handle(.fileNotKept(first, file: "stage.log", reason: "none"))
+    let end = bench.handle(.received(.attemptAcknowledged(attempt: first, accepted: true)))
+    #expect(end == [.discard(first), .send(.goodbye), .exit])
   }
 
   @Test func anInputThatCannotBeHadFailsTheAttempt() {
