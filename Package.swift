@@ -115,10 +115,15 @@ let fleetTower: [Target] = [
   module("FleetTower", "Store", ["Bytes", "Wording", "JSON", "Sweep", "Fleet", "Wire", "Artifacts", "CSQLite"]),
   module(
     "FleetTower", "Coordinator",
-    ["Bytes", "Wording", "JSON", "Plotting", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Store", "Artifacts"]),
+    [
+      "Bytes", "Wording", "JSON", "Plotting", "Sweep", "Fleet", "Reporting", "Wire", "Transport", "Transfer", "Store",
+      "Artifacts",
+    ]),
   module(
     "FleetTower", "Worker",
     ["Bytes", "Wording", "JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
+  module(
+    "FleetTower", "Reporting", ["Bytes", "Wording", "JSON", "Artifacts", "Settings", "Plotting", "Sweep", "Fleet"]),
   module("FleetTower", "Client", ["Bytes", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
 
@@ -153,6 +158,7 @@ let testTargets: [Target] = [
     [
       "Bytes",
       "JSON", "Randomness", "Settings", "Wire", "Transport", "Transfer", "Store", "Coordinator", "Worker", "Client",
+      "Reporting",
       "Sweep",
       "Fleet",
       "Artifacts",
@@ -207,7 +213,7 @@ let package = Package(
         "Detection",
         "Interchange",
         "Pruning", "Evaluation", "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator",
-        "Worker", "Client",
+        "Worker", "Client", "Reporting",
       ], path: "Sources/greensweep", swiftSettings: common)
   ] + testTargets
 )

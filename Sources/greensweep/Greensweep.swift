@@ -11,7 +11,8 @@ enum Greensweep {
 
   static let commands: [Command] = [
     .initSweep, .plan, .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto,
-    .workers, .drain, .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .storeVerify, .storeCheck,
+    .workers, .drain, .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .report, .storeVerify,
+    .storeCheck,
     .storeClean,
     .train, .val, .detect, .prune, .importModel, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain,
     .benchInfer, .powerCalibrate, .powerShow, .powerLoad,

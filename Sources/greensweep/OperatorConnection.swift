@@ -47,6 +47,13 @@ struct OperatorConnection: Sendable {
     return table.judged(by: table.objectives)
   }
 
+  func report(_ sweep: String) async throws -> SweepReport {
+    let response = try await client.request(.report(sweep: sweep))
+    guard case .report(var report) = response else { throw unexpected(response) }
+    report.table = report.table.judged(by: report.table.objectives)
+    return report
+  }
+
   func workers() async throws -> [WorkerStatus] {
     let response = try await client.request(.workers)
     guard case .workers(let workers) = response else { throw unexpected(response) }

@@ -27,7 +27,15 @@ enum StatusText {
       ]
     }
     let remarks = (status.remarks ?? []).map { "\n\($0.oneLine)" }.joined()
-    return overview([status.summary]) + remarks + "\n\n" + textTable([header] + rows, rightAligned: [5])
+    let work = status.work.map { "\n" + words(of: $0) } ?? ""
+    return overview([status.summary]) + work + remarks + "\n\n" + textTable([header] + rows, rightAligned: [5])
+  }
+
+  private static func words(of work: SweepWork) -> String {
+    let spared =
+      work.sparedProcessorSeconds > 0 ? "; sharing spared \(work.sparedProcessorSeconds.shownAsDuration)" : ""
+    return "work: \(work.wallSeconds.shownAsDuration) of stages, \(work.processorSeconds.shownAsDuration) of processor "
+      + "time\(spared)"
   }
 
   static func workers(_ workers: [WorkerStatus]) -> String {

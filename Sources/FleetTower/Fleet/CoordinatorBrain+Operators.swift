@@ -18,7 +18,7 @@ extension CoordinatorBrain {
       case .prioritize(let name, let priority): return try prioritize(findSweep(name), priority)
       case .retry(let target): return try retry(target)
       case .store: return .refused(reason: "there is no store here")  // Shells that have one answer themselves.
-      case .status, .results, .workers, .logs, .pull: preconditionFailure("reading was answered above")
+      case .status, .results, .report, .workers, .logs, .pull: preconditionFailure("reading was answered above")
       }
     } catch {
       return .refused(reason: error.reason)
@@ -31,6 +31,7 @@ extension CoordinatorBrain {
     case .status(nil): return .sweeps(sweeps.indices.map(summary))
     case .status(let name?): return .sweep(status(of: try findSweep(name)))
     case .results(let name, let objectives): return .results(try table(of: findSweep(name), judgedBy: objectives))
+    case .report(let name): return .report(report(of: try findSweep(name)))
     case .workers: return .workers(roster.workers.keys.sorted().map(status))
     case .logs(let key): return .logs(history(of: try findJob(key)))
     case .pull(let name): return try pull(name)

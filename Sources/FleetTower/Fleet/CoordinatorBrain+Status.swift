@@ -26,17 +26,88 @@ extension CoordinatorBrain {
 
   /// - Parameter limit: of jobs; those come first that people look for.
   func status(of sweep: SweepIndex, limit: Int? = nil) -> SweepStatus {
-    var trials = [[TrialID]](repeating: [], count: sweeps[sweep].jobs.count)
     let tree = sweeps[sweep].tree
-    for (trial, nodes) in tree.nodesOfTrial.enumerated() {
-      for node in nodes { trials[node].append(tree.trialIDs[trial]) }
-    }
+    let trials = trialsOfNodes(of: sweep)
     let fleet = roster.figures
     let nodes = limit.map { urgentNodes(of: sweep, limit: $0) } ?? Array(trials.indices)
     let statuses = nodes.map { node in
       status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, fleet, trials: trials[node])
     }
-    return SweepStatus(summary: summary(of: sweep), jobs: statuses, remarks: tree.submission.remarks)
+    return SweepStatus(
+      summary: summary(of: sweep), jobs: statuses, remarks: tree.submission.remarks,
+      work: limit == nil ? work(of: sweep) : nil)
+  }
+
+  /// The trials that each node is part of.
+  private func trialsOfNodes(of sweep: SweepIndex) -> [[TrialID]] {
+    let tree = sweeps[sweep].tree
+    var trials = [[TrialID]](repeating: [], count: sweeps[sweep].jobs.count)
+    for (trial, nodes) in tree.nodesOfTrial.enumerated() {
+      for node in nodes { trials[node].append(tree.trialIDs[trial]) }
+    }
+    return trials
+  }
+
+  /// nil where no stage has told its time.
+  func work(of sweep: SweepIndex) -> SweepWork? {
+    var work = SweepWork()
+    var shares = [Double](repeating: -1, count: sweeps[sweep].jobs.count)
+    for nodes in sweeps[sweep].tree.nodesOfTrial { for node in nodes { shares[node] += 1 } }
+    for (node, job) in sweeps[sweep].jobs.enumerated() {
+      guard let metrics = jobs[job].success?.result.metrics, let processor = metrics[StageCost.processor],
+        processor.isFinite
+      else { continue }
+      work.wallSeconds += metrics[StageCost.wall] ?? 0
+      work.processorSeconds += processor
+      work.sparedProcessorSeconds += shares[node] * processor
+    }
+    return work.processorSeconds > 0 ? work : nil
+  }
+
+  /// - Parameter limit: of jobs.
+  func report(of sweep: SweepIndex, limit: Int = 500) -> SweepReport {
+    let tree = sweeps[sweep].tree
+    let table = results(of: sweep)
+    let front = Set(table.averaged.front.map(\.trial))
+    var nodes = Set(tree.trials.indices.filter { front.contains(tree.trialIDs[$0]) }.flatMap { tree.nodesOfTrial[$0] })
+    for (node, job) in sweeps[sweep].jobs.enumerated() {
+      let hasFailed = jobs[job].history.contains { $0.outcome != "succeeded" && $0.outcome != "running" }
+      if hasFailed || !jobs[job].state.isUnderWay && jobs[job].state != .succeeded { nodes.insert(node) }
+    }
+    let trials = trialsOfNodes(of: sweep)
+    var status = status(of: sweep, limit: limit)
+    status.work = work(of: sweep)
+    return SweepReport(
+      spec: tree.submission.spec, dataset: tree.submission.dataset, status: status, table: table,
+      jobs: nodes.sorted().prefix(limit).map { jobReport(of: $0, in: sweep, trials: trials[$0]) },
+      stages: stageReports(of: sweep), benchmarkBox: sweeps[sweep].benchmarkBox)
+  }
+
+  private func jobReport(of node: Int, in sweep: SweepIndex, trials: [TrialID]) -> SweepReport.Job {
+    let index = sweeps[sweep].jobs[node]
+    let job = jobs[index]
+    return SweepReport.Job(
+      job: job.key, stage: job.stage, title: sweeps[sweep].tree.title(of: node), state: job.state.phase,
+      reason: reason(of: index), worker: job.success.map { shownName(of: $0.worker) },
+      box: job.success.flatMap { roster.workers[$0.worker]?.box },
+      trials: Array(trials.prefix(100)),
+      metrics: job.success?.result.metrics ?? [:], artifacts: job.success?.result.artifacts ?? [:],
+      attempts: job.history)
+  }
+
+  /// The finished jobs of each stage on each worker.
+  private func stageReports(of sweep: SweepIndex) -> [SweepReport.StageWork] {
+    var found: [Stage: [String: SweepReport.StageWork]] = [:]
+    for job in sweeps[sweep].jobs.map({ jobs[$0] }) {
+      guard let success = job.success else { continue }
+      let worker = shownName(of: success.worker)
+      var work = found[job.stage]?[worker] ?? SweepReport.StageWork(stage: job.stage, worker: worker)
+      work.jobs += 1
+      work.wallSeconds += success.result.metrics[StageCost.wall] ?? 0
+      work.processorSeconds += success.result.metrics[StageCost.processor] ?? 0
+      found[job.stage, default: [:]][worker] = work
+    }
+    return found.sorted { $0.key < $1.key }.flatMap { $0.value.sorted { $0.key < $1.key }.map(\.value) }
   }
 
   private func urgentNodes(of sweep: SweepIndex, limit: Int) -> [Int] {
@@ -99,7 +170,8 @@ extension CoordinatorBrain {
       var kinds: [String: String] = [:]
       for job in path.map({ jobs[$0] }) {
         let measured = (job.success?.result.metrics ?? [:]).filter { name, _ in
-          !job.stage.makesModel || Objective.Metric(rawValue: name)?.stages.contains(job.stage) == true
+          !StageCost.names.contains(name)
+            && (!job.stage.makesModel || Objective.Metric(rawValue: name)?.stages.contains(job.stage) == true)
         }
         metrics.merge(measured) { _, later in later }
         kinds.merge(job.success?.result.kinds ?? [:]) { _, later in later }

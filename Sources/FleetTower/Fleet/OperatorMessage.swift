@@ -8,6 +8,8 @@ public enum OperatorRequest: Hashable, Sendable, Codable {
   case status(sweep: String?)
   /// The result table; the front is marked over the sweep's own objectives unless others are given.
   case results(sweep: String, objectives: [Objective]?)
+  /// All that is known of a sweep.
+  case report(sweep: String)
   case workers
   case drain(worker: String, isDraining: Bool)
   case cancel(sweep: String)
@@ -35,6 +37,7 @@ public enum OperatorResponse: Hashable, Sendable, Codable {
   case sweeps([SweepSummary])
   case sweep(SweepStatus)
   case results(ResultTable)
+  case report(SweepReport)
   case workers([WorkerStatus])
   case done(message: String)
   case logs(JobHistory)
@@ -84,6 +87,8 @@ public struct SweepStatus: Hashable, Sendable, Codable {
   /// Remarks on the data set for whoever reads the results, one a line; nil if there are none, or if the coordinator
   /// is too old to tell.
   public var remarks: [String]?
+  /// nil while no stage has told its time, in a part of a status, or if the coordinator is too old to tell.
+  public var work: SweepWork?
 }
 
 public struct JobStatus: Hashable, Sendable, Codable {

@@ -131,7 +131,7 @@ public struct FrontPlot: Sendable {
     func figure(_ metric: Objective.Metric) -> String {
       "\(metric.title) \(table.text(of: metric, in: point.row) ?? "")"
     }
-    let title = "\(name(of: point.row)): \(figure(x.metric)), \(figure(y.metric))"
+    let title = "\(table.name(of: point.row)): \(figure(x.metric)), \(figure(y.metric))"
     svg.circle(
       xScale.pixel(point.x), yScale.pixel(point.y), radius: radius, title: title,
       "fill=\"\(point.color)\" \(attributes)")
@@ -150,7 +150,7 @@ public struct FrontPlot: Sendable {
       let y = top + 28 + Double(index) * 23
       svg.text("\(index + 1)", left + 16, y, "text-anchor=\"end\" font-weight=\"bold\"")
       svg.circle(left + 27, y - 4.5, radius: 5, "fill=\"\(point.color)\"")
-      let name = name(of: point.row)
+      let name = table.name(of: point.row)
       let isLong = name.count > FrontPlot.nameLimit
       svg.text(isLong ? String(name.prefix(FrontPlot.nameLimit - 1)) + "…" : name, left + 38, y)
       svg.text(self.y.metric.format(point.y), columns.0, y, heading)
@@ -177,17 +177,6 @@ public struct FrontPlot: Sendable {
     if table.rows.contains(where: { $0.ties != nil }) { remarks.append("dashed: on the front, or off it, by chance") }
     if table.hasSeeds { remarks.append("means of seeds, with bars of one standard deviation") }
     return remarks
-  }
-
-  /// The backbone, and the axes along which the trials differ.
-  private func name(of row: ResultTable.Row) -> String {
-    func differs(_ axis: String) -> Bool { Set(table.rows.map { $0.point[axis] ?? .null }).count > 1 }
-    var parts = [row.point["backbone"]?.string ?? row.trial.name]
-    if differs("optimizer"), let optimizer = row.point["optimizer"]?.string { parts.append(optimizer) }
-    if differs("sparsity_rate"), let rate = row.point["sparsity_rate"]?.double { parts.append("s\(plain(rate))") }
-    if differs("prune_ratio"), let ratio = row.point["prune_ratio"]?.double { parts.append("p\(plain(ratio))") }
-    if differs("seed"), let seed = row.point["seed"]?.int { parts.append("#\(seed)") }
-    return parts.joined(separator: " ")
   }
 }
 

@@ -9,7 +9,7 @@ extension ResultTable {
   static let axes = ["backbone", "optimizer", "seed", "sparsity_rate", "prune_ratio"]
 
   /// The objectives, then whatever else has been measured of what could be one.
-  private var metrics: [Objective.Metric] {
+  public var shownMetrics: [Objective.Metric] {
     let chosen = objectives.map(\.metric)
     return chosen
       + Objective.Metric.allCases.filter { metric in
@@ -18,7 +18,7 @@ extension ResultTable {
   }
 
   /// The backbone, and every other axis along which the trials differ.
-  private var variedAxes: [String] {
+  public var variedAxes: [String] {
     ResultTable.axes.filter { axis in
       axis == "backbone" || Set(rows.map { $0.point[axis] ?? .null }).count > 1
     }
@@ -27,7 +27,7 @@ extension ResultTable {
   private func cells(of row: Row) -> [String] {
     [mark(of: row), row.trial.name]
       + variedAxes.map { text(of: row.point[$0] ?? .null) } + seedCell(of: row)
-      + metrics.map { text(of: $0, in: row) ?? "-" }
+      + shownMetrics.map { text(of: $0, in: row) ?? "-" }
       + [row.state.rawValue]
   }
 
@@ -47,6 +47,17 @@ extension ResultTable {
     return text
   }
 
+  /// The backbone, and the axes along which the trials differ: `yolov5n p0.5`.
+  public func name(of row: Row) -> String {
+    func differs(_ axis: String) -> Bool { Set(rows.map { $0.point[axis] ?? .null }).count > 1 }
+    var parts = [row.point["backbone"]?.string ?? row.trial.name]
+    if differs("optimizer"), let optimizer = row.point["optimizer"]?.string { parts.append(optimizer) }
+    if differs("sparsity_rate"), let rate = row.point["sparsity_rate"]?.double { parts.append("s\(plain(rate))") }
+    if differs("prune_ratio"), let ratio = row.point["prune_ratio"]?.double { parts.append("p\(plain(ratio))") }
+    if differs("seed"), let seed = row.point["seed"]?.int { parts.append("#\(seed)") }
+    return parts.joined(separator: " ")
+  }
+
   /// Whether rows stand for several seeds.
   public var hasSeeds: Bool { rows.contains { $0.seeds != nil } }
 
@@ -59,12 +70,12 @@ extension ResultTable {
   private func seedCell(of row: Row) -> [String] { hasSeeds ? [seedText(of: row)] : [] }
 
   private var header: [String] {
-    ["front", "trial"] + variedAxes + (hasSeeds ? ["seeds"] : []) + metrics.map(\.rawValue) + ["state"]
+    ["front", "trial"] + variedAxes + (hasSeeds ? ["seeds"] : []) + shownMetrics.map(\.rawValue) + ["state"]
   }
 
   private var isNumeric: [Bool] {
     [false, false] + variedAxes.map { $0 != "backbone" && $0 != "optimizer" } + (hasSeeds ? [true] : [])
-      + metrics.map { _ in true } + [false]
+      + shownMetrics.map { _ in true } + [false]
   }
 
   /// Columns aligned with blanks, for a terminal, and the notes. `*` marks the front, `?` what cannot be judged, `~`

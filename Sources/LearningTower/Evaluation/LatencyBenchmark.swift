@@ -17,6 +17,8 @@ public struct Latency: Sendable, Hashable, Codable {
   public var runs: Int
   /// Processors that others used meanwhile, on average.
   public var othersProcessors: Double
+  /// The share of the passes' time in which threads waited for a processor; it is not part of the figures above.
+  public var heldShare: Double
   /// Rounds that were measured again because others used the host.
   public var droppedRounds: Int
   /// Energy of one pass, of the whole host; nil where it cannot be known.
@@ -63,6 +65,8 @@ public enum LatencyBenchmark {
     }
     if isProfiled { pass.plan.startTiming() }
     var profiledRuns = 0
+    var delay = RunDelay()
+    var (own, held) = (0.0, 0.0)
     var load = other == nil ? nil : HostLoad()
     var timing = RepeatableTiming(passes: runs, patience: patience)
     if other == nil { timing.growth = 1 }
@@ -70,14 +74,16 @@ public enum LatencyBenchmark {
       RepeatableTiming.Bench(
         model: {
           profiledRuns += 1
-          return pass.milliseconds()
-        }, reference: { other?.milliseconds() ?? 1 }, others: { load?.others() ?? 0 },
+          let time = pass.milliseconds(&delay)
+          (own, held) = (own + time.own, held + time.delay)
+          return time.own
+        }, reference: { other?.milliseconds(&delay).own ?? 1 }, others: { load?.others() ?? 0 },
         pause: { Thread.sleep(forTimeInterval: $0) }))
     let report = isProfiled ? pass.plan.report(runs: profiledRuns) : nil
     return Latency(
       medianMilliseconds: result.median, p95Milliseconds: result.p95, meanMilliseconds: result.mean,
       spread: result.spread, referenceMilliseconds: other == nil ? nil : result.reference, runs: result.passes,
-      othersProcessors: result.others, droppedRounds: result.droppedRounds,
+      othersProcessors: result.others, heldShare: held / max(own + held, 1e-9), droppedRounds: result.droppedRounds,
       energy: source.flatMap { energyOfPass(pass, $0) }, plan: report)
   }
 
@@ -116,6 +122,12 @@ public enum LatencyBenchmark {
 
     func run() { plan.run(image) }
 
-    func milliseconds() -> Double { ContinuousClock().measure { plan.run(image) } / .milliseconds(1) }
+    /// The milliseconds of a pass without those in which it was held up, and these apart.
+    func milliseconds(_ delay: inout RunDelay?) -> (own: Double, delay: Double) {
+      _ = delay?.secondsSinceLastReading()
+      let wall = ContinuousClock().measure { plan.run(image) } / .milliseconds(1)
+      let held = min((delay?.secondsSinceLastReading() ?? 0) * 1000, wall)
+      return (wall - held, held)
+    }
   }
 }

@@ -3,6 +3,7 @@ import Dispatch
 import Evaluation
 import Interchange
 import Network
+import Platform
 import Plotting
 import Settings
 import Wording
@@ -41,6 +42,8 @@ public struct BenchmarkRequest: Sendable, Hashable, Codable {
 public struct BenchmarkReport: Sendable, Hashable, Codable {
   public var model: String
   public var backend: String
+  /// The processor's name.
+  public var processor: String
   public var threads: Int
   public var imageSize: Int
   public var medianMilliseconds: Double
@@ -54,6 +57,8 @@ public struct BenchmarkReport: Sendable, Hashable, Codable {
   public var passes: Int
   /// Processors that others used meanwhile, on average.
   public var othersProcessors: Double
+  /// The share of the passes' time in which threads waited for a processor; it is not part of the latencies.
+  public var heldShare: Double
   /// Rounds of passes that were measured again because others used the host.
   public var droppedRounds: Int
   /// The energy that the whole host takes for one image; nil where it cannot be known.
@@ -69,13 +74,14 @@ public struct BenchmarkReport: Sendable, Hashable, Codable {
   public var plan: PlanReport?
 
   enum CodingKeys: String, CodingKey {
-    case model, backend, threads, plan, spread, passes
+    case model, backend, processor, threads, plan, spread, passes
     case imageSize = "image_size"
     case medianMilliseconds = "median_ms"
     case p95Milliseconds = "p95_ms"
     case meanMilliseconds = "mean_ms"
     case referenceMilliseconds = "reference_ms"
     case othersProcessors = "others_processors"
+    case heldShare = "held_share"
     case droppedRounds = "dropped_rounds"
     case energyJoules = "energy_j"
     case energyKind = "energy_kind"
@@ -118,11 +124,12 @@ public func benchmark(_ request: BenchmarkRequest) throws -> BenchmarkReport {
     runtime: runtime, runs: request.iterations, patience: request.patience, energy: source,
     isProfiled: request.isProfiled)
   return BenchmarkReport(
-    model: model.network.name, backend: runtime.backend.rawValue, threads: runtime.threads,
+    model: model.network.name, backend: runtime.backend.rawValue, processor: ProcessorModel.here.name,
+    threads: runtime.threads,
     imageSize: request.imageSize, medianMilliseconds: latency.medianMilliseconds,
     p95Milliseconds: latency.p95Milliseconds, meanMilliseconds: latency.meanMilliseconds, spread: latency.spread,
     referenceMilliseconds: latency.referenceMilliseconds, passes: latency.runs,
-    othersProcessors: latency.othersProcessors, droppedRounds: latency.droppedRounds,
+    othersProcessors: latency.othersProcessors, heldShare: latency.heldShare, droppedRounds: latency.droppedRounds,
     energyJoules: latency.energy?.joules, energyKind: latency.energy.flatMap { _ in source.kind },
     energySpread: latency.energy?.spread,
     idleWatts: latency.energy.flatMap { $0.idleWatts.isEmpty ? nil : $0.idleWatts },

@@ -83,7 +83,9 @@ struct SweepResults {
 
   /// The files that are written anew.
   static func files(in folder: URL) -> [String] {
-    ["results.csv", "results.md", "results.json", "front.svg", "detections.jpg"].map { folder.appending(path: $0).path }
+    ["results.csv", "results.md", "results.json", "front.svg", "detections.jpg", "report.html"].map {
+      folder.appending(path: $0).path
+    }
   }
 
   /// Writes the table and the plot, pulls the models of the front that are not there yet, and draws what they find.
@@ -119,6 +121,10 @@ struct SweepResults {
     } catch {
       printError("\(picture.relativePath): could not be drawn: \(error.words)")
     }
+    let report = folder.appending(path: "report.html").relativePath
+    let pictures = FileManager.default.fileExists(atPath: picture.path) ? [picture.path] : []
+    try await connection.writeReport(of: table.sweep.name, pictures: pictures, to: report)
+    lines.append("report: \(report)")
     if table.front.isEmpty { lines[table.advice.count] = "no model is on the front" }
     summary = lines.joined(separator: "\n")
   }

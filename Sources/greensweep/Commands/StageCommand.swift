@@ -10,8 +10,15 @@ extension Command {
     name: "stage", summary: "run one stage in a process of its own", positionals: ["DIR"], isInternal: true
   ) { arguments in
     exitWhenStandardInputCloses()
+    let start = ContinuousClock.now
     let request = try stageRequest(in: arguments.positionals[0])
     func report(_ event: StageEvent) throws {
+      var event = event
+      if case .finished(var output) = event {
+        output.metrics[StageCost.wall] = (ContinuousClock.now - start) / .seconds(1)
+        output.metrics[StageCost.processor] = Double(clock()) / 1e6  // Of all threads of this process.
+        event = .finished(output)
+      }
       try FileHandle.standardOutput.write(contentsOf: JSON.encode(event) + [UInt8(ascii: "\n")])
     }
     do {

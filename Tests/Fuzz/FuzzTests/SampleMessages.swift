@@ -69,7 +69,8 @@ enum SampleMessages {
   static let requests: [OperatorRequest] = [
     .submit(submission), .status(sweep: nil), .status(sweep: "campus"),
     .results(sweep: "campus", objectives: [Objective(.maximize, .map50)]), .results(sweep: "campus", objectives: nil),
-    .workers, .drain(worker: "w-1", isDraining: true), .cancel(sweep: "campus"), .steer(sweep: "campus", mode: .paused),
+    .report(sweep: "campus"), .workers, .drain(worker: "w-1", isDraining: true), .cancel(sweep: "campus"),
+    .steer(sweep: "campus", mode: .paused),
     .steer(sweep: "campus", mode: .active), .prioritize(sweep: "campus", priority: -3), .retry(target: "campus"),
     .logs(job: "0"), .pull(trial: "campus/0"),
   ]

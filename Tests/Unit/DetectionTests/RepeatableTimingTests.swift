@@ -112,3 +112,25 @@ struct HostLoadTests {
     #expect(HostLoad(root: "/nowhere") == nil)
   }
 }
+
+struct RunDelayTests {
+  @Test func theThreadThatWaitsLongestCounts() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "task-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    func write(_ thread: String, _ text: String) throws {
+      let path = folder.appending(path: thread)
+      try FileManager.default.createDirectory(at: path, withIntermediateDirectories: true)
+      try Data(text.utf8).write(to: path.appending(path: "schedstat"))  // In place, as the kernel does.
+    }
+    try write("1", "900 1000000000 3\n")
+    try write("2", "900 0 3\n")
+    try write("3", "no kernel says so\n")
+    let found = RunDelay(folder: folder.path)
+    var delay = try #require(found)
+    try write("1", "1900 1250000000 4\n")
+    try write("2", "1900 500000000 4\n")
+    #expect(delay.secondsSinceLastReading() == 0.5)
+    #expect(delay.secondsSinceLastReading() == 0)
+    #expect(RunDelay(folder: "/nowhere") == nil)
+  }
+}
