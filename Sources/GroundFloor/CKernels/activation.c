@@ -8,18 +8,17 @@ typedef struct {
   bool accumulate;
 } task;
 
-CK_INLINE void activate_rows(const task *t, long begin, long end, ck_activation activation) {
+CK_INLINE void activate_rows(const task *t, long begin, long end, ck_element e, ck_activation activation) {
   FOR_ROWS(t->rows, r, n) {
-    float *dst = ck_row(t->dst, t->rows, r);
-    const float *src = ck_row(t->src, t->rows, r);
-    CK_SIMD for (long i = 0; i < n; i++) dst[i] = ck_apply(src[i], activation);
+    const ck_map dst = ck_row(ck_as(e, t->dst), t->rows, r), src = ck_row(ck_as(e, t->src), t->rows, r);
+    CK_SIMD for (long i = 0; i < n; i++) ck_set(dst, i, ck_apply(ck_get(src, i), activation));
   }
 }
 
-CK_CLONES static void activate_body(const void *context, long begin, long end, int part) {
-  const task *t = context;
-  CK_FOR_ACTIVATION(t->activation, activate_rows, t, begin, end)
+CK_INLINE void activate(const task *t, long begin, long end, int part, ck_element e) {
+  CK_FOR_ACTIVATION(t->activation, activate_rows, t, begin, end, e)
 }
+CK_BODY(activate, task, dst)
 
 void ck_activate(ck_map dst, ck_map src, long rows, long channels, ck_activation activation) {
   const bool is_dense = dst.stride == channels && src.stride == channels;
@@ -27,22 +26,26 @@ void ck_activate(ck_map dst, ck_map src, long rows, long channels, ck_activation
   ck_run(activate_body, &t, t.rows.count, t.rows.length);
 }
 
-CK_INLINE void activate_backward_rows(const task *t, long begin, long end, ck_activation activation) {
+CK_INLINE void activate_backward_rows(const task *t, long begin, long end, ck_element e, ck_activation activation) {
   FOR_ROWS(t->rows, r, n) {
-    float *dst = ck_row(t->dst, t->rows, r);
-    const float *gradient = ck_row(t->gradient, t->rows, r), *src = ck_row(t->src, t->rows, r);
+    const ck_map dst = ck_row(ck_as(e, t->dst), t->rows, r), src = ck_row(ck_as(e, t->src), t->rows, r);
+    const ck_map gradient = ck_row(ck_as(e, t->gradient), t->rows, r);
     if (t->accumulate) {
-      CK_SIMD for (long i = 0; i < n; i++) dst[i] += ck_apply_backward(gradient[i], src[i], activation);
+      CK_SIMD for (long i = 0; i < n; i++) {
+        ck_set(dst, i, ck_get(dst, i) + ck_apply_backward(ck_get(gradient, i), ck_get(src, i), activation));
+      }
     } else {
-      CK_SIMD for (long i = 0; i < n; i++) dst[i] = ck_apply_backward(gradient[i], src[i], activation);
+      CK_SIMD for (long i = 0; i < n; i++) {
+        ck_set(dst, i, ck_apply_backward(ck_get(gradient, i), ck_get(src, i), activation));
+      }
     }
   }
 }
 
-CK_CLONES static void activate_backward_body(const void *context, long begin, long end, int part) {
-  const task *t = context;
-  CK_FOR_ACTIVATION(t->activation, activate_backward_rows, t, begin, end)
+CK_INLINE void activate_backward(const task *t, long begin, long end, int part, ck_element e) {
+  CK_FOR_ACTIVATION(t->activation, activate_backward_rows, t, begin, end, e)
 }
+CK_BODY(activate_backward, task, dst)
 
 void ck_activate_backward(
   ck_map dst, ck_map gradient, ck_map src, long rows, long channels, ck_activation activation, bool accumulate) {

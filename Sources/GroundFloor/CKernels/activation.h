@@ -1,12 +1,7 @@
 // Activations and their derivatives, branch-free, so that loops over them vectorise.
 #pragma once
 
-#include "run.h"
-
-typedef union {
-  float value;
-  uint32_t bits;
-} ck_float_bits;
+#include "values.h"
 
 /// e⁻ᵘ = 2ⁿ·2ᶠ, where n is the whole number nearest to −u·log₂e and f what remains: a polynomial for 2ᶠ (relative
 /// error 9e-9: one that float rounding hides, since an error of constant sign would add up over a map), and n added to

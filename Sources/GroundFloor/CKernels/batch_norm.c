@@ -6,8 +6,8 @@
 // -------------------------------------------------------------------------------------------------------- Statistics
 
 typedef struct {
-  const float *src;
-  long stride, channels;
+  ck_map src;
+  long channels;
   double *mean, *deviation; // parts × channels
   float *work;              // parts × 3 × channels
 } statistics_task;
@@ -23,9 +23,9 @@ CK_INLINE void merge(
 
 /// Within a block sums are in float, taken relative to the block's first row so that a mean far from zero cancels
 /// nothing; blocks are merged in double.
-CK_CLONES static void statistics_body(const void *context, long begin, long end, int part) {
-  const statistics_task *t = context;
-  const long channels = t->channels, stride = t->stride;
+CK_INLINE void statistics(const statistics_task *t, long begin, long end, int part, ck_element e) {
+  const long channels = t->channels;
+  const ck_map src = ck_as(e, t->src);
   double *restrict mean = t->mean + part * channels, *restrict deviation = t->deviation + part * channels;
   float *restrict sum = t->work + part * 3 * channels;
   float *restrict square = sum + channels, *restrict origin = square + channels;
@@ -35,22 +35,22 @@ CK_CLONES static void statistics_body(const void *context, long begin, long end,
   for (long first = begin; first < end; first += block) {
     const long last = ck_min(first + block, end);
     const long n = last - first;
-    memcpy(origin, t->src + first * stride, (size_t)channels * sizeof(float));
+    ck_load(origin, ck_after(src, first), channels);
     memset(sum, 0, (size_t)channels * sizeof(float));
     memset(square, 0, (size_t)channels * sizeof(float));
     long r = first;
     for (; r + 4 <= last; r += 4) {
-      const float *x0 = t->src + r * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+      const ck_map x0 = ck_after(src, r), x1 = ck_after(x0, 1), x2 = ck_after(x1, 1), x3 = ck_after(x2, 1);
       CK_SIMD for (long c = 0; c < channels; c++) {
-        float o = origin[c], a = x0[c] - o, b = x1[c] - o, d = x2[c] - o, e = x3[c] - o;
-        sum[c] += (a + b) + (d + e);
-        square[c] += (a * a + b * b) + (d * d + e * e);
+        float o = origin[c], a = ck_get(x0, c) - o, b = ck_get(x1, c) - o, d = ck_get(x2, c) - o, f = ck_get(x3, c) - o;
+        sum[c] += (a + b) + (d + f);
+        square[c] += (a * a + b * b) + (d * d + f * f);
       }
     }
     for (; r < last; r++) {
-      const float *x = t->src + r * stride;
+      const ck_map x = ck_after(src, r);
       CK_SIMD for (long c = 0; c < channels; c++) {
-        float a = x[c] - origin[c];
+        float a = ck_get(x, c) - origin[c];
         sum[c] += a;
         square[c] += a * a;
       }
@@ -64,6 +64,7 @@ CK_CLONES static void statistics_body(const void *context, long begin, long end,
     }
   }
 }
+CK_BODY(statistics, statistics_task, src)
 
 void ck_statistics(ck_moments moments, ck_map src, long rows, long channels) {
   if (rows <= 0 || channels <= 0) return;
@@ -78,8 +79,8 @@ void ck_statistics(ck_moments moments, ck_map src, long rows, long channels) {
   const long values = parts * wide.width;
   double *partial = ck_scratch((size_t)values * (2 * sizeof(double) + 3 * sizeof(float)));
   statistics_task t = {
-    .src = src.data, .stride = src.stride * wide.pixels, .channels = wide.width, .mean = partial,
-    .deviation = partial + values, .work = (float *)(partial + 2 * values)};
+    .src = ck_wide_map(src, wide), .channels = wide.width, .mean = partial, .deviation = partial + values,
+    .work = (float *)(partial + 2 * values)};
   ck_run_parts(statistics_body, &t, wide.rows, parts);
   for (int part = 0; part < parts; part++) {
     const long n = ck_part_begin(wide.rows, parts, part + 1) - ck_part_begin(wide.rows, parts, part);
@@ -91,7 +92,7 @@ void ck_statistics(ck_moments moments, ck_map src, long rows, long channels) {
     }
   }
   for (long r = rows - wide.rest; r < rows; r++, count++) {
-    for (long c = 0; c < channels; c++) merge(&mean[c], &deviation[c], count, src.data[r * src.stride + c], 0, 1);
+    for (long c = 0; c < channels; c++) merge(&mean[c], &deviation[c], count, ck_get(src, r * src.stride + c), 0, 1);
   }
 }
 
@@ -120,29 +121,31 @@ void ck_batch_norm_finish(ck_batch_norm_finish_args a) {
 
 // ----------------------------------------------------------------------------------------------------------- Forward
 
-CK_INLINE void normalize_rows(const ck_normalize_args *a, long begin, long end, ck_activation activation) {
+CK_INLINE void normalize_rows(
+  const ck_normalize_args *a, long begin, long end, ck_element e, ck_activation activation) {
   const float *mean = a->mean, *scale = a->scale, *shift = a->shift;
   const long channels = a->channels;
+  const ck_map to = ck_as(e, a->dst), from = ck_as(e, a->src), residuals = ck_as(e, a->residual);
   for (long r = begin; r < end; r++) {
-    float *dst = a->dst.data + r * a->dst.stride;
-    const float *src = a->src.data + r * a->src.stride;
-    if (a->residual.data) {
-      const float *residual = a->residual.data + r * a->residual.stride;
+    const ck_map dst = ck_after(to, r), src = ck_after(from, r);
+    if (residuals.data) {
+      const ck_map residual = ck_after(residuals, r);
       CK_SIMD for (long c = 0; c < channels; c++) {
-        dst[c] = ck_apply((src[c] - mean[c]) * scale[c] + shift[c], activation) + residual[c];
+        const float value = ck_apply((ck_get(src, c) - mean[c]) * scale[c] + shift[c], activation);
+        ck_set(dst, c, value + ck_get(residual, c));
       }
     } else {
       CK_SIMD for (long c = 0; c < channels; c++) {
-        dst[c] = ck_apply((src[c] - mean[c]) * scale[c] + shift[c], activation);
+        ck_set(dst, c, ck_apply((ck_get(src, c) - mean[c]) * scale[c] + shift[c], activation));
       }
     }
   }
 }
 
-CK_CLONES static void normalize_body(const void *context, long begin, long end, int part) {
-  const ck_normalize_args *a = context;
-  CK_FOR_ACTIVATION(a->activation, normalize_rows, a, begin, end)
+CK_INLINE void normalize(const ck_normalize_args *a, long begin, long end, int part, ck_element e) {
+  CK_FOR_ACTIVATION(a->activation, normalize_rows, a, begin, end, e)
 }
+CK_BODY(normalize, ck_normalize_args, dst)
 
 void ck_normalize_activate(ck_normalize_args a) {
   if (a.rows <= 0 || a.channels <= 0) return;

@@ -1,11 +1,21 @@
-#include "run.h"
+#include "values.h"
 #include <string.h>
 
 typedef struct {
   ck_map dst, src, gradient;
   const float *weights, *bias;
+  float *sums; // parts × weights
   ck_window window;
 } task;
+
+/// The task with its maps' element as a constant.
+CK_INLINE task task_of(ck_element e, const task *t) {
+  task result = *t;
+  result.dst = ck_as(e, t->dst);
+  result.src = ck_as(e, t->src);
+  result.gradient = ck_as(e, t->gradient);
+  return result;
+}
 
 /// First output column whose taps from `kw` on all lie inside the map, and the first after it with one that does not.
 CK_INLINE void interior(const ck_window *w, long kw, long taps, long *begin, long *end) {
@@ -33,21 +43,28 @@ CK_INLINE readers readers_of(long position, long out_size, const ck_window *w) {
 }
 
 // Channels are walked in vectors of 16, then 8, then one by one.
-typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float v1 __attribute__((may_alias));
+#pragma clang diagnostic ignored "-Wpsabi" // Functions of vectors are inlined, so no vector is passed.
+#define VECTORS(count) \
+  typedef float v##count __attribute__((vector_size(4 * count), aligned(4), may_alias)); \
+  typedef uint32_t bits##count __attribute__((vector_size(4 * count))); \
+  typedef uint16_t halves##count __attribute__((vector_size(2 * count), aligned(2), may_alias));
+VECTORS(16)
+VECTORS(8)
+VECTORS(1)
 
 #define V v16
+#define BITS bits16
+#define HALVES halves16
 #define NAMED(f) f##_v16
 #include "depthwise_body.h"
-#undef V
-#undef NAMED
 #define V v8
+#define BITS bits8
+#define HALVES halves8
 #define NAMED(f) f##_v8
 #include "depthwise_body.h"
-#undef V
-#undef NAMED
 #define V v1
+#define BITS bits1
+#define HALVES halves1
 #define NAMED(f) f##_v1
 #include "depthwise_body.h"
 
@@ -72,17 +89,16 @@ CK_INLINE void forward_four(const task *t, const ck_window *w, long line, long o
   const long top = line % w->out_height * w->stride - w->padding, left = ow * w->stride - w->padding;
   const long row = line / w->out_height * w->height + top;
   const long kh_begin = ck_max(0, -top), kh_end = ck_min(kernel, w->height - top);
-  const float *src = t->src.data + (row * w->width + left) * t->src.stride;
-  float *dst = t->dst.data + (line * w->out_width + ow) * t->dst.stride;
-#define FOUR(V) forward_four_##V(t, w, src + c, t->weights + c, dst + c, kh_begin, kh_end, kernel)
+  const ck_map src = ck_after(t->src, row * w->width + left), dst = ck_after(t->dst, line * w->out_width + ow);
+#define FOUR(V) forward_four_##V(t, w, src, dst, c, kh_begin, kh_end, kernel)
   FOR_VECTORS(c, w->channels, FOUR);
 #undef FOUR
 }
 
 /// Items are output lines, counted over the images.
-CK_CLONES static void forward_body(const void *context, long begin, long end, int part) {
-  const task *t = context;
-  const ck_window window = t->window, *w = &window;
+CK_INLINE void forward(const task *given, long begin, long end, int part, ck_element e) {
+  const task constant = task_of(e, given), *t = &constant;
+  const ck_window *w = &t->window;
   long inner_begin, inner_end;
   interior(w, 0, w->kernel, &inner_begin, &inner_end);
   for (long line = begin; line < end; line++) {
@@ -98,6 +114,7 @@ CK_CLONES static void forward_body(const void *context, long begin, long end, in
     for (; ow < w->out_width; ow++) forward_one(t, w, line, ow);
   }
 }
+CK_BODY(forward, task, dst)
 
 static long taps(ck_window w) { return w.kernel * w.kernel; }
 
@@ -114,21 +131,22 @@ void ck_depthwise(ck_map dst, ck_map src, const float *weights, const float *bia
 // ---------------------------------------------------------------------------------------------------- Backward, input
 
 /// Items are input lines, counted over the images. Every pixel gathers what it sent to the outputs.
-CK_CLONES static void backward_input_body(const void *context, long begin, long end, int part) {
-  const task *t = context;
-  const ck_window window = t->window, *w = &window;
+CK_INLINE void backward_input(const task *given, long begin, long end, int part, ck_element e) {
+  const task constant = task_of(e, given), *t = &constant;
+  const ck_window *w = &t->window;
   for (long line = begin; line < end; line++) {
     const long image_line = line / w->height * w->out_height;
     const readers rows = readers_of(line % w->height, w->out_height, w);
     for (long iw = 0; iw < w->width; iw++) {
       const readers columns = readers_of(iw, w->out_width, w);
-      float *dst = t->dst.data + (line * w->width + iw) * t->dst.stride;
+      const ck_map dst = ck_after(t->dst, line * w->width + iw);
 #define PIXEL(V) backward_input_pixel_##V(t, w, rows, columns, image_line, dst, c)
       FOR_VECTORS(c, w->channels, PIXEL);
 #undef PIXEL
     }
   }
 }
+CK_BODY(backward_input, task, dst)
 
 void ck_depthwise_backward_input(ck_map dst, ck_map gradient, const float *weights, ck_window w) {
   task t = {.dst = dst, .window = w};
@@ -157,10 +175,10 @@ void ck_depthwise_backward_input(ck_map dst, ck_map gradient, const float *weigh
 // -------------------------------------------------------------------------------------------------- Backward, weights
 
 /// Items are output lines, counted over the images; each part sums into a gradient of its own.
-CK_CLONES static void backward_weights_body(const void *context, long begin, long end, int part) {
-  const task *t = context;
+CK_INLINE void backward_weights(const task *given, long begin, long end, int part, ck_element e) {
+  const task constant = task_of(e, given), *t = &constant;
   const long size = t->window.kernel * t->window.kernel * t->window.channels;
-  float *dst = t->dst.data + part * size;
+  float *dst = t->sums + part * size;
   memset(dst, 0, (size_t)size * sizeof(float));
   for (long line = begin; line < end; line++) {
 #define LINE(V) backward_weights_line_##V(t, dst, line, c)
@@ -168,12 +186,13 @@ CK_CLONES static void backward_weights_body(const void *context, long begin, lon
 #undef LINE
   }
 }
+CK_BODY(backward_weights, task, src)
 
 void ck_depthwise_backward_weights(float *dst, ck_map gradient, ck_map src, ck_window w) {
   const long size = taps(w) * w.channels, lines = w.images * w.out_height;
   const int parts = ck_part_count(lines, w.out_width * w.channels * taps(w) / 2);
   float *sums = ck_scratch((size_t)(parts * size) * sizeof(float));
-  task t = {.dst = {sums, size}, .gradient = gradient, .src = src, .window = w};
+  task t = {.sums = sums, .gradient = gradient, .src = src, .window = w};
   ck_run_parts(backward_weights_body, &t, lines, parts);
   for (long i = 0; i < size; i++) {
     float sum = 0;

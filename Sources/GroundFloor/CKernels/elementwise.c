@@ -5,14 +5,20 @@ typedef struct {
   ck_rows rows;
 } task;
 
-CK_CLONES static void copy_body(const void *context, long begin, long end, int part) {
-  const task *t = context;
+CK_INLINE void copy(const task *t, long begin, long end, int part, ck_element e) {
+  const bool moves = t->a.element == e;
+  const ck_element other = e == CK_FLOAT32 ? CK_BFLOAT16 : CK_FLOAT32;
   FOR_ROWS(t->rows, r, n) {
-    float *dst = ck_row(t->dst, t->rows, r);
-    const float *a = ck_row(t->a, t->rows, r);
-    CK_SIMD for (long i = 0; i < n; i++) dst[i] = a[i];
+    const ck_map dst = ck_row(ck_as(e, t->dst), t->rows, r), a = ck_row(t->a, t->rows, r);
+    if (moves) {
+      CK_SIMD for (long i = 0; i < n; i++) ck_move(dst, i, a, i);
+    } else {
+      const ck_map from = ck_as(other, a);
+      CK_SIMD for (long i = 0; i < n; i++) ck_set(dst, i, ck_get(from, i));
+    }
   }
 }
+CK_BODY(copy, task, dst)
 
 void ck_copy(ck_map dst, ck_map src, long rows, long channels) {
   const bool is_dense = dst.stride == channels && src.stride == channels;
@@ -20,14 +26,14 @@ void ck_copy(ck_map dst, ck_map src, long rows, long channels) {
   ck_run(copy_body, &t, t.rows.count, t.rows.length);
 }
 
-CK_CLONES static void add_body(const void *context, long begin, long end, int part) {
-  const task *t = context;
+CK_INLINE void add(const task *t, long begin, long end, int part, ck_element e) {
   FOR_ROWS(t->rows, r, n) {
-    float *dst = ck_row(t->dst, t->rows, r);
-    const float *a = ck_row(t->a, t->rows, r), *b = ck_row(t->b, t->rows, r);
-    CK_SIMD for (long i = 0; i < n; i++) dst[i] = a[i] + b[i];
+    const ck_map dst = ck_row(ck_as(e, t->dst), t->rows, r);
+    const ck_map a = ck_row(ck_as(e, t->a), t->rows, r), b = ck_row(ck_as(e, t->b), t->rows, r);
+    CK_SIMD for (long i = 0; i < n; i++) ck_set(dst, i, ck_get(a, i) + ck_get(b, i));
   }
 }
+CK_BODY(add, task, dst)
 
 void ck_add(ck_map dst, ck_map a, ck_map b, long rows, long channels) {
   const bool is_dense = dst.stride == channels && a.stride == channels && b.stride == channels;
@@ -36,34 +42,38 @@ void ck_add(ck_map dst, ck_map a, ck_map b, long rows, long channels) {
 }
 
 typedef struct {
-  float *dst;
+  ck_map dst;
   const uint8_t *src;
-  long count;
+  ck_rows rows;
   float value;
-} flat_task;
+} source_task;
 
-CK_CLONES static void bytes_body(const void *context, long begin, long end, int part) {
-  const flat_task *t = context;
-  float *dst = t->dst;
-  const uint8_t *src = t->src;
-  FOR_VALUES(t->count, i) dst[i] = (float)src[i] / 255.0f;
+CK_INLINE void bytes(const source_task *t, long begin, long end, int part, ck_element e) {
+  FOR_ROWS(t->rows, r, n) {
+    const ck_map dst = ck_row(ck_as(e, t->dst), t->rows, r);
+    const uint8_t *src = t->src + r * t->rows.length;
+    CK_SIMD for (long i = 0; i < n; i++) ck_set(dst, i, (float)src[i] / 255.0f);
+  }
+}
+CK_BODY(bytes, source_task, dst)
+
+void ck_unit_from_bytes(ck_map dst, const uint8_t *src, long rows, long channels) {
+  source_task t = {.dst = dst, .src = src, .rows = ck_make_rows(rows, channels, dst.stride == channels)};
+  ck_run(bytes_body, &t, t.rows.count, t.rows.length);
 }
 
-void ck_unit_from_bytes(float *dst, const uint8_t *src, long count) {
-  flat_task t = {.dst = dst, .src = src, .count = count};
-  ck_run(bytes_body, &t, ck_block_count(count), ck_block);
-}
-
-CK_CLONES static void fill_body(const void *context, long begin, long end, int part) {
-  const flat_task *t = context;
-  float *dst = t->dst;
+CK_INLINE void fill(const source_task *t, long begin, long end, int part, ck_element e) {
   const float value = t->value;
-  FOR_VALUES(t->count, i) dst[i] = value;
+  FOR_ROWS(t->rows, r, n) {
+    const ck_map dst = ck_row(ck_as(e, t->dst), t->rows, r);
+    CK_SIMD for (long i = 0; i < n; i++) ck_set(dst, i, value);
+  }
 }
+CK_BODY(fill, source_task, dst)
 
-void ck_fill(float *dst, long count, float value) {
-  flat_task t = {.dst = dst, .count = count, .value = value};
-  ck_run(fill_body, &t, ck_block_count(count), ck_block);
+void ck_fill(ck_map dst, long rows, long channels, float value) {
+  source_task t = {.dst = dst, .value = value, .rows = ck_make_rows(rows, channels, dst.stride == channels)};
+  ck_run(fill_body, &t, t.rows.count, t.rows.length);
 }
 
 // ------------------------------------------------------------------------------------------------------------- Parts

@@ -1,4 +1,4 @@
-#include "rows.h"
+#include "values.h"
 #include <math.h>
 #include <string.h>
 
@@ -32,16 +32,16 @@ static long channel_blocks(long channels) { return (channels + channel_block - 1
 /// One tap: a greater value replaces the best one, an equal one does not, so the first maximum in the order of visits
 /// wins. NaN replaces anything.
 CK_INLINE void visit(
-  float *restrict best, int32_t *restrict winner, const float *restrict src, const uint8_t *restrict src_winner,
-  int32_t tap, bool needs_winner, long n) {
+  float *restrict best, int32_t *restrict winner, ck_map src, const uint8_t *restrict src_winner, int32_t tap,
+  bool needs_winner, long n) {
   if (!needs_winner) {
     CK_SIMD for (long c = 0; c < n; c++) {
-      const float v = src[c], b = best[c];
+      const float v = ck_get(src, c), b = best[c];
       best[c] = ((v > b) | (v != v)) ? v : b;
     }
   } else if (src_winner) {
     CK_SIMD for (long c = 0; c < n; c++) {
-      const float v = src[c], b = best[c];
+      const float v = ck_get(src, c), b = best[c];
       const int32_t old = winner[c], next = tap + (int32_t)src_winner[c];
       const bool take = (v > b) | (v != v) | (old < 0);
       best[c] = take ? v : b;
@@ -49,7 +49,7 @@ CK_INLINE void visit(
     }
   } else {
     CK_SIMD for (long c = 0; c < n; c++) {
-      const float v = src[c], b = best[c];
+      const float v = ck_get(src, c), b = best[c];
       const int32_t old = winner[c];
       const bool take = (v > b) | (v != v) | (old < 0);
       best[c] = take ? v : b;
@@ -59,9 +59,9 @@ CK_INLINE void visit(
 }
 
 /// Items are output lines of one image.
-CK_CLONES static void max_pool_body(const void *context, long begin, long end, int part) {
-  const max_pool_task *t = context;
+CK_INLINE void max_pool(const max_pool_task *t, long begin, long end, int part, ck_element e) {
   const axis rows = t->rows, columns = t->columns;
+  const ck_map to = ck_as(e, t->dst), src = ck_as(e, t->src);
   float best[channel_block];
   int32_t winner[channel_block];
   for (long line = begin; line < end; line++) {
@@ -79,12 +79,12 @@ CK_CLONES static void max_pool_body(const void *context, long begin, long end, i
           for (long kw = ck_max(0, -left); kw < columns.kernel && left + kw < columns.size; kw++) {
             const long from = (top + kh) * columns.size + left + kw;
             visit(
-              best, winner, t->src.data + from * t->src.stride + first,
+              best, winner, ck_from(ck_after(src, from), first),
               t->src_winner ? t->src_winner + from * t->channels + first : NULL, (int32_t)(kh * t->row_taps + kw),
               t->winner != NULL, n);
           }
         }
-        memcpy(t->dst.data + pixel * t->dst.stride + first, best, (size_t)n * sizeof(float));
+        ck_store(ck_from(ck_after(to, pixel), first), best, n);
         if (t->winner) {
           uint8_t *out = t->winner + pixel * t->channels + first;
           for (long c = 0; c < n; c++) out[c] = (uint8_t)winner[c];
@@ -93,6 +93,7 @@ CK_CLONES static void max_pool_body(const void *context, long begin, long end, i
     }
   }
 }
+CK_BODY(max_pool, max_pool_task, dst)
 
 static void run_max_pool(const max_pool_task *t) {
   const long taps = t->rows.kernel * t->columns.kernel;
@@ -105,8 +106,9 @@ static void max_pool_image(max_pool_task t, ck_window w) {
     const long count = w.height * w.out_width * w.channels;
     max_pool_task along = t;
     along.rows = unpooled(w.height);
-    along.dst = (ck_map){ck_scratch((size_t)count * (sizeof(float) + 1)), w.channels};
-    along.winner = t.winner ? (uint8_t *)(along.dst.data + count) : NULL;
+    along.dst.data = ck_scratch((size_t)(count * (ck_bytes(t.dst.element) + 1)));
+    along.dst.stride = w.channels;
+    along.winner = t.winner ? ck_from(along.dst, count).data : NULL;
     run_max_pool(&along);
     t.src = along.dst;
     t.src_winner = along.winner;
@@ -128,33 +130,36 @@ void ck_max_pool(ck_map dst, uint8_t *winner, ck_map src, ck_window w) {
 }
 
 /// Items are blocks of channels, counted over the images: windows overlap, channels do not.
-static void max_pool_backward_body(const void *context, long begin, long end, int part) {
-  const max_pool_task *t = context;
-  const long blocks = channel_blocks(t->channels);
+CK_INLINE void max_pool_backward(const max_pool_task *t, long begin, long end, int part, ck_element e) {
+  const long blocks = channel_blocks(t->channels), pixels = t->rows.size * t->columns.size;
+  const bool in_place = e == CK_FLOAT32;
+  const ck_map to = ck_as(e, t->dst), src = ck_as(e, t->src);
+  const long stride = in_place ? t->dst.stride : channel_block;
+  float *sums = in_place ? NULL : ck_scratch((size_t)(pixels * channel_block) * sizeof(float));
   long offset[15 * 15];
   for (long tap = 0; tap < t->rows.kernel * t->columns.kernel; tap++) {
-    offset[tap] = (tap / t->columns.kernel * t->columns.size + tap % t->columns.kernel) * t->dst.stride;
+    offset[tap] = (tap / t->columns.kernel * t->columns.size + tap % t->columns.kernel) * stride;
   }
   for (long item = begin; item < end; item++) {
     const long image = item / blocks, first = item % blocks * channel_block;
     const long n = ck_min(channel_block, t->channels - first);
-    float *map = t->dst.data + image * t->rows.size * t->columns.size * t->dst.stride + first;
-    if (!t->accumulate) {
-      const long pixels = t->rows.size * t->columns.size;
-      for (long p = 0; p < pixels; p++) memset(map + p * t->dst.stride, 0, (size_t)n * sizeof(float));
-    }
+    const ck_map dst = ck_from(ck_after(to, image * pixels), first);
+    float *map = in_place ? dst.data : sums;
+    for (long p = 0; p < pixels; p++) ck_begin_sums(map + p * stride, ck_after(dst, p), n, t->accumulate);
     for (long oh = 0; oh < t->rows.out_size; oh++) {
       for (long ow = 0; ow < t->columns.out_size; ow++) {
         const long pixel = (image * t->rows.out_size + oh) * t->columns.out_size + ow;
-        const float *gradient = t->src.data + pixel * t->src.stride + first;
+        const ck_map gradient = ck_from(ck_after(src, pixel), first);
         const uint8_t *winner = t->winner + pixel * t->channels + first;
         const long top = oh * t->rows.stride - t->rows.padding, left = ow * t->columns.stride - t->columns.padding;
-        const long corner = (top * t->columns.size + left) * t->dst.stride;
-        for (long c = 0; c < n; c++) map[corner + offset[winner[c]] + c] += gradient[c];
+        const long corner = (top * t->columns.size + left) * stride;
+        for (long c = 0; c < n; c++) map[corner + offset[winner[c]] + c] += ck_get(gradient, c);
       }
     }
+    for (long p = 0; p < pixels; p++) ck_end_sums(ck_after(dst, p), map + p * stride, n);
   }
 }
+CK_BODY(max_pool_backward, max_pool_task, dst)
 
 void ck_max_pool_backward(ck_map dst, ck_map gradient, const uint8_t *winner, ck_window w, bool accumulate) {
   max_pool_task t = {
@@ -177,26 +182,30 @@ static window_task make_window_task(ck_map dst, ck_map src, ck_window w, bool ac
 }
 
 /// Items are output lines, counted over the images.
-CK_CLONES static void average_windows_body(const void *context, long begin, long end, int part) {
-  const window_task *t = context;
+CK_INLINE void average_windows(const window_task *t, long begin, long end, int part, ck_element e) {
   const axis rows = t->rows, columns = t->columns;
   const float share = 1.0f / (float)(rows.kernel * columns.kernel);
-  for (long line = begin; line < end; line++) {
+  const ck_map to = ck_as(e, t->dst), from = ck_as(e, t->src);
+  float memory[sum_block];
+  for (long out = begin * columns.out_size; out < end * columns.out_size; out++) {
+    const long line = out / columns.out_size, left = out % columns.out_size * columns.stride - columns.padding;
     const long image = line / rows.out_size, top = line % rows.out_size * rows.stride - rows.padding;
-    for (long ow = 0; ow < columns.out_size; ow++) {
-      const long left = ow * columns.stride - columns.padding;
-      float *restrict dst = t->dst.data + (line * columns.out_size + ow) * t->dst.stride;
-      memset(dst, 0, (size_t)t->channels * sizeof(float));
+    for (long first = 0; first < t->channels; first += sum_block) {
+      const long n = ck_min(sum_block, t->channels - first);
+      const ck_map dst = ck_from(ck_after(to, out), first);
+      float *sum = ck_begin_sums(memory, dst, n, false);
       for (long h = ck_max(0, top); h < ck_min(rows.size, top + rows.kernel); h++) {
         for (long w = ck_max(0, left); w < ck_min(columns.size, left + columns.kernel); w++) {
-          const float *restrict src = t->src.data + ((image * rows.size + h) * columns.size + w) * t->src.stride;
-          for (long c = 0; c < t->channels; c++) dst[c] += src[c];
+          const long pixel = (image * rows.size + h) * columns.size + w;
+          const ck_map src = ck_from(ck_after(from, pixel), first);
+          CK_SIMD for (long c = 0; c < n; c++) sum[c] += ck_get(src, c);
         }
       }
-      for (long c = 0; c < t->channels; c++) dst[c] *= share;
+      CK_SIMD for (long c = 0; c < n; c++) ck_set(dst, c, sum[c] * share);
     }
   }
 }
+CK_BODY(average_windows, window_task, dst)
 
 void ck_average_windows(ck_map dst, ck_map src, ck_window w) {
   window_task t = make_window_task(dst, src, w, false);
@@ -210,25 +219,29 @@ CK_INLINE long first_window(axis a, long position) {
 CK_INLINE long end_window(axis a, long position) { return ck_min(a.out_size, (position + a.padding) / a.stride + 1); }
 
 /// Items are lines of the destination, counted over the images: each gathers from the windows that hold it.
-CK_CLONES static void average_windows_backward_body(const void *context, long begin, long end, int part) {
-  const window_task *t = context;
+CK_INLINE void average_windows_backward(const window_task *t, long begin, long end, int part, ck_element e) {
   const axis rows = t->rows, columns = t->columns;
   const float share = 1.0f / (float)(rows.kernel * columns.kernel);
-  for (long line = begin; line < end; line++) {
-    const long image = line / rows.size, h = line % rows.size;
-    for (long w = 0; w < columns.size; w++) {
-      float *restrict dst = t->dst.data + (line * columns.size + w) * t->dst.stride;
-      if (!t->accumulate) memset(dst, 0, (size_t)t->channels * sizeof(float));
+  const ck_map to = ck_as(e, t->dst), from = ck_as(e, t->src);
+  float memory[sum_block];
+  for (long in = begin * columns.size; in < end * columns.size; in++) {
+    const long line = in / columns.size, w = in % columns.size, image = line / rows.size, h = line % rows.size;
+    for (long first = 0; first < t->channels; first += sum_block) {
+      const long n = ck_min(sum_block, t->channels - first);
+      const ck_map dst = ck_from(ck_after(to, in), first);
+      float *sum = ck_begin_sums(memory, dst, n, t->accumulate);
       for (long oh = first_window(rows, h); oh < end_window(rows, h); oh++) {
         for (long ow = first_window(columns, w); ow < end_window(columns, w); ow++) {
-          const float *restrict gradient =
-            t->src.data + ((image * rows.out_size + oh) * columns.out_size + ow) * t->src.stride;
-          for (long c = 0; c < t->channels; c++) dst[c] += gradient[c] * share;
+          const long pixel = (image * rows.out_size + oh) * columns.out_size + ow;
+          const ck_map gradient = ck_from(ck_after(from, pixel), first);
+          CK_SIMD for (long c = 0; c < n; c++) sum[c] += ck_get(gradient, c) * share;
         }
       }
+      ck_end_sums(dst, sum, n);
     }
   }
 }
+CK_BODY(average_windows_backward, window_task, dst)
 
 void ck_average_windows_backward(ck_map dst, ck_map gradient, ck_window w, bool accumulate) {
   window_task t = make_window_task(dst, gradient, w, accumulate);
@@ -246,100 +259,94 @@ CK_INLINE void sum_pixels(double *total, ck_map a, ck_map b, long pixels, long n
     const long last = ck_min(first + 64, pixels);
     for (long c = 0; c < n; c++) sum[c] = 0;
     for (long p = first; p < last; p++) {
-      const float *x = a.data + p * a.stride;
+      const ck_map x = ck_after(a, p), y = ck_after(b, p);
       if (b.data) {
-        const float *y = b.data + p * b.stride;
-        CK_SIMD for (long c = 0; c < n; c++) sum[c] += x[c] * y[c];
+        CK_SIMD for (long c = 0; c < n; c++) sum[c] += ck_get(x, c) * ck_get(y, c);
       } else {
-        CK_SIMD for (long c = 0; c < n; c++) sum[c] += x[c];
+        CK_SIMD for (long c = 0; c < n; c++) sum[c] += ck_get(x, c);
       }
     }
     for (long c = 0; c < n; c++) total[c] += sum[c];
   }
 }
 
-CK_INLINE ck_map channels_from(ck_map map, long first) {
-  return (ck_map){map.data ? map.data + first : map.data, map.stride};
-}
-
 /// `dst[image, c]` = (Σ over pixels of `a`, or of `a·b`) / divisor.
 typedef struct {
-  float *dst;
-  ck_map a, b;
+  ck_map dst, a, b;
   long pixels, channels;
   double divisor;
 } reduce_task;
 
 /// Items are blocks of channels, counted over the images.
-CK_CLONES static void reduce_body(const void *context, long begin, long end, int part) {
-  const reduce_task *t = context;
+CK_INLINE void reduce(const reduce_task *t, long begin, long end, int part, ck_element e) {
   const long blocks = channel_blocks(t->channels);
   double total[channel_block];
   for (long item = begin; item < end; item++) {
     const long image = item / blocks, first = item % blocks * channel_block;
     const long n = ck_min(channel_block, t->channels - first), start = image * t->pixels;
-    sum_pixels(
-      total, channels_from(ck_after(t->a, start), first), channels_from(ck_after(t->b, start), first), t->pixels, n);
-    for (long c = 0; c < n; c++) t->dst[image * t->channels + first + c] = (float)(total[c] / t->divisor);
+    const ck_map a = ck_from(ck_after(ck_as(e, t->a), start), first);
+    sum_pixels(total, a, ck_from(ck_after(ck_as(e, t->b), start), first), t->pixels, n);
+    const ck_map dst = ck_from(ck_after(ck_as(e, t->dst), image), first);
+    for (long c = 0; c < n; c++) ck_set(dst, c, (float)(total[c] / t->divisor));
   }
 }
+CK_BODY(reduce, reduce_task, dst)
 
 static void run_reduce(const reduce_task *t, long images) {
   ck_run(reduce_body, t, images * channel_blocks(t->channels), t->pixels * channel_block);
 }
 
-void ck_average_pool(float *dst, ck_map src, long images, long pixels, long channels) {
+void ck_average_pool(ck_map dst, ck_map src, long images, long pixels, long channels) {
   reduce_task t = {.dst = dst, .a = src, .pixels = pixels, .channels = channels, .divisor = (double)pixels};
   run_reduce(&t, images);
 }
 
-void ck_sum_products(float *dst, ck_map a, ck_map b, long images, long pixels, long channels) {
+void ck_sum_products(ck_map dst, ck_map a, ck_map b, long images, long pixels, long channels) {
   reduce_task t = {.dst = dst, .a = a, .b = b, .pixels = pixels, .channels = channels, .divisor = 1};
   run_reduce(&t, images);
 }
 
 /// `dst` = what each image's `factors` make of a pixel of it.
 typedef struct {
-  ck_map dst, src;
-  const float *factors; // images × channels
+  ck_map dst, src, factors; // images × channels factors
   long pixels, channels;
   bool accumulate;
 } factor_task;
 
 /// Items are pixels, counted over the images.
-CK_CLONES static void average_pool_backward_body(const void *context, long begin, long end, int part) {
-  const factor_task *t = context;
+CK_INLINE void average_pool_backward(const factor_task *t, long begin, long end, int part, ck_element e) {
   const float share = 1.0f / (float)t->pixels;
+  const ck_map to = ck_as(e, t->dst), factors = ck_as(e, t->factors);
+  const long channels = t->channels;
   for (long r = begin; r < end; r++) {
-    float *restrict dst = t->dst.data + r * t->dst.stride;
-    const float *restrict gradient = t->factors + r / t->pixels * t->channels;
+    const ck_map dst = ck_after(to, r), gradient = ck_after(factors, r / t->pixels);
     if (t->accumulate) {
-      for (long c = 0; c < t->channels; c++) dst[c] += gradient[c] * share;
+      CK_SIMD for (long c = 0; c < channels; c++) ck_set(dst, c, ck_get(dst, c) + ck_get(gradient, c) * share);
     } else {
-      for (long c = 0; c < t->channels; c++) dst[c] = gradient[c] * share;
+      CK_SIMD for (long c = 0; c < channels; c++) ck_set(dst, c, ck_get(gradient, c) * share);
     }
   }
 }
+CK_BODY(average_pool_backward, factor_task, dst)
 
-void ck_average_pool_backward(
-  ck_map dst, const float *gradient, long images, long pixels, long channels, bool accumulate) {
+void ck_average_pool_backward(ck_map dst, ck_map gradient, long images, long pixels, long channels, bool accumulate) {
   factor_task t = {
     .dst = dst, .factors = gradient, .pixels = pixels, .channels = channels, .accumulate = accumulate};
   ck_run(average_pool_backward_body, &t, images * pixels, channels);
 }
 
 /// Items are pixels, counted over the images.
-CK_CLONES static void scale_channels_body(const void *context, long begin, long end, int part) {
-  const factor_task *t = context;
+CK_INLINE void scale_channels(const factor_task *t, long begin, long end, int part, ck_element e) {
   const long channels = t->channels;
+  const ck_map to = ck_as(e, t->dst), from = ck_as(e, t->src), factors = ck_as(e, t->factors);
   for (long r = begin; r < end; r++) {
-    float *dst = t->dst.data + r * t->dst.stride;
-    const float *src = t->src.data + r * t->src.stride, *factors = t->factors + r / t->pixels * channels;
-    CK_SIMD for (long c = 0; c < channels; c++) dst[c] = src[c] * factors[c];
+    const ck_map dst = ck_after(to, r), src = ck_after(from, r), factor = ck_after(factors, r / t->pixels);
+    CK_SIMD for (long c = 0; c < channels; c++) ck_set(dst, c, ck_get(src, c) * ck_get(factor, c));
   }
 }
+CK_BODY(scale_channels, factor_task, dst)
 
-void ck_scale_channels(ck_map dst, ck_map src, const float *factors, long images, long pixels, long channels) {
+void ck_scale_channels(ck_map dst, ck_map src, ck_map factors, long images, long pixels, long channels) {
   factor_task t = {.dst = dst, .src = src, .factors = factors, .pixels = pixels, .channels = channels};
   ck_run(scale_channels_body, &t, images * pixels, channels);
 }
@@ -351,14 +358,14 @@ typedef struct {
   long channels;
 } sum_task;
 
-CK_CLONES static void sum_rows_body(const void *context, long begin, long end, int part) {
-  const sum_task *t = context;
+CK_INLINE void sum_rows(const sum_task *t, long begin, long end, int part, ck_element e) {
   for (long first = 0; first < t->channels; first += channel_block) {
     const long n = ck_min(channel_block, t->channels - first);
-    const ck_map src = channels_from(ck_after(t->src, begin), first);
+    const ck_map src = ck_from(ck_after(ck_as(e, t->src), begin), first);
     sum_pixels(t->sums + part * t->channels + first, src, (ck_map){0}, end - begin, n);
   }
 }
+CK_BODY(sum_rows, sum_task, src)
 
 void ck_sum_rows(float *dst, ck_map src, long rows, long channels, bool accumulate) {
   const int parts = ck_part_count(rows, channels);

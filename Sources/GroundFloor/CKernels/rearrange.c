@@ -1,5 +1,4 @@
-#include "run.h"
-#include <string.h>
+#include "values.h"
 
 // ----------------------------------------------------------------------------------------------------------- Shuffle
 
@@ -9,45 +8,46 @@ typedef struct {
   bool accumulate;
 } shuffle_task;
 
-CK_CLONES static void shuffle_body(const void *context, long begin, long end, int part) {
-  const shuffle_task *t = context;
+CK_INLINE void shuffle(const shuffle_task *t, long begin, long end, int part, ck_element e) {
   const long groups = t->groups, n = t->group_channels;
+  const ck_map to = ck_as(e, t->dst), from = ck_as(e, t->src);
   for (long r = begin; r < end; r++) {
-    float *restrict dst = t->dst.data + r * t->dst.stride;
-    const float *restrict src = t->src.data + r * t->src.stride;
+    const ck_map dst = ck_after(to, r), src = ck_after(from, r);
     if (groups == 2) {
-      for (long i = 0; i < n; i++) {
-        dst[2 * i] = src[i];
-        dst[2 * i + 1] = src[n + i];
+      CK_SIMD for (long i = 0; i < n; i++) {
+        ck_move(dst, 2 * i, src, i);
+        ck_move(dst, 2 * i + 1, src, n + i);
       }
     } else {
       for (long g = 0; g < groups; g++) {
-        for (long i = 0; i < n; i++) dst[i * groups + g] = src[g * n + i];
+        CK_SIMD for (long i = 0; i < n; i++) ck_move(dst, i * groups + g, src, g * n + i);
       }
     }
   }
 }
+CK_BODY(shuffle, shuffle_task, dst)
 
 void ck_shuffle(ck_map dst, ck_map src, long rows, long channels, long groups) {
   shuffle_task t = {.dst = dst, .src = src, .groups = groups, .group_channels = channels / groups};
   ck_run(shuffle_body, &t, rows, channels);
 }
 
-CK_CLONES static void shuffle_backward_body(const void *context, long begin, long end, int part) {
-  const shuffle_task *t = context;
+CK_INLINE void shuffle_backward(const shuffle_task *t, long begin, long end, int part, ck_element e) {
   const long groups = t->groups, n = t->group_channels;
+  const ck_map to = ck_as(e, t->dst), from = ck_as(e, t->src);
   for (long r = begin; r < end; r++) {
-    float *restrict dst = t->dst.data + r * t->dst.stride;
-    const float *restrict src = t->src.data + r * t->src.stride;
+    const ck_map src = ck_after(from, r);
     for (long g = 0; g < groups; g++) {
+      const ck_map dst = ck_from(ck_after(to, r), g * n);
       if (t->accumulate) {
-        for (long i = 0; i < n; i++) dst[g * n + i] += src[i * groups + g];
+        CK_SIMD for (long i = 0; i < n; i++) ck_set(dst, i, ck_get(dst, i) + ck_get(src, i * groups + g));
       } else {
-        for (long i = 0; i < n; i++) dst[g * n + i] = src[i * groups + g];
+        CK_SIMD for (long i = 0; i < n; i++) ck_move(dst, i, src, i * groups + g);
       }
     }
   }
 }
+CK_BODY(shuffle_backward, shuffle_task, dst)
 
 void ck_shuffle_backward(ck_map dst, ck_map gradient, long rows, long channels, long groups, bool accumulate) {
   shuffle_task t = {
@@ -64,50 +64,55 @@ typedef struct {
 } upsample_task;
 
 /// Items are lines of the smaller map, counted over the images.
-CK_CLONES static void upsample_body(const void *context, long begin, long end, int part) {
-  const upsample_task *t = context;
+CK_INLINE void upsample(const upsample_task *t, long begin, long end, int part, ck_element e) {
   const long width = t->width, factor = t->factor, channels = t->channels;
+  const ck_map to = ck_as(e, t->dst), from = ck_as(e, t->src);
   for (long line = begin; line < end; line++) {
     for (long w = 0; w < width; w++) {
-      const float *restrict src = t->src.data + (line * width + w) * t->src.stride;
+      const ck_map src = ck_after(from, line * width + w);
       for (long i = 0; i < factor; i++) {
-        float *to = t->dst.data + ((line * factor + i) * width + w) * factor * t->dst.stride;
         for (long j = 0; j < factor; j++) {
-          float *restrict dst = to + j * t->dst.stride;
-          for (long c = 0; c < channels; c++) dst[c] = src[c];
+          const ck_map dst = ck_after(to, ((line * factor + i) * width + w) * factor + j);
+          CK_SIMD for (long c = 0; c < channels; c++) ck_move(dst, c, src, c);
         }
       }
     }
   }
 }
+CK_BODY(upsample, upsample_task, dst)
 
 void ck_upsample(ck_map dst, ck_map src, long lines, long width, long channels, long factor) {
   upsample_task t = {.dst = dst, .src = src, .width = width, .channels = channels, .factor = factor};
   ck_run(upsample_body, &t, lines, width * channels * factor * factor);
 }
 
-CK_CLONES static void upsample_backward_body(const void *context, long begin, long end, int part) {
-  const upsample_task *t = context;
-  const long width = t->width, factor = t->factor, channels = t->channels;
-  for (long line = begin; line < end; line++) {
-    for (long w = 0; w < width; w++) {
-      float *restrict dst = t->dst.data + (line * width + w) * t->dst.stride;
-      if (!t->accumulate) memset(dst, 0, (size_t)channels * sizeof(float));
+CK_INLINE void upsample_backward(const upsample_task *t, long begin, long end, int part, ck_element e) {
+  const long width = t->width, factor = t->factor;
+  const ck_map to = ck_as(e, t->dst), from = ck_as(e, t->src);
+  float memory[sum_block];
+  for (long pixel = begin * width; pixel < end * width; pixel++) {
+    const long line = pixel / width, w = pixel % width;
+    for (long first = 0; first < t->channels; first += sum_block) {
+      const long n = ck_min(sum_block, t->channels - first);
+      const ck_map dst = ck_from(ck_after(to, pixel), first);
+      float *sum = ck_begin_sums(memory, dst, n, t->accumulate);
       for (long i = 0; i < factor; i++) {
-        const float *from = t->src.data + ((line * factor + i) * width + w) * factor * t->src.stride;
+        const ck_map left = ck_from(ck_after(from, ((line * factor + i) * width + w) * factor), first);
         if (factor == 2) {
-          const float *restrict left = from, *restrict right = from + t->src.stride;
-          for (long c = 0; c < channels; c++) dst[c] += left[c] + right[c];
+          const ck_map right = ck_after(left, 1);
+          CK_SIMD for (long c = 0; c < n; c++) sum[c] += ck_get(left, c) + ck_get(right, c);
         } else {
           for (long j = 0; j < factor; j++) {
-            const float *restrict src = from + j * t->src.stride;
-            for (long c = 0; c < channels; c++) dst[c] += src[c];
+            const ck_map src = ck_after(left, j);
+            CK_SIMD for (long c = 0; c < n; c++) sum[c] += ck_get(src, c);
           }
         }
       }
+      ck_end_sums(dst, sum, n);
     }
   }
 }
+CK_BODY(upsample_backward, upsample_task, dst)
 
 void ck_upsample_backward(
   ck_map dst, ck_map gradient, long lines, long width, long channels, long factor, bool accumulate) {

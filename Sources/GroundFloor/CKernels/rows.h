@@ -1,7 +1,7 @@
 // How kernels walk maps: row by row, in blocks of values, or in wide rows.
 #pragma once
 
-#include "run.h"
+#include "values.h"
 
 enum { ck_block = 1024 };
 
@@ -25,8 +25,8 @@ CK_INLINE ck_rows ck_make_rows(long rows, long channels, bool is_dense) {
   return (ck_rows){count, ck_block, values - (count - 1) * ck_block, true};
 }
 
-CK_INLINE float *ck_row(ck_map map, ck_rows rows, long r) {
-  return map.data + r * (rows.is_dense ? rows.length : map.stride);
+CK_INLINE ck_map ck_row(ck_map map, ck_rows rows, long r) {
+  return ck_from(map, r * (rows.is_dense ? rows.length : map.stride));
 }
 
 /// Runs through rows `begin ..< end`, each of `n` values.
@@ -49,11 +49,9 @@ CK_INLINE ck_wide ck_widen(long rows, long channels, bool is_dense) {
   return (ck_wide){pixels, rows / pixels, pixels * channels, rows % pixels};
 }
 
-CK_INLINE ck_map ck_wide_map(ck_map map, ck_wide wide) { return (ck_map){map.data, map.stride * wide.pixels}; }
-
-/// The part of a map behind its first `rows` rows; a null map stays one.
-CK_INLINE ck_map ck_after(ck_map map, long rows) {
-  return (ck_map){map.data ? map.data + rows * map.stride : map.data, map.stride};
+CK_INLINE ck_map ck_wide_map(ck_map map, ck_wide wide) {
+  map.stride *= wide.pixels;
+  return map;
 }
 
 /// Per-channel parameters for a wide row; null ones are `standard`.

@@ -15,7 +15,7 @@ void ck_gather_windows(float *dst, ck_map src, ck_window w, long first_row, long
         memset(dst, 0, (size_t)(w.kernel * channels) * sizeof(float));
         continue;
       }
-      const float *from = src.data + ((image * w.height + ih) * w.width + left + kw_begin) * src.stride;
+      const float *from = (const float *)src.data + ((image * w.height + ih) * w.width + left + kw_begin) * src.stride;
       memset(dst, 0, (size_t)(kw_begin * channels) * sizeof(float));
       if (is_dense) {
         memcpy(dst + kw_begin * channels, from, (size_t)((kw_end - kw_begin) * channels) * sizeof(float));
@@ -39,7 +39,7 @@ CK_CLONES void ck_scatter_windows(
       const long ih = top + kh, line = image * w.height + ih;
       if (ih < 0 || ih >= w.height || line < first_line || line >= end_line) continue;
       for (long kw = ck_max(0, -left); kw < w.kernel && left + kw < w.width; kw++) {
-        float *restrict to = dst.data + (line * w.width + left + kw) * dst.stride;
+        float *restrict to = (float *)dst.data + (line * w.width + left + kw) * dst.stride;
         const float *restrict from = windows + kw * channels;
         for (long c = 0; c < channels; c++) to[c] += from[c];
       }

@@ -1,45 +1,103 @@
 import CKernels
 import Glibc
 import TestSupport
+import Testing
 
 /// `rows × channels` values in memory whose rows lie `stride` apart, as a slice of a wider map does.
 @safe final class Map {
   let rows: Int
   let channels: Int
   let stride: Int
-  private let memory: UnsafeMutableBufferPointer<Float>
+  let element: ck_element
+  private let memory: UnsafeMutableRawPointer
 
-  private static let slack: Float = -777
+  private static let slack: Float = -776
 
-  init(_ values: [Float], channels: Int, slack: Int = 0) {
+  /// Rounds the values to the element.
+  init(_ values: [Float], channels: Int, slack: Int = 0, element: ck_element = .CK_FLOAT32) {
     self.channels = channels
+    self.element = element
     rows = values.count / channels
     stride = channels + slack
-    unsafe memory = .allocate(capacity: rows * stride)
-    unsafe memory.initialize(repeating: Self.slack)
-    for (at, value) in values.enumerated() { unsafe memory[at / channels * stride + at % channels] = value }
+    unsafe memory = .allocate(byteCount: rows * stride * element.bytes, alignment: 64)
+    for at in 0..<rows * stride {
+      let (row, c) = (at / stride, at % stride)
+      store(c < channels ? values[row * channels + c] : Self.slack, at)
+    }
   }
 
   /// Uniform in ±`scale`, a function of the name.
-  convenience init(_ name: String, rows: Int, channels: Int, slack: Int = 0, scale: Float = 1) {
+  convenience init(
+    _ name: String, rows: Int, channels: Int, slack: Int = 0, scale: Float = 1, element: ck_element = .CK_FLOAT32
+  ) {
     self.init(
-      DeterministicValues.uniform(name, count: rows * channels).map { $0 * scale }, channels: channels, slack: slack)
+      DeterministicValues.uniform(name, count: rows * channels).map { $0 * scale }, channels: channels, slack: slack,
+      element: element)
   }
 
   deinit { unsafe memory.deallocate() }
 
-  var copy: Map { Map(values, channels: channels, slack: stride - channels) }
+  var copy: Map { Map(values, channels: channels, slack: stride - channels, element: element) }
 
   /// As kernels take it; the map must outlive the call.
   var map: ck_map { unsafe from(row: 0) }
-  func from(row: Int) -> ck_map { unsafe ck_map(data: memory.baseAddress! + row * stride, stride: stride) }
+  func from(row: Int) -> ck_map {
+    unsafe ck_map(data: memory + row * stride * element.bytes, stride: stride, element: element)
+  }
 
-  var values: [Float] { (0..<rows * channels).map { unsafe memory[$0 / channels * stride + $0 % channels] } }
+  var values: [Float] { (0..<rows * channels).map { load($0 / channels * stride + $0 % channels) } }
 
   /// Nothing was written between the rows.
-  var isSlackUntouched: Bool {
-    (0..<rows * stride).allSatisfy { unsafe $0 % stride < channels || memory[$0] == Self.slack }
+  var isSlackUntouched: Bool { (0..<rows * stride).allSatisfy { $0 % stride < channels || load($0) == Self.slack } }
+
+  private func load(_ at: Int) -> Float {
+    switch element {
+    case .CK_FLOAT32: unsafe memory.load(fromByteOffset: at * 4, as: Float.self)
+    case .CK_BFLOAT16: Float(bfloat16: unsafe memory.load(fromByteOffset: at * 2, as: UInt16.self))
+    }
   }
+
+  private func store(_ value: Float, _ at: Int) {
+    switch element {
+    case .CK_FLOAT32: unsafe memory.storeBytes(of: value, toByteOffset: at * 4, as: Float.self)
+    case .CK_BFLOAT16: unsafe memory.storeBytes(of: value.bfloat16, toByteOffset: at * 2, as: UInt16.self)
+    }
+  }
+}
+
+let elements: [ck_element] = [.CK_FLOAT32, .CK_BFLOAT16]
+
+extension ck_element {
+  var bytes: Int { self == .CK_FLOAT32 ? 4 : 2 }
+  /// What rounding a result to the element may cost, relative to it.
+  var rounding: Double { self == .CK_FLOAT32 ? 0 : 0x1p-8 }
+  func round(_ values: [Float]) -> [Float] {
+    self == .CK_FLOAT32 ? values : values.map { Float(bfloat16: $0.bfloat16) }
+  }
+}
+
+extension Float {
+  init(bfloat16 bits: UInt16) { self.init(bitPattern: UInt32(bits) << 16) }
+
+  /// The bits of the nearest bfloat16, the even one of two: that towards zero or its neighbour away from it.
+  var bfloat16: UInt16 {
+    let towards = UInt16(bitPattern >> 16), away = towards &+ 1
+    guard isFinite else { return isNaN ? towards | 0x40 : towards }
+    // Behind the largest number, infinity stands for the next power of two.
+    func magnitude(_ bits: UInt16) -> Double { min(Double(Float(bfloat16: bits & 0x7fff)), 0x1p128) }
+    let (below, above) = (Double(Swift.abs(self)) - magnitude(towards), magnitude(away) - Double(Swift.abs(self)))
+    return below < above || below == above && towards.isMultiple(of: 2) ? towards : away
+  }
+}
+
+/// As `expectClose` of arrays, with the rounding of the map's element.
+func expectClose(
+  _ map: Map, _ expected: [Double], absolute: Double, relative: Double = 0, _ what: String = "",
+  sourceLocation: SourceLocation = #_sourceLocation
+) {
+  expectClose(
+    map.values.doubles, expected, absolute: absolute, relative: relative + map.element.rounding,
+    "\(map.element) \(what)", sourceLocation: sourceLocation)
 }
 
 extension Array<Float> {

@@ -1,5 +1,8 @@
-// Elementwise and channel-wise arithmetic on NHWC maps of float, vectorised and run on libgomp's pool, which oneDNN
-// shares.
+// Elementwise and channel-wise arithmetic on NHWC maps of float or bfloat16, vectorised and run on libgomp's pool,
+// which oneDNN shares.
+//
+// The maps of one call have the same element, except for `ck_copy`, which converts. Arithmetic is in float; a bfloat16
+// result is rounded once, to nearest, ties to even, and NaN stays NaN.
 //
 // Destinations stand first; sources are only read. A destination may be the same memory as a source of equal stride,
 // unless said otherwise; partial overlap is never allowed.
@@ -15,11 +18,14 @@
 extern "C" {
 #endif
 
-/// A map of pixels (images × height × width), each some channels wide. `stride` is the number of floats from one pixel
+typedef enum __attribute__((enum_extensibility(closed))) ck_element : int32_t { CK_FLOAT32, CK_BFLOAT16 } ck_element;
+
+/// A map of pixels (images × height × width), each some channels wide. `stride` is the number of values from one pixel
 /// to the next; it exceeds the channels where the map is a slice of a wider one.
 typedef struct ck_map {
-  float *data;
+  void *data;
   long stride;
+  ck_element element;
 } ck_map;
 
 /// The geometry of a convolution or a pooling. The output is `(height + 2·padding − kernel)/stride + 1` high, and
@@ -140,10 +146,11 @@ void ck_batch_norm_backward_apply(ck_batch_norm_apply_args args);
 // ------------------------------------------------------------------------------------------------- Copying and adding
 
 /// 0 … 255 to 0 … 1: `dst = src / 255`.
-void ck_unit_from_bytes(float *dst, const uint8_t *src, long count);
+void ck_unit_from_bytes(ck_map dst, const uint8_t *src, long rows, long channels);
 
-void ck_fill(float *dst, long count, float value);
-/// `dst = src`: how a concat takes an input in, a slice is taken out, and their gradients go back.
+void ck_fill(ck_map dst, long rows, long channels, float value);
+/// `dst = src`: how a concat takes an input in, a slice is taken out, and their gradients go back. Converts where the
+/// elements differ, and is not in place then.
 void ck_copy(ck_map dst, ck_map src, long rows, long channels);
 /// `dst = a + b`.
 void ck_add(ck_map dst, ck_map a, ck_map b, long rows, long channels);
@@ -182,15 +189,14 @@ void ck_max_pool_backward(ck_map dst, ck_map gradient, const uint8_t *winner, ck
 void ck_average_windows(ck_map dst, ck_map src, ck_window window);
 void ck_average_windows_backward(ck_map dst, ck_map gradient, ck_window window, bool accumulate);
 
-/// Mean over the `pixels` of each image: `dst` is `images × channels`, dense.
-void ck_average_pool(float *dst, ck_map src, long images, long pixels, long channels);
-void ck_average_pool_backward(
-  ck_map dst, const float *gradient, long images, long pixels, long channels, bool accumulate);
+/// Mean over the `pixels` of each image: `dst` is `images × channels`.
+void ck_average_pool(ck_map dst, ck_map src, long images, long pixels, long channels);
+void ck_average_pool_backward(ck_map dst, ck_map gradient, long images, long pixels, long channels, bool accumulate);
 
-/// Squeeze-excite: `dst = src · factors[image, c]`; `factors` is `images × channels`, dense.
-void ck_scale_channels(ck_map dst, ck_map src, const float *factors, long images, long pixels, long channels);
-/// The gradient of the factors: `dst[image, c] = Σ over pixels of a · b`, dense.
-void ck_sum_products(float *dst, ck_map a, ck_map b, long images, long pixels, long channels);
+/// Squeeze-excite: `dst = src · factors[image, c]`; `factors` is `images × channels`.
+void ck_scale_channels(ck_map dst, ck_map src, ck_map factors, long images, long pixels, long channels);
+/// The gradient of the factors: `dst[image, c] = Σ over pixels of a · b`.
+void ck_sum_products(ck_map dst, ck_map a, ck_map b, long images, long pixels, long channels);
 
 /// `dst[c] = Σ over rows` (a bias's gradient); added when `accumulate`.
 void ck_sum_rows(float *dst, ck_map src, long rows, long channels, bool accumulate);
@@ -205,11 +211,12 @@ void ck_depthwise_backward_input(ck_map dst, ck_map gradient, const float *weigh
 void ck_depthwise_backward_weights(float *dst, ck_map gradient, ck_map src, ck_window window);
 
 /// The windows of output pixels `first_row ..< end_row` (counted over images × out_height × out_width) as rows of
-/// `kernel·kernel·channels` values, zero where they reach over the border. Runs on the calling thread.
+/// `kernel·kernel·channels` values, zero where they reach over the border. `src` is a map of float. Runs on the calling
+/// thread.
 void ck_gather_windows(float *dst, ck_map src, ck_window window, long first_row, long end_row);
 /// The transpose: adds the rows of output line `out_line` (one line of `out_width` windows, counted over images ×
 /// out_height) to the pixels of `dst` they were gathered from, but only to input lines `first_line ..< end_line`
-/// (counted over images × height). Runs on the calling thread.
+/// (counted over images × height). Runs on the calling thread. `dst` is a map of float.
 void ck_scatter_windows(
   ck_map dst, const float *windows, ck_window window, long out_line, long first_line, long end_line);
 

@@ -115,15 +115,20 @@ import Network
 
   private func run(_ instruction: Instruction, _ chunk: ImageChunk) {
     let images = chunk.count
-    func map(_ view: View) -> ck_map { unsafe ck_map(data: floats(view), stride: view.stride) }
+    func map(_ view: View) -> ck_map {
+      unsafe ck_map(data: floats(view), stride: view.stride, element: .CK_FLOAT32)
+    }
     func mapIfAny(_ view: View?) -> ck_map { unsafe view.map { unsafe map($0) } ?? ck_map() }
     func floats(_ view: View) -> UnsafeMutablePointer<Float> { unsafe self.floats(view, chunk) }
     switch instruction {
     case .input(let to):
-      let count = to.shape.count
+      let first = chunk.first * to.shape.count
       switch input {
-      case .bytes(let bytes): unsafe ck_unit_from_bytes(floats(to), bytes + chunk.first * count, images * count)
-      case .floats(let values): unsafe floats(to).update(from: values + chunk.first * count, count: images * count)
+      case .bytes(let bytes): unsafe ck_unit_from_bytes(map(to), bytes + first, chunk.rows(to), to.channels)
+      case .floats(let values):
+        let from = unsafe UnsafeMutablePointer(mutating: values + first)  // Only read.
+        unsafe ck_copy(
+          map(to), ck_map(data: from, stride: to.channels, element: .CK_FLOAT32), chunk.rows(to), to.channels)
       case .none: preconditionFailure("a program's first stage needs images")
       }
     case .convolve(let index, let x, let weights, let bias, let to):
@@ -147,7 +152,7 @@ import Network
         map(to), map(gradient), map(x), chunk.rows(x), x.channels, activation.kernel, adds)
     case .copy(let x, let to): unsafe ck_copy(map(to), map(x), chunk.rows(x), x.channels)
     case .add(let a, let b, let to): unsafe ck_add(map(to), map(a), map(b), chunk.rows(a), a.channels)
-    case .zero(let view): unsafe ck_fill(floats(view), images * view.shape.count, 0)
+    case .zero(let view): unsafe ck_fill(map(view), chunk.rows(view), view.channels, 0)
     case .upsample(let x, let factor, let to):
       unsafe ck_upsample(map(to), map(x), images * x.shape.height, x.shape.width, x.channels, factor)
     case .upsampleBackward(let gradient, let factor, let to, let adds):
@@ -164,13 +169,13 @@ import Network
     case .averagePool(let x, let pool, let to): unsafe ck_average_windows(map(to), map(x), pool.window(x, to, images))
     case .averagePoolBackward(let gradient, let pool, let to, let adds):
       unsafe ck_average_windows_backward(map(to), map(gradient), pool.window(to, gradient, images), adds)
-    case .globalAveragePool(let x, let to): unsafe ck_average_pool(floats(to), map(x), images, x.pixels, x.channels)
+    case .globalAveragePool(let x, let to): unsafe ck_average_pool(map(to), map(x), images, x.pixels, x.channels)
     case .globalAveragePoolBackward(let gradient, let to, let adds):
-      unsafe ck_average_pool_backward(map(to), floats(gradient), images, to.pixels, to.channels, adds)
+      unsafe ck_average_pool_backward(map(to), map(gradient), images, to.pixels, to.channels, adds)
     case .scale(let x, let factors, let to):
-      unsafe ck_scale_channels(map(to), map(x), floats(factors), images, x.pixels, x.channels)
+      unsafe ck_scale_channels(map(to), map(x), map(factors), images, x.pixels, x.channels)
     case .factorGradient(let gradient, let x, let to):
-      unsafe ck_sum_products(floats(to), map(gradient), map(x), images, x.pixels, x.channels)
+      unsafe ck_sum_products(map(to), map(gradient), map(x), images, x.pixels, x.channels)
 
     case .statistics(let x, let norm):
       unsafe ck_statistics(

@@ -23,7 +23,7 @@ final class DepthwiseKernel: ConvolutionKernel {
     ck_set_thread_count(Int32(threads))
     let channels = shape.inputChannels
     let window = shape.window(channels: channels)
-    let (x, y) = unsafe (ck_map(data: input, stride: channels), ck_map(data: output, stride: channels))
+    let (x, y) = unsafe (map(input, stride: channels), map(output, stride: channels))
     // Sound: the caller's memory has the shapes that the protocol states.
     switch pass {
     case .forward(_, let activation):
@@ -128,7 +128,7 @@ final class ProductKernel: ConvolutionKernel {
     ck_set_thread_count(Int32(threads))
     for thread in 0..<threads {
       let sums = unsafe scratch + (thread + 1) * scratchPerThread - count
-      let (total, part) = unsafe (ck_map(data: weights, stride: count), ck_map(data: sums, stride: count))
+      let (total, part) = unsafe (map(weights, stride: count), map(sums, stride: count))
       if thread == 0 {
         unsafe ck_copy(total, part, 1, count)
       } else {
@@ -144,7 +144,7 @@ final class ProductKernel: ConvolutionKernel {
     let groupInput = unsafe input + group * groupInputs
     if isPointwise { return unsafe (groupInput + rows.lowerBound * shape.inputChannels, shape.inputChannels) }
     unsafe ck_gather_windows(
-      own, ck_map(data: groupInput, stride: shape.inputChannels), shape.window(channels: groupInputs), rows.lowerBound,
+      own, map(groupInput, stride: shape.inputChannels), shape.window(channels: groupInputs), rows.lowerBound,
       rows.upperBound)
     return unsafe (own, windowSize)
   }
@@ -176,7 +176,7 @@ final class ProductKernel: ConvolutionKernel {
       guard unsafe bias != nil || activation != nil else { return }
       // All groups' channels, or this thread's share where there is one group.
       let (first, count) = sharesChannels ? (channels.lowerBound, channels.count) : (0, stride)
-      let y = unsafe ck_map(data: output + rows.lowerBound * stride + first, stride: stride)
+      let y = unsafe map(output + rows.lowerBound * stride + first, stride: stride)
       unsafe ck_normalize_activate(
         ck_normalize_args(
           dst: y, src: y, residual: ck_map(), mean: nil, scale: nil, shift: bias.map { unsafe $0 + first },
@@ -226,7 +226,7 @@ final class ProductKernel: ConvolutionKernel {
             rows: outLines.count * outWidth, columns: windowSize, inner: groupOutputs)
           for outLine in outLines {
             unsafe ck_scatter_windows(
-              ck_map(data: input + group * groupInputs, stride: shape.inputChannels),
+              map(input + group * groupInputs, stride: shape.inputChannels),
               own + (outLine - outLines.lowerBound) * outWidth * windowSize, shape.window(channels: groupInputs),
               outLine, line, end)
           }
@@ -252,6 +252,10 @@ final class ProductKernel: ConvolutionKernel {
       }
     }
   }
+}
+
+private func map(_ values: UnsafeMutablePointer<Float>, stride: Int) -> ck_map {
+  unsafe ck_map(data: values, stride: stride, element: .CK_FLOAT32)
 }
 
 private enum Orientation {
