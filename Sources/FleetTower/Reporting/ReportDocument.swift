@@ -159,7 +159,7 @@ public struct ReportDocument: Sendable {
     return "<h2>Hosts, versions and times</h2>"
       + HTML.table(
         ["stage", "worker", "#jobs", "#time", "#processor time"], rows, empty: "Nothing has been finished yet.")
-      + "<p></p>" + HTML.table(["fact", ""], lines, empty: "")
+      + "<p></p>" + HTML.table(["fact", "value"], lines, empty: "")
   }
 
   /// The jobs that failed in the end, and the attempts that ended without a result.

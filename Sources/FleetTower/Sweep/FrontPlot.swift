@@ -10,6 +10,7 @@ public struct FrontPlot: Sendable {
   private let x: Objective
   private let y: Objective
   private let points: [Point]
+  private let axes: Set<String>
 
   private struct Point: Sendable {
     let row: ResultTable.Row
@@ -23,6 +24,7 @@ public struct FrontPlot: Sendable {
   public init(_ table: ResultTable, x: Objective, y: Objective) {
     let backbones = Set(table.rows.compactMap { $0.point["backbone"]?.string }).sorted()
     self.table = table
+    axes = Set(table.variedAxes)
     staircase = Set(table.judged(by: [x, y]).front.map(\.trial)).intersection(table.front.map(\.trial))
     self.x = x
     self.y = y
@@ -131,11 +133,13 @@ public struct FrontPlot: Sendable {
     func figure(_ metric: Objective.Metric) -> String {
       "\(metric.title) \(table.text(of: metric, in: point.row) ?? "")"
     }
-    let title = "\(table.name(of: point.row)): \(figure(x.metric)), \(figure(y.metric))"
+    let title = "\(name(of: point.row)): \(figure(x.metric)), \(figure(y.metric))"
     svg.circle(
       xScale.pixel(point.x), yScale.pixel(point.y), radius: radius, title: title,
       "fill=\"\(point.color)\" \(attributes)")
   }
+
+  private func name(of row: ResultTable.Row) -> String { row.name(along: axes) }
 
   // MARK: - Legend
 
@@ -150,7 +154,7 @@ public struct FrontPlot: Sendable {
       let y = top + 28 + Double(index) * 23
       svg.text("\(index + 1)", left + 16, y, "text-anchor=\"end\" font-weight=\"bold\"")
       svg.circle(left + 27, y - 4.5, radius: 5, "fill=\"\(point.color)\"")
-      let name = table.name(of: point.row)
+      let name = name(of: point.row)
       let isLong = name.count > FrontPlot.nameLimit
       svg.text(isLong ? String(name.prefix(FrontPlot.nameLimit - 1)) + "…" : name, left + 38, y)
       svg.text(self.y.metric.format(point.y), columns.0, y, heading)

@@ -48,15 +48,7 @@ extension ResultTable {
   }
 
   /// The backbone, and the axes along which the trials differ: `yolov5n p0.5`.
-  public func name(of row: Row) -> String {
-    func differs(_ axis: String) -> Bool { Set(rows.map { $0.point[axis] ?? .null }).count > 1 }
-    var parts = [row.point["backbone"]?.string ?? row.trial.name]
-    if differs("optimizer"), let optimizer = row.point["optimizer"]?.string { parts.append(optimizer) }
-    if differs("sparsity_rate"), let rate = row.point["sparsity_rate"]?.double { parts.append("s\(plain(rate))") }
-    if differs("prune_ratio"), let ratio = row.point["prune_ratio"]?.double { parts.append("p\(plain(ratio))") }
-    if differs("seed"), let seed = row.point["seed"]?.int { parts.append("#\(seed)") }
-    return parts.joined(separator: " ")
-  }
+  public func name(of row: Row) -> String { row.name(along: Set(variedAxes)) }
 
   /// Whether rows stand for several seeds.
   public var hasSeeds: Bool { rows.contains { $0.seeds != nil } }
@@ -119,9 +111,12 @@ extension ResultTable {
   }
 
   /// A list of flat objects, one per trial: `trial`, the axes, the metrics, `on_front` (null for a trial that cannot be
-  /// judged), `state`, and the members that only some sweeps need, as in the CSV.
+  /// judged), `state`, the members that only some sweeps need, as in the CSV, `places` (its names on the front) and the
+  /// front's `table_hypervolume`.
   public var plainValue: PlainValue {
-    let (names, extras) = (measuredNames, extraColumns)
+    let (names, extras, judged) = (measuredNames, extraColumns, averaged)
+    let places = Landmark.allCases.map { (name: $0.rawValue, trial: judged.row(at: $0)?.trial) }
+    let volume: PlainValue = judged.hypervolume.map { .double($0) } ?? .null
     return .array(
       rows.map { row in
         var members = row.point
@@ -130,6 +125,8 @@ extension ResultTable {
         members["on_front"] = isUnjudged(row) ? .null : .bool(row.isOnFront)
         members["state"] = .string(row.state.rawValue)
         for extra in extras { members[extra.name] = extra.value(row) }
+        members["places"] = .array(places.filter { $0.trial == row.trial }.map { .string($0.name) })
+        members["table_hypervolume"] = volume
         return .object(members)
       })
   }
@@ -197,6 +194,18 @@ extension ResultTable {
     case .double(let number): plain(number)
     default: axis.canonicalJSON
     }
+  }
+}
+
+extension ResultTable.Row {
+  /// - Parameter axes: those along which trials differ.
+  func name(along axes: Set<String>) -> String {
+    var parts = [point["backbone"]?.string ?? trial.name]
+    if axes.contains("optimizer"), let optimizer = point["optimizer"]?.string { parts.append(optimizer) }
+    if axes.contains("sparsity_rate"), let rate = point["sparsity_rate"]?.double { parts.append("s\(plain(rate))") }
+    if axes.contains("prune_ratio"), let ratio = point["prune_ratio"]?.double { parts.append("p\(plain(ratio))") }
+    if axes.contains("seed"), let seed = point["seed"]?.int { parts.append("#\(seed)") }
+    return parts.joined(separator: " ")
   }
 }
 

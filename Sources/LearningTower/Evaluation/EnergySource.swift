@@ -86,13 +86,16 @@ public struct EnergyWindow: Sendable {
   public init(_ source: EnergySource) { self.source = source }
 
   /// Joules since the last call, or since the window was opened; nil where they cannot be known.
-  public mutating func joules() -> Double? {
+  /// - Parameter heldSeconds: how long others have held this process up meanwhile. The model leaves it out, so that it
+  ///   gives the energy on a host that runs nothing else; counters count what there is.
+  public mutating func joules(heldSeconds: Double = 0) -> Double? {
     let (now, used) = (ContinuousClock.now, ownProcessorSeconds())
     defer { (moment, processorSeconds) = (now, used) }
     switch source {
     case .unknown: return nil
     case .modelled(let model):
-      return model.joules(seconds: (now - moment) / .seconds(1), processorSeconds: used - processorSeconds)
+      let seconds = max(0, (now - moment) / .seconds(1) - heldSeconds)
+      return model.joules(seconds: seconds, processorSeconds: used - processorSeconds)
     case .measured(var meter):
       defer { source = .measured(meter) }
       return meter.joulesSinceLastReading()

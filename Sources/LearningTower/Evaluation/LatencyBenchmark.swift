@@ -17,7 +17,7 @@ public struct Latency: Sendable, Hashable, Codable {
   public var runs: Int
   /// Processors that others used meanwhile, on average.
   public var othersProcessors: Double
-  /// The share of the passes' time in which threads waited for a processor; it is not part of the figures above.
+  /// The share of the passes' time in which they waited for a processor; it is not part of the figures above.
   public var heldShare: Double
   /// Rounds that were measured again because others used the host.
   public var droppedRounds: Int
@@ -98,13 +98,15 @@ public enum LatencyBenchmark {
       RepeatableEnergy.Bench(
         window: { seconds in
           var window = EnergyWindow(source)
+          var delay = RunDelay()
           let end = ContinuousClock.now + .seconds(seconds)
-          var passes = 0
+          var (passes, held) = (0, 0.0)
           while passes == 0 || ContinuousClock.now < end {
             pass.run()
             passes += 1
+            held += delay?.secondsSinceLastReading() ?? 0
           }
-          return window.joules().map { (passes, $0) }
+          return window.joules(heldSeconds: held).map { (passes, $0) }
         }, idleWatts: watts))
   }
 

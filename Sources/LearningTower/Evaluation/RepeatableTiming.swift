@@ -77,7 +77,7 @@ public struct RepeatableTiming: Sendable {
   private func blockSizes(_ bench: Bench) -> (model: Int, reference: Int) {
     func count(_ pass: () -> Double, _ milliseconds: Double) -> Int {
       let fastest = max(min(pass(), pass(), pass()), 1e-3)
-      return max(1, Int((milliseconds / fastest).rounded()))
+      return max(1, min(Int((milliseconds / fastest).rounded()), 1_000))
     }
     return (
       min(count(bench.model, roundMilliseconds), (passes + 2) / 3),
@@ -85,10 +85,13 @@ public struct RepeatableTiming: Sendable {
     )
   }
 
-  /// The median of the reference's passes; the first one does not count.
+  /// The mean of the middle half of the reference's passes; the first one does not count. Other users slow some passes
+  /// down and leave others alone, in a share that a median does not show.
   private func referenceBlock(_ bench: Bench, _ count: Int) -> Double {
     _ = bench.reference()
-    return percentile((0..<count).map { _ in bench.reference() }.sorted(), 50)
+    let sorted = (0..<count).map { _ in bench.reference() }.sorted()
+    let middle = sorted[count / 4..<count - count / 4]
+    return middle.reduce(0, +) / Double(middle.count)
   }
 }
 
@@ -100,7 +103,7 @@ struct TimingResult: Sendable, Hashable {
   var mean: Double
   /// How far the medians of three parts lie apart, as a share of the middle one.
   var spread: Double
-  /// The reference's median pass, which tells how fast the host was.
+  /// The reference's usual pass, which tells how fast the host was.
   var reference: Double
   /// Passes that count.
   var passes: Int
@@ -113,7 +116,9 @@ struct TimingResult: Sendable, Hashable {
   init(_ rounds: [RepeatableTiming.Round]) {
     let reference = percentile(rounds.map(\.reference).sorted(), 50)
     self.reference = reference
-    let corrected = rounds.map { round in round.passes.map { $0 * reference / round.reference } }
+    let corrected = rounds.map { round in
+      round.passes.map { round.reference > 0 ? $0 * reference / round.reference : $0 }
+    }
     let all = corrected.joined().sorted()
     median = percentile(all, 50)
     p95 = percentile(all, 95)

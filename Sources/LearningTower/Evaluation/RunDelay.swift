@@ -1,30 +1,24 @@
 import Foundation
 
-/// How long this process' threads have waited for a processor while others used them all, from Linux'
-/// `/proc/self/task/*/schedstat`. A host that runs nothing else gives 0.
+/// How long a thread has waited for a processor while others used them all, from Linux' `schedstat`. A host that runs
+/// nothing else gives 0. Threads that help it are not watched: what they wait after their work is done holds up nobody.
 struct RunDelay {
-  private let files: [FileHandle]
-  private var last: [Double]
+  private let file: FileHandle
+  private var last: Double
 
-  /// - Parameter folder: that of the threads; those that are there now are watched.
+  /// - Parameter path: the calling thread's figures, unless told otherwise.
   /// - Returns: nil where the kernel does not tell.
-  init?(folder: String = "/proc/self/task") {
-    let threads = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    files = threads.compactMap { FileHandle(forReadingAtPath: "\(folder)/\($0)/schedstat") }
-    last = files.map { Self.seconds($0) ?? 0 }
-    guard !files.isEmpty, files.contains(where: { Self.seconds($0) != nil }) else { return nil }
+  init?(path: String = "/proc/thread-self/schedstat") {
+    guard let file = FileHandle(forReadingAtPath: path), let now = Self.seconds(file) else { return nil }
+    self.file = file
+    last = now
   }
 
-  /// Seconds since the last call by which the slowest thread was held up: passes of a network end when its last thread
-  /// does.
+  /// Seconds since the last call.
   mutating func secondsSinceLastReading() -> Double {
-    var most = 0.0
-    for (index, file) in files.enumerated() {
-      guard let now = Self.seconds(file) else { continue }  // The thread has ended.
-      most = max(most, now - last[index])
-      last[index] = now
-    }
-    return most
+    guard let now = Self.seconds(file) else { return 0 }
+    defer { last = now }
+    return max(0, now - last)
   }
 
   /// Time on a processor, time in line for one, turns; nanoseconds.

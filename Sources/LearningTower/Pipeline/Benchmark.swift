@@ -57,7 +57,7 @@ public struct BenchmarkReport: Sendable, Hashable, Codable {
   public var passes: Int
   /// Processors that others used meanwhile, on average.
   public var othersProcessors: Double
-  /// The share of the passes' time in which threads waited for a processor; it is not part of the latencies.
+  /// The share of the passes' time in which they waited for a processor; it is not part of the latencies.
   public var heldShare: Double
   /// Rounds of passes that were measured again because others used the host.
   public var droppedRounds: Int
@@ -140,7 +140,7 @@ public func benchmark(_ request: BenchmarkRequest) throws -> BenchmarkReport {
 /// by it.
 private func referenceNetwork() throws -> TimedNetwork {
   let model = try Model.named("yolov5n-w0.5", classCount: 1)
-  return TimedNetwork(model.network, model.parameters, imageSize: 160)
+  return TimedNetwork(model.network, model.parameters, imageSize: 320)
 }
 
 /// Keeps processors busy with passes of a network, one each, as a stage would.

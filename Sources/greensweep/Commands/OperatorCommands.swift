@@ -70,6 +70,9 @@ extension Command {
   ) { arguments in
     let formats = ResultTable.Format.allCases.map(\.rawValue)
     let name = try arguments.choice("--format", among: formats) ?? (arguments.has("--json") ? "json" : "table")
+    let format = ResultTable.Format(rawValue: name)!
+    let hasAllSeeds = format == .csv || format == .json
+    if hasAllSeeds { try arguments.refuse(["--seeds"], because: "\(name) always has a row for each seed") }
     let axes = try ["--x", "--y"].map { try objective(arguments.choice($0, among: metricNames)) }
     if let x = axes[0], x == axes[1] { throw UsageError("pareto: --x and --y are the same metric; give two") }
     let chosen = axes.compactMap { $0 }
@@ -84,9 +87,6 @@ extension Command {
       guard !others.isEmpty else { throw UsageError("--without leaves no objective to judge by") }
       table = table.judged(by: others)
     }
-    let format = ResultTable.Format(rawValue: name)!
-    let hasAllSeeds = format == .csv || format == .json
-    if hasAllSeeds { try arguments.refuse(["--seeds"], because: "\(name) always has a row for each seed") }
     let rows = hasAllSeeds || arguments.has("--seeds") ? table : table.averaged
     let shown = arguments.has("--all") ? rows : rows.measured
     if format == .json { printJSON(text: shown.json) } else { printLine(shown.text(format)) }

@@ -36,8 +36,8 @@ extension OperatorConnection {
 
   /// Writes the sweep's report, with learning curves of some trials of the front.
   func writeReport(of sweep: String, pictures: [String] = [], to output: String) async throws {
-    let report = try await report(sweep)
     let shown = try pictures.map { try ReportDocument.Picture(file: $0) }
+    let report = try await report(sweep)
     var facts = [
       ("report made by", "greensweep \(Greensweep.version)"),
       ("made at", Date.now.formatted(.iso8601.dateSeparator(.dash).timeSeparator(.colon))),

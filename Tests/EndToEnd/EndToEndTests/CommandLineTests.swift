@@ -221,7 +221,9 @@ import Testing
 
   @Test(arguments: [
     ["status", "--watch"], ["pareto", "S", "--x", "map50"], ["pareto", "S", "--x", "map50", "--y", "map50"],
-    ["pareto", "S", "--format", "csv", "--json"], ["store", "verify", "--data", "d", "--coordinator", "h:1"],
+    ["pareto", "S", "--format", "csv", "--json"], ["pareto", "S", "--seeds", "--json"], ["pull", "S@middle"],
+    ["power", "calibrate", "--idle", "10"], ["power", "calibrate", "--idle", "20", "--full", "10"],
+    ["store", "verify", "--data", "d", "--coordinator", "h:1"],
     ["store", "clean", "--data", "d", "--token-file", "t"], ["pull", "T", "-o", "x.safetensors", "--image-size", "64"],
     ["train", "d", "--model", "a", "--cfg", "b.yaml"], ["train", "d", "--model", "m.safetensors", "--width", "2"],
     ["train", "d", "--model", "m.safetensors", "--weights", "w.pt"], ["train", "d", "--rect", "--image-weights"],

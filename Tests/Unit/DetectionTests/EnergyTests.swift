@@ -132,6 +132,8 @@ struct PowerModelTests {
     while ContinuousClock.now < end { sum += sum.squareRoot() + 1 }
     let busy = window.joules()
     #expect(sum > 0 && busy ?? 0 > 1)
+    var held = EnergyWindow(.modelled(PowerModel(idleWatts: 1_000_000, fullWatts: 1_000_001, processors: 1)))
+    #expect(held.joules(heldSeconds: 3_600) ?? 1 < 1)
     var nothing = EnergyWindow(.unknown(obstacle: "none"))
     #expect(nothing.joules() == nil)
   }

@@ -169,6 +169,13 @@ struct LandmarkTests {
     #expect(table.row(at: .best)?.trial.name == "aa" && table.row(at: .smallest)?.trial.name == "bb")
     #expect(table.frontSummary?.hasPrefix("front: 2 of 4 trials, hypervolume 0.") == true)
     #expect(table.frontSummary?.hasSuffix("@best aa, @knee aa, @smallest bb") == true)
+    guard case .array(let rows) = table.plainValue else { return }
+    let places = rows.map { row -> PlainValue in
+      guard case .object(let members) = row else { return .null }
+      return members["places"] ?? .null
+    }
+    let expected = [["best", "knee"], ["smallest"], [], []].map { PlainValue.array($0.map { .string($0) }) }
+    #expect(places == expected)
     let nothing = ResultTable(sweep: SweepID("empty"), objectives: objectives, rows: [])
     #expect(nothing.row(at: .knee) == nil && nothing.row(at: .best) == nil && nothing.frontSummary == nil)
   }
