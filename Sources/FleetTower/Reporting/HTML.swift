@@ -35,6 +35,7 @@ public enum HTML {
     return Self.table(header, rows, empty: "Nothing has been measured yet.")
   }
 
+  /// A heading with the number of things below it.
   public static func section(_ title: String, count: Int) -> String { "<h2>\(title) <small>\(count)</small></h2>" }
 
   /// - Parameter header: titles; those of numbers begin with `#`.
@@ -50,7 +51,9 @@ public enum HTML {
     return "<tr\(name.map { " class=\"\($0)\"" } ?? "")>\(cells)</tr>"
   }
 
+  /// A cell of a table, aligned at the right.
   public static func number(_ value: some CustomStringConvertible) -> String { "<td class=\"n\">\(value)</td>" }
+  /// A word of state in its colour.
   public static func badge(_ word: String) -> String {
     "<span class=\"badge \(escaped(word))\">\(escaped(word))</span>"
   }
@@ -65,6 +68,7 @@ public enum HTML {
     return Set(hashes).sorted().joined(separator: " ")
   }
 
+  /// The style sheet, for light, dark and paper.
   public static let style = """
     :root{color-scheme:light dark;--ground:#f6f7f8;--card:#fff;--ink:#1a1d21;--dim:#626a73;--line:#e3e6ea;
     --link:#0b62a4;--good:#0a7d4f;--busy:#0b62a4;--bad:#b3261e;--hold:#8a5a00}
