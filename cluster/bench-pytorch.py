@@ -1,5 +1,6 @@
 """The work of bench-pytorch.sh, which see."""
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -14,20 +15,25 @@ from pytorch_graph import Graph, read_network
 
 WARM_UP = 2
 FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+FLOAT32, BFLOAT16 = ["contiguous", "channels last"], ["bf16 autocast", "bf16 compiled"]
 
 
 def time_steps(options):
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     network = read_network(options.steps_of)
-    model = Graph(network).to(memory_format=FORMATS[options.format]).train()
+    is_bfloat16 = options.mode in BFLOAT16
+    format = FORMATS.get(options.mode, torch.channels_last)
+    model = Graph(network).to(memory_format=format).train()
+    step_model = torch.compile(model) if options.mode == "bf16 compiled" else model
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, nesterov=True)
     images = torch.randint(0, 256, (options.batch, 3, options.image_size, options.image_size), dtype=torch.uint8)
     seconds = []
     for step in range(-WARM_UP, options.steps):
         start = time.perf_counter()
-        maps = model(images.to(memory_format=FORMATS[options.format]).float() / 255)
-        loss = sum(map.square().mean() for map in maps)
+        with torch.autocast("cpu", torch.bfloat16) if is_bfloat16 else contextlib.nullcontext():
+            maps = step_model(images.to(memory_format=format).float() / 255)
+        loss = sum(map.float().square().mean() for map in maps)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -56,9 +62,12 @@ def compare(name, options):
     path = os.path.join(options.work, f"{name}.safetensors")
     run([options.binary, "import", name, "--nc", 14, "-o", path, "--json"])
     size = ["--image-size", options.image_size, "--batch", options.batch, "--threads", options.threads]
-    commands = {"greensweep": [options.binary, "bench", "train", "--model", path, "--repeats", options.steps, "--json"]}
-    for format in FORMATS:
-        commands[format] = [sys.executable, __file__, "--steps-of", path, "--format", format, "--steps", options.steps]
+    commands = {}
+    for precision in ("float32", "bfloat16"):
+        commands[precision] = [options.binary, "bench", "train", "--model", path, "--repeats", options.steps,
+                               "--precision", precision, "--json"]
+    for mode in options.modes:
+        commands[mode] = [sys.executable, __file__, "--steps-of", path, "--mode", mode, "--steps", options.steps]
     runs = {side: [] for side in commands}
     for _ in range(options.rounds):
         for side, command in commands.items():
@@ -66,13 +75,16 @@ def compare(name, options):
     parameters = {side: results[0]["parameters"] for side, results in runs.items()}
     if len(set(parameters.values())) > 1:
         sys.exit(f"{name} is not the same network on both sides: {parameters} parameters")
-    figures = {side: {key: statistics.median(result[key] for result in results)
-                      for key in ("images_per_second", "peak_memory_mb")} for side, results in runs.items()}
-    ours, theirs = figures["greensweep"], [figures[format] for format in FORMATS]
-    best = max(theirs, key=lambda side: side["images_per_second"])
-    print(f"{name:18} {ours['images_per_second']:8.1f} " + " ".join(f"{side['images_per_second']:13.1f}" for side in theirs)
-          + f" {ours['images_per_second'] / best['images_per_second']:6.2f} | {ours['peak_memory_mb']:8.0f} "
-          + " ".join(f"{side['peak_memory_mb']:13.0f}" for side in theirs), flush=True)
+
+    def median(side, key):
+        return statistics.median(result[key] for result in runs[side])
+
+    speed = {side: median(side, "images_per_second") for side in commands}
+    ratios = [speed["float32"] / max(speed[mode] for mode in FLOAT32),
+              speed["bfloat16"] / max(speed[mode] for mode in options.modes), speed["bfloat16"] / speed["float32"]]
+    print(f"{name:18} " + " ".join(f"{speed[side]:13.1f}" for side in commands) + " | "
+          + " ".join(f"{ratio:6.2f}" for ratio in ratios) + " | "
+          + " ".join(f"{median(side, 'peak_memory_mb'):13.0f}" for side in commands), flush=True)
 
 
 def main():
@@ -82,15 +94,18 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=7)
-    for hidden in ("--binary", "--work", "--steps-of", "--format"):
+    parser.add_argument("--compiled", action="store_true")
+    for hidden in ("--binary", "--work", "--steps-of", "--mode"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("networks", nargs="*", default=["yolov5s", "mobilenetv2"])
     options = parser.parse_args()
     if options.steps_of:
         return time_steps(options)
     print(f"PyTorch {torch.__version__}; {options.image_size} pixels, batch {options.batch}, {options.threads} threads")
-    sides = f"{'ours':>8} " + " ".join(f"{format:>13}" for format in FORMATS)
-    print(f"{'images/s, MB':18} {sides} {'ratio':>6} | {sides}")
+    options.modes = FLOAT32 + (BFLOAT16 if options.compiled else BFLOAT16[:1])
+    sides = " ".join(f"{side:>13}" for side in ["float32", "bfloat16"] + options.modes)
+    print("images/s | float32 to the faster float32, bfloat16 to the fastest, bfloat16 to float32 | peak MB")
+    print(f"{'':18} {sides} | {'f32':>6} {'bf16':>6} {'gain':>6} | {sides}")
     for name in options.networks:
         compare(name, options)
 

@@ -72,7 +72,7 @@ struct PipelineStageRunner: StageRunner {
       let start = try Pipeline.evaluate(
         EvaluateRequest(
           model: try request.file(.model), dataset: trainRequest.dataset, imageSize: choices.imageSize,
-          batchSize: choices.batchSize, machine: try request.machine()),
+          batchSize: choices.batchSize, machine: trainRequest.machine),
         checking: request.imageCheck(of: trainRequest.dataset))
       values.merge(metrics(startMetrics, of: start)) { $1 }
     }
@@ -104,7 +104,7 @@ struct PipelineStageRunner: StageRunner {
     let evaluation = try Pipeline.evaluate(
       EvaluateRequest(
         model: try request.file(.model), dataset: dataset, imageSize: choices.imageSize,
-        batchSize: choices.batchSize, machine: try request.machine()),
+        batchSize: choices.batchSize, machine: try request.machine(choices.precision)),
       checking: request.imageCheck(of: dataset))
     try finish(request, evaluation, evaluateMetrics, report)
   }
@@ -112,7 +112,7 @@ struct PipelineStageRunner: StageRunner {
   private func benchmark(
     _ request: StageRequest, _ choices: Choices<BenchmarkStage>, _ report: (StageEvent) throws -> Void
   ) throws {
-    var machine = try request.machine()
+    var machine = try request.machine(choices.precision)
     machine.threads = choices.threads
     let benchmark = try Pipeline.benchmark(
       BenchmarkRequest(
@@ -174,12 +174,16 @@ extension StageRequest {
     return Architecture(.modelFile(file), name: name)
   }
 
-  fileprivate func machine() throws -> Machine {
+  fileprivate func machine(_ precision: PrecisionWord?) throws -> Machine {
     let backend = try backend.map { name in
       guard let backend = Runtime.Backend(rawValue: name) else { throw WorkError("no backend '\(name)'") }
       return backend
     }
-    return Machine(threads: threads, backend: backend)
+    let machine = Machine(
+      threads: threads, backend: backend,
+      precision: try precision.map { try known($0.rawValue, .precision) } ?? .float32)
+    if let remark = try machine.precisionRemark() { printError(remark) }
+    return machine
   }
 
   /// The run of a stage of epochs; nil for the other stages.
@@ -189,18 +193,22 @@ extension StageRequest {
     var training: TrainingConfiguration
     let recipe: Recipe
     var teacher: String?
+    let precision: PrecisionWord?
     switch configuration {
     case .train(let choices):
+      precision = choices.precision
       start = .new(try architecture(choices.backbone), weights: input(.weights))
       training = try self.training(choices, preset: .scratchLow, fitsAnchors: true)
       recipe = try Recipe(choices)
     case .sparsify(let choices):
+      precision = choices.precision
       start = .model(try file(.model))
       training = try self.training(choices, preset: .scratchLow)
       training.sparsityRate = choices.sparsityRate > 0 ? choices.sparsityRate : nil
       training.fading = try ChannelFading(choices)
       recipe = try Recipe(choices)
     case .finetune(let choices):
+      precision = choices.precision
       start = .model(try file(.model))
       recipe = try Recipe(choices)
       training = try self.training(choices, preset: recipe == .auto ? .scratchLow : .finetunePrune)
@@ -209,7 +217,7 @@ extension StageRequest {
     }
     return TrainRequest(
       start: start, checkpoint: input(.resume), dataset: try dataset(), configuration: training,
-      teacher: teacher, recipe: recipe, outputDirectory: directory, machine: try machine())
+      teacher: teacher, recipe: recipe, outputDirectory: directory, machine: try machine(precision))
   }
 
   /// - Parameter preset: the hyper-parameters where the sweep names none.

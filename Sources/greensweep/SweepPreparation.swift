@@ -1,3 +1,4 @@
+import Compute
 import Artifacts
 import Bytes
 import Client
@@ -148,6 +149,7 @@ extension SweepVocabulary {
       case .policy: (kind, PruningPolicy.allCases.map(\.rawValue))
       case .recipe: (kind, Recipe.allCases.map(\.rawValue))
       case .importance: (kind, Importance.allCases.map(\.rawValue))
+      case .precision: (kind, Precision.allCases.map(\.rawValue))
       case .teacher: (kind, [FinetuneStage.unprunedTeacher, FinetuneStage.noTeacher])
       }
     }

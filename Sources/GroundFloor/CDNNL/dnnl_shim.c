@@ -4,7 +4,6 @@
 #include "CDNNL.h"
 #include <dnnl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +20,9 @@
 typedef dnnl_memory_desc_t descriptor; // A pointer; owned where it stands in one of our structs.
 typedef const_dnnl_memory_desc_t borrowed_descriptor;
 
-static dnnl_status_t descriptor_make(descriptor *d, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_create_with_tag(d, rank, dims, dnnl_f32, tag);
+static dnnl_status_t descriptor_make(
+  descriptor *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_create_with_tag(d, rank, dims, type, tag);
 }
 static dnnl_status_t descriptor_copy(descriptor *d, borrowed_descriptor from) {
   return dnnl_memory_desc_clone(d, from);
@@ -39,13 +39,14 @@ static int descriptor_rank(borrowed_descriptor d) {
 }
 
 typedef struct blocking {
-  dnnl_dims_t *strides, *blocks, *indices;
+  dnnl_dims_t *sizes, *strides, *blocks, *indices;
   int count;
 } blocking;
 static bool descriptor_blocking(borrowed_descriptor d, blocking *b) {
   dnnl_format_kind_t kind = dnnl_format_kind_undef;
   dnnl_memory_desc_query(d, dnnl_query_format_kind, &kind);
   if (kind != dnnl_blocked) return false;
+  dnnl_memory_desc_query(d, dnnl_query_dims, &b->sizes);
   dnnl_memory_desc_query(d, dnnl_query_strides, &b->strides);
   dnnl_memory_desc_query(d, dnnl_query_inner_nblks_s32, &b->count);
   dnnl_memory_desc_query(d, dnnl_query_inner_blks, &b->blocks);
@@ -58,8 +59,9 @@ static bool descriptor_blocking(borrowed_descriptor d, blocking *b) {
 typedef dnnl_memory_desc_t descriptor; // A value.
 typedef const dnnl_memory_desc_t *borrowed_descriptor;
 
-static dnnl_status_t descriptor_make(descriptor *d, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_init_by_tag(d, rank, dims, dnnl_f32, tag);
+static dnnl_status_t descriptor_make(
+  descriptor *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_init_by_tag(d, rank, dims, type, tag);
 }
 static dnnl_status_t descriptor_copy(descriptor *d, borrowed_descriptor from) {
   *d = *from;
@@ -70,11 +72,12 @@ static borrowed_descriptor descriptor_borrow(const descriptor *d) { return d; }
 static int descriptor_rank(borrowed_descriptor d) { return d->ndims; }
 
 typedef struct blocking {
-  const dnnl_dims_t *strides, *blocks, *indices;
+  const dnnl_dims_t *sizes, *strides, *blocks, *indices;
   int count;
 } blocking;
 static bool descriptor_blocking(borrowed_descriptor d, blocking *b) {
   if (d->format_kind != dnnl_blocked) return false;
+  b->sizes = &d->dims;
   b->strides = &d->format_desc.blocking.strides;
   b->blocks = &d->format_desc.blocking.inner_blks;
   b->indices = &d->format_desc.blocking.inner_idxs;
@@ -103,40 +106,34 @@ static dnnl_status_t ensure_engine(void) {
 
 bool cdnnl_is_available(void) { return ensure_engine() == dnnl_success; }
 
-bool cdnnl_has_compiled_kernels(void) {
+static bool has_isa(dnnl_cpu_isa_t isa) {
 #if defined(__x86_64__)
-  return cdnnl_is_available() && dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx2;
+  return cdnnl_is_available() && ((unsigned)dnnl_get_effective_cpu_isa() & isa) == (unsigned)isa;
 #else
   return false;
 #endif
 }
 
+bool cdnnl_has_compiled_kernels(void) { return has_isa(dnnl_cpu_isa_avx2); }
+bool cdnnl_has_bfloat16_kernels(void) { return has_isa(dnnl_cpu_isa_avx512_core_bf16); }
+
+static dnnl_data_type_t data_type(cdnnl_element element) { return element == CDNNL_BFLOAT16 ? dnnl_bf16 : dnnl_f32; }
+
 // ------------------------------------------------------------------------------------------------------------- Layouts
 
 struct cdnnl_layout {
   descriptor md;
+  cdnnl_element element;
 };
 
-static dnnl_status_t weights_descriptor(descriptor *md, const cdnnl_shape *s, bool is_plain) {
+static dnnl_status_t weights_descriptor(descriptor *md, const cdnnl_shape *s, cdnnl_element element) {
   if (s->groups == 1) {
     const dnnl_dims_t dims = {s->output_channels, s->input_channels, s->kernel, s->kernel};
-    return descriptor_make(md, 4, dims, is_plain ? dnnl_oihw : dnnl_format_tag_any);
+    return descriptor_make(md, 4, dims, data_type(element), dnnl_format_tag_any);
   }
   const dnnl_dims_t dims = {
     s->groups, s->output_channels / s->groups, s->input_channels / s->groups, s->kernel, s->kernel};
-  return descriptor_make(md, 5, dims, is_plain ? dnnl_goihw : dnnl_format_tag_any);
-}
-
-int cdnnl_layout_create_plain(cdnnl_layout **layout, cdnnl_shape shape) {
-  cdnnl_layout *l = calloc(1, sizeof *l);
-  if (!l) return dnnl_out_of_memory;
-  dnnl_status_t status = weights_descriptor(&l->md, &shape, true);
-  if (status != dnnl_success) {
-    free(l);
-    return status;
-  }
-  *layout = l;
-  return dnnl_success;
+  return descriptor_make(md, 5, dims, data_type(element), dnnl_format_tag_any);
 }
 
 void cdnnl_layout_destroy(cdnnl_layout *layout) {
@@ -146,98 +143,25 @@ void cdnnl_layout_destroy(cdnnl_layout *layout) {
 }
 
 size_t cdnnl_layout_count(const cdnnl_layout *layout) {
-  return dnnl_memory_desc_get_size(descriptor_borrow(&layout->md)) / sizeof(float);
+  return dnnl_memory_desc_get_size(descriptor_borrow(&layout->md)) / (layout->element == CDNNL_BFLOAT16 ? 2 : 4);
 }
 
-void cdnnl_layout_describe(const cdnnl_layout *layout, char *name, size_t capacity) {
+long cdnnl_layout_blocking(
+  const cdnnl_layout *layout, long *sizes, long *strides, long *factors, long *dimensions, long *factor_count) {
   borrowed_descriptor md = descriptor_borrow(&layout->md);
   blocking b;
-  size_t used = 0;
-  if (capacity) name[0] = 0;
-  if (!descriptor_blocking(md, &b)) return;
-#define APPEND(...)                                                                                                    \
-  do {                                                                                                                 \
-    int n_ = snprintf(name + used, capacity - used, __VA_ARGS__);                                                      \
-    if (n_ < 0 || (size_t)n_ >= capacity - used) return;                                                               \
-    used += (size_t)n_;                                                                                                \
-  } while (0)
-  for (int i = 0; i < descriptor_rank(md); i++) APPEND("%s%lld", i ? "," : "", (long long)(*b.strides)[i]);
-  for (int i = 0; i < b.count; i++) APPEND(":%lld@%lld", (long long)(*b.blocks)[i], (long long)(*b.indices)[i]);
-#undef APPEND
-}
-
-// ------------------------------------------------------------------------------------------------------------ Reorders
-
-struct cdnnl_reorder {
-  dnnl_primitive_t primitive;
-  dnnl_memory_t source, destination, scratchpad;
-};
-
-void cdnnl_reorder_destroy(cdnnl_reorder *r) {
-  if (!r) return;
-  if (r->primitive) dnnl_primitive_destroy(r->primitive);
-  if (r->source) dnnl_memory_destroy(r->source);
-  if (r->destination) dnnl_memory_destroy(r->destination);
-  if (r->scratchpad) dnnl_memory_destroy(r->scratchpad);
-  free(r);
-}
-
-static dnnl_status_t make_scratchpad(dnnl_memory_t *memory, const_dnnl_primitive_desc_t pd) {
-  return dnnl_memory_create(
-    memory, dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0), engine, DNNL_MEMORY_ALLOCATE);
-}
-
-static dnnl_status_t reorder_setup(
-  cdnnl_reorder *r, const cdnnl_layout *source, const cdnnl_layout *destination, const_dnnl_primitive_attr_t attr) {
-  borrowed_descriptor from = descriptor_borrow(&source->md), to = descriptor_borrow(&destination->md);
-  dnnl_primitive_desc_t pd = NULL;
-  TRY(dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, attr));
-  dnnl_status_t status = dnnl_primitive_create(&r->primitive, pd);
-  if (status == dnnl_success) status = make_scratchpad(&r->scratchpad, pd);
-  dnnl_primitive_desc_destroy(pd);
-  TRY(status);
-  TRY(dnnl_memory_create(&r->source, from, engine, DNNL_MEMORY_NONE));
-  return dnnl_memory_create(&r->destination, to, engine, DNNL_MEMORY_NONE);
-}
-
-static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_f32);
-#else
-  return dnnl_post_ops_append_sum(ops, 1.0f);
-#endif
-}
-
-int cdnnl_reorder_create(
-  cdnnl_reorder **reorder, const cdnnl_layout *source, const cdnnl_layout *destination, bool accumulate) {
-  TRY(ensure_engine());
-  cdnnl_reorder *r = calloc(1, sizeof *r);
-  dnnl_primitive_attr_t attr = NULL;
-  dnnl_post_ops_t ops = NULL;
-  dnnl_status_t status = r ? dnnl_primitive_attr_create(&attr) : dnnl_out_of_memory;
-  if (status == dnnl_success) status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-  if (status == dnnl_success && accumulate) {
-    status = dnnl_post_ops_create(&ops);
-    if (status == dnnl_success) status = append_sum(ops);
-    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
+  if (!descriptor_blocking(md, &b) || b.count > CDNNL_MAX_DIMENSIONS) return 0;
+  const int rank = descriptor_rank(md);
+  for (int i = 0; i < rank; i++) {
+    sizes[i] = (*b.sizes)[i];
+    strides[i] = (*b.strides)[i];
   }
-  if (status == dnnl_success) status = reorder_setup(r, source, destination, attr);
-  if (ops) dnnl_post_ops_destroy(ops);
-  if (attr) dnnl_primitive_attr_destroy(attr);
-  if (status != dnnl_success) {
-    cdnnl_reorder_destroy(r);
-    return status;
+  for (int i = 0; i < b.count; i++) {
+    factors[i] = (*b.blocks)[i];
+    dimensions[i] = (*b.indices)[i];
   }
-  *reorder = r;
-  return dnnl_success;
-}
-
-int cdnnl_reorder_run(cdnnl_reorder *r, const float *source, float *destination) {
-  TRY(dnnl_memory_set_data_handle(r->source, (void *)source));
-  TRY(dnnl_memory_set_data_handle(r->destination, destination));
-  dnnl_exec_arg_t arguments[] = {
-    {DNNL_ARG_FROM, r->source}, {DNNL_ARG_TO, r->destination}, {DNNL_ARG_SCRATCHPAD, r->scratchpad}};
-  return dnnl_primitive_execute(r->primitive, stream, 3, arguments);
+  *factor_count = b.count;
+  return rank;
 }
 
 // -------------------------------------------------------------------------------------------------------- Convolutions
@@ -249,7 +173,13 @@ struct cdnnl_convolution {
   dnnl_memory_t input, output, weights, bias, scratchpad;
   dnnl_exec_arg_t arguments[5];
   int argument_count;
+  cdnnl_element weights_element;
 };
+
+static dnnl_status_t make_scratchpad(dnnl_memory_t *memory, const_dnnl_primitive_desc_t pd) {
+  return dnnl_memory_create(
+    memory, dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0), engine, DNNL_MEMORY_ALLOCATE);
+}
 
 void cdnnl_convolution_destroy(cdnnl_convolution *c) {
   if (!c) return;
@@ -343,17 +273,19 @@ static dnnl_status_t convolution_setup(
   const dnnl_dims_t input = {s->images, s->input_channels, s->input_height, s->input_width};
   const dnnl_dims_t output = {s->images, s->output_channels, output_height, output_width};
   const dnnl_dims_t bias = {s->output_channels};
-  TRY(descriptor_make(&c->input_md, 4, input, dnnl_nhwc));
-  TRY(descriptor_make(&c->output_md, 4, output, dnnl_nhwc));
-  TRY(descriptor_make(&c->bias_md, 1, bias, dnnl_x));
-  TRY(weights_descriptor(&c->weights_md, s, false));
+  TRY(descriptor_make(&c->input_md, 4, input, data_type(s->element), dnnl_nhwc));
+  TRY(descriptor_make(&c->output_md, 4, output, data_type(s->output_element), dnnl_nhwc));
+  TRY(descriptor_make(&c->bias_md, 1, bias, dnnl_f32, dnnl_x));
+  TRY(weights_descriptor(&c->weights_md, s, s->element));
 
   dnnl_primitive_desc_t hint = NULL;
   if (pass != CDNNL_FORWARD) TRY(describe(&hint, c, CDNNL_FORWARD, s, false, plain_attr, NULL));
-  if (layout) {
-    descriptor_free(&c->weights_md);
-    TRY(descriptor_copy(&c->weights_md, descriptor_borrow(&layout->md)));
-  }
+  // A gradient of weights is a sum of many products, kept in float32.
+  c->weights_element = pass == CDNNL_BACKWARD_WEIGHTS ? CDNNL_FLOAT32 : s->element;
+  descriptor_free(&c->weights_md);
+  TRY(
+    layout ? descriptor_copy(&c->weights_md, descriptor_borrow(&layout->md))
+           : weights_descriptor(&c->weights_md, s, c->weights_element));
   if (pass == CDNNL_FORWARD) {
     TRY(describe(&c->pd, c, pass, s, has_bias, attr, NULL));
   } else {
@@ -404,7 +336,7 @@ int cdnnl_convolution_create(
   return dnnl_success;
 }
 
-int cdnnl_convolution_run(cdnnl_convolution *c, float *input, float *weights, const float *bias, float *output) {
+int cdnnl_convolution_run(cdnnl_convolution *c, void *input, void *weights, const float *bias, void *output) {
   TRY(dnnl_memory_set_data_handle(c->input, input));
   TRY(dnnl_memory_set_data_handle(c->weights, weights));
   TRY(dnnl_memory_set_data_handle(c->output, output));
@@ -422,6 +354,7 @@ int cdnnl_layout_create(cdnnl_layout **layout, const cdnnl_convolution *c) {
     free(l);
     return status;
   }
+  l->element = c->weights_element;
   *layout = l;
   return dnnl_success;
 }

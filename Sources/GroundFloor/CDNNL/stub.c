@@ -7,6 +7,7 @@ enum { unimplemented = 3 }; // oneDNN's status of that name.
 
 bool cdnnl_is_available(void) { return false; }
 bool cdnnl_has_compiled_kernels(void) { return false; }
+bool cdnnl_has_bfloat16_kernels(void) { return false; }
 
 int cdnnl_convolution_create(
   cdnnl_convolution **convolution, cdnnl_pass pass, cdnnl_shape shape, bool has_bias, cdnnl_activation activation,
@@ -15,23 +16,16 @@ int cdnnl_convolution_create(
 }
 void cdnnl_convolution_destroy(cdnnl_convolution *convolution) {}
 int cdnnl_convolution_run(
-  cdnnl_convolution *convolution, float *input, float *weights, const float *bias, float *output) {
+  cdnnl_convolution *convolution, void *input, void *weights, const float *bias, void *output) {
   return unimplemented;
 }
 
-int cdnnl_layout_create_plain(cdnnl_layout **layout, cdnnl_shape shape) { return unimplemented; }
 int cdnnl_layout_create(cdnnl_layout **layout, const cdnnl_convolution *convolution) { return unimplemented; }
 void cdnnl_layout_destroy(cdnnl_layout *layout) {}
 size_t cdnnl_layout_count(const cdnnl_layout *layout) { return 0; }
-void cdnnl_layout_describe(const cdnnl_layout *layout, char *name, size_t capacity) {
-  if (capacity) name[0] = 0;
+long cdnnl_layout_blocking(
+  const cdnnl_layout *layout, long *sizes, long *strides, long *factors, long *dimensions, long *factor_count) {
+  return 0;
 }
-
-int cdnnl_reorder_create(
-  cdnnl_reorder **reorder, const cdnnl_layout *source, const cdnnl_layout *destination, bool accumulate) {
-  return unimplemented;
-}
-void cdnnl_reorder_destroy(cdnnl_reorder *reorder) {}
-int cdnnl_reorder_run(cdnnl_reorder *reorder, const float *source, float *destination) { return unimplemented; }
 
 #endif

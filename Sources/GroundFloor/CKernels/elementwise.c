@@ -115,3 +115,34 @@ void ck_join_parts(float *dst, const float *parts, long parts_stride, int part_c
   }
 }
 
+// ------------------------------------------------------------------------------------------------------ Moving values
+
+CK_INLINE void move_each(
+  ck_map dst, ck_map src, const int32_t *to, const int32_t *from, long count, bool accumulate) {
+  if (accumulate) {
+    for (long i = 0; i < count; i++) ck_set(dst, to[i], ck_get(dst, to[i]) + ck_get(src, from[i]));
+  } else if (count > 0 && to[count - 1] - to[0] == count - 1) {
+    const ck_map first = ck_from(dst, to[0]);
+    CK_SIMD for (long i = 0; i < count; i++) ck_set(first, i, ck_get(src, from[i]));
+  } else {
+    for (long i = 0; i < count; i++) ck_set(dst, to[i], ck_get(src, from[i]));
+  }
+}
+
+CK_CLONES static void move_values(
+  ck_map dst, ck_map src, const int32_t *to, const int32_t *from, long count, bool accumulate) {
+  const bool narrows = dst.element == CK_BFLOAT16, widens = src.element == CK_BFLOAT16;
+  if (narrows) {
+    move_each(ck_as(CK_BFLOAT16, dst), ck_as(CK_FLOAT32, src), to, from, count, accumulate);
+  } else if (widens) {
+    move_each(ck_as(CK_FLOAT32, dst), ck_as(CK_BFLOAT16, src), to, from, count, accumulate);
+  } else {
+    move_each(ck_as(CK_FLOAT32, dst), ck_as(CK_FLOAT32, src), to, from, count, accumulate);
+  }
+}
+
+void ck_move_values(
+  ck_map dst, ck_map src, const int32_t *to, const int32_t *from, long count, long zeros, bool accumulate) {
+  move_values(dst, src, to, from, count, accumulate);
+  for (long i = count; i < count + zeros; i++) ck_set(dst, to[i], 0);
+}

@@ -15,7 +15,7 @@ public enum SettingRule: Hashable, Sendable {
 
   /// Sets of words that are known where the arithmetic is; the executable hands them to whoever reads a sweep file.
   public enum Vocabulary: String, CaseIterable, Sendable {
-    case backbone, optimizer, hyp = "set of hyper-parameters", policy, importance, recipe, teacher
+    case backbone, optimizer, hyp = "set of hyper-parameters", policy, importance, recipe, teacher, precision
   }
 
   /// From 0 to less than 1.

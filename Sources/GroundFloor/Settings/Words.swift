@@ -21,6 +21,12 @@ public struct RecipeWord: VocabularyWord {
   public static let auto = RecipeWord(rawValue: "auto")
 }
 
+/// The element of maps and convolutions.
+public struct PrecisionWord: VocabularyWord {
+  public let rawValue: String
+  public init(rawValue: String) { self.rawValue = rawValue }
+}
+
 /// How channels go.
 public struct PolicyWord: VocabularyWord {
   public let rawValue: String

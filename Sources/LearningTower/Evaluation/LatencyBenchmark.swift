@@ -58,7 +58,9 @@ public enum LatencyBenchmark {
   ) throws -> Latency {
     precondition(runs > 0, "a latency needs a run")
     let pass = try Pass(model, runtime)
-    let other = try reference.map { try Pass($0, runtime) }
+    // The host's speed is told in float32, whatever the model's precision.
+    let exact = try Runtime(backend: runtime.backend, threads: runtime.threads)
+    let other = try reference.map { try Pass($0, exact) }
     for _ in 0..<warmUpRuns {
       pass.run()
       other?.run()

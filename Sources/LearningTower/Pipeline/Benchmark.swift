@@ -42,6 +42,7 @@ public struct BenchmarkRequest: Sendable, Hashable, Codable {
 public struct BenchmarkReport: Sendable, Hashable, Codable {
   public var model: String
   public var backend: String
+  public var precision: Precision
   /// The processor's name.
   public var processor: String
   public var threads: Int
@@ -74,7 +75,7 @@ public struct BenchmarkReport: Sendable, Hashable, Codable {
   public var plan: PlanReport?
 
   enum CodingKeys: String, CodingKey {
-    case model, backend, processor, threads, plan, spread, passes
+    case model, backend, precision, processor, threads, plan, spread, passes
     case imageSize = "image_size"
     case medianMilliseconds = "median_ms"
     case p95Milliseconds = "p95_ms"
@@ -124,7 +125,8 @@ public func benchmark(_ request: BenchmarkRequest) throws -> BenchmarkReport {
     runtime: runtime, runs: request.iterations, patience: request.patience, energy: source,
     isProfiled: request.isProfiled)
   return BenchmarkReport(
-    model: model.network.name, backend: runtime.backend.rawValue, processor: ProcessorModel.here.name,
+    model: model.network.name, backend: runtime.backend.rawValue, precision: runtime.precision,
+    processor: ProcessorModel.here.name,
     threads: runtime.threads,
     imageSize: request.imageSize, medianMilliseconds: latency.medianMilliseconds,
     p95Milliseconds: latency.p95Milliseconds, meanMilliseconds: latency.meanMilliseconds, spread: latency.spread,

@@ -36,6 +36,7 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
   public struct Result: Sendable, Hashable, Codable {
     public var model: String
     public var backend: String
+    public var precision: Precision
     public var threads: Int
     public var imageSize: Int
     public var batch: Int
@@ -49,7 +50,7 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
     public var plan: PlanReport?
 
     enum CodingKeys: String, CodingKey {
-      case model, backend, threads, batch, parameters, plan
+      case model, backend, precision, threads, batch, parameters, plan
       case imageSize = "image_size"
       case imagesPerSecond = "images_per_second"
       case medianSeconds = "median_seconds"
@@ -99,7 +100,8 @@ public struct TrainingBenchmark: Sendable, Hashable, Codable {
     seconds.sort()
     let median = seconds[seconds.count / 2]
     return Result(
-      model: network.name, backend: runtime.backend.rawValue, threads: runtime.threads, imageSize: imageSize,
+      model: network.name, backend: runtime.backend.rawValue, precision: runtime.precision, threads: runtime.threads,
+      imageSize: imageSize,
       batch: batchSize, parameters: network.parameterCount, imagesPerSecond: Double(batchSize) / median,
       medianSeconds: median, bestSeconds: seconds[0], meanSeconds: seconds.reduce(0, +) / Double(repeats),
       peakMemoryMegabytes: try peakMemoryMegabytes(), plan: report)

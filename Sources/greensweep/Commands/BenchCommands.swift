@@ -12,7 +12,8 @@ extension Command {
       Option("--image-size", "S", help: "side of the square images in pixels (default: 320)"),
       Option("--batch", "B", help: "images a step (default: 8)"),
       Option("--nc", "N", help: "number of classes of a named network (default: 14)"),
-      Option("--repeats", "N", help: "timed steps, after two to warm up (default: 7)"), .threads, .backend, .plan,
+      Option("--repeats", "N", help: "timed steps, after two to warm up (default: 7)"), .threads, .backend, .precision,
+      .plan,
       .json,
     ]
   ) { arguments in
@@ -27,7 +28,7 @@ extension Command {
     printLine(
       """
       \(result.model.oneLine) at \(result.imageSize), batch \(result.batch), \(result.threads) threads, \
-      \(result.backend): \
+      \(result.backend), \(result.precision.rawValue): \
       \(result.imagesPerSecond.shown(1)) images/s (median step \((result.medianSeconds * 1000).shown(1)) ms), \
       peak memory \(result.peakMemoryMegabytes.shown(0)) MB
       """)
@@ -42,7 +43,7 @@ extension Command {
       Option(
         "--iterations", "N", help: "timed passes at least, after ten to warm up; more until they agree (default: 100)"),
       Option("--patience", "S", help: "seconds to wait at most for others to leave the host alone (default: 20)"),
-      .threads, .backend, .plan,
+      .threads, .backend, .precision, .plan,
       .json,
     ]
   ) { arguments in
@@ -58,8 +59,9 @@ extension Command {
     if arguments.has("--json") { return printJSON(report) }
     printLine(
       """
-      \(report.model.oneLine) at \(report.imageSize), batch 1, \(report.threads) threads, \(report.backend): \
-      median \(report.medianMilliseconds.shown(2)) ms, p95 \(report.p95Milliseconds.shown(2)) ms, \
+      \(report.model.oneLine) at \(report.imageSize), batch 1, \(report.threads) threads, \(report.backend), \
+      \(report.precision.rawValue): median \(report.medianMilliseconds.shown(2)) ms, \
+      p95 \(report.p95Milliseconds.shown(2)) ms, \
       spread \((report.spread * 100).shown(1)) %\
       \(report.energyJoules.map { ", \($0.shown(3)) J an image (\(report.energyKind?.rawValue ?? "unknown"))" } ?? "")
       """)

@@ -14,7 +14,8 @@ extension Command {
       Option("--save-conf", needs: ["--save-txt"], help: "with the confidence as a sixth number"),
       Option("--save-json", help: "all detections in DIR/detections.json"), .imageSize,
       Option("--conf", "C", help: "least confidence (default: 0.25)"),
-      Option("--iou", "I", help: "overlap from which the weaker box goes (default: 0.45)"), .threads, .backend, .json,
+      Option("--iou", "I", help: "overlap from which the weaker box goes (default: 0.45)"), .threads, .backend,
+      .precision, .json,
     ],
     discussion: """
       IMAGE is a JPEG or PNG file (whatever its name), a folder of pictures, or a pattern such as 'shots/**/*.jpg'. A

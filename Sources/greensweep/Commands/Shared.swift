@@ -2,6 +2,7 @@ import Compute
 import Pipeline
 import Platform
 import Settings
+import Wording
 import Zoo
 
 extension Option {
@@ -11,6 +12,9 @@ extension Option {
     "--threads", "T", help: "threads to compute with (default: all processors this process may use)")
   static let backend = Option(
     "--backend", "NAME", help: "onednn or openblas (default: the faster one this machine has)")
+  static let precision = Option(
+    "--precision", "P",
+    help: "float32, or bfloat16: half the memory, faster where the processor has it (default: float32)")
   static let imageSize = Option("--image-size", "S", help: "side of the square images in pixels (default: 640)")
   static let modelYAML = Option("--cfg", "MODEL.yaml", help: "a YOLOv5 model file: backbone, head and anchors")
   static let width = Option("--width", "W", help: "multiple of the network's channels (default: 1)")
@@ -19,12 +23,16 @@ extension Option {
 }
 
 extension Arguments {
-  /// `--threads` and `--backend`.
+  /// `--threads`, `--backend` and `--precision`.
   func machine() throws -> Machine {
     let names = Runtime.Backend.allCases.map(\.rawValue)
-    return Machine(
+    let precisions = Precision.allCases.map(\.rawValue)
+    let machine = Machine(
       threads: try threads() ?? Processors.available,
-      backend: try choice("--backend", among: names).flatMap(Runtime.Backend.init(rawValue:)))
+      backend: try choice("--backend", among: names).flatMap(Runtime.Backend.init(rawValue:)),
+      precision: try choice("--precision", among: precisions).flatMap(Precision.init(rawValue:)) ?? .float32)
+    if let remark = try machine.precisionRemark() { printError("\(command): \(remark)") }
+    return machine
   }
 
   func threads() throws -> Int? { try int("--threads", in: BenchmarkStage.all.group.threads.integers) }

@@ -33,7 +33,7 @@ extension Command {
       Option("--seed", "N", help: "(default: 0)"),
       Option("--output", "DIR", aliases: ["-o"], help: "where model and results.csv go (default: runs/train)"),
       Option("--resume", help: "go on from DIR/checkpoint.safetensors, with the same settings"),
-      .allowDamaged, .threads, .backend,
+      .allowDamaged, .threads, .backend, .precision,
       .json,
     ],
     discussion: """

@@ -19,7 +19,7 @@ extension Command {
         "--output", "DIR", aliases: ["-o"], help: "where confusion matrix, curves and label statistics go, in SVG"),
       Option("--no-plots", needs: ["--output", "--save-json"], help: "do not draw these"),
       Option("--save-json", help: "DIR/predictions.json in COCO's results format (DIR by default: runs/val)"),
-      .allowDamaged, .threads, .backend, .json,
+      .allowDamaged, .threads, .backend, .precision, .json,
     ],
     discussion: """
       MODEL is a model file, or bare YOLOv5 weights (.safetensors) of a known network. Category ids in predictions.json

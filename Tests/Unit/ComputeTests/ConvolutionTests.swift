@@ -123,7 +123,7 @@ import TestSupport
     run(backwardWeights, buffer(x), dw, nil, buffer(g))
     let unpacked = AlignedBuffer(count: w.count)
     for times in 1...2 {
-      unsafe layout.unpack(dw.pointer, into: unpacked.pointer, accumulate: times == 2)
+      unsafe layout.unpacking().run(dw.pointer, unpacked.pointer, accumulates: times == 2)
       expectClose(
         unpacked.values().doubles, gradients.weights.map { $0 * Double(times) },
         absolute: 2e-6 * weightScale * Double(times),
@@ -138,7 +138,7 @@ import TestSupport
       let w = DeterministicValues.uniform("w", count: example.shape.weightCount)
       let back = AlignedBuffer(count: w.count)
       let packed = packed(w, layout)
-      unsafe layout.unpack(packed.pointer, into: back.pointer, accumulate: false)
+      unsafe layout.unpacking().run(packed.pointer, back.pointer)
       withExtendedLifetime(packed) {}
       #expect(back.values() == w)
     }
@@ -181,9 +181,9 @@ import TestSupport
     return buffer
   }
 
-  private func packed(_ weights: [Float], _ layout: any WeightLayout) -> AlignedBuffer {
+  private func packed(_ weights: [Float], _ layout: WeightLayout) -> AlignedBuffer {
     let (plain, packed) = (buffer(weights), AlignedBuffer(count: layout.count))
-    unsafe layout.pack(plain.pointer, into: packed.pointer)
+    unsafe layout.packing().run(plain.pointer, packed.pointer)
     withExtendedLifetime(plain) {}
     return packed
   }

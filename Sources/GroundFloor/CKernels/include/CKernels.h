@@ -159,6 +159,11 @@ void ck_add(ck_map dst, ck_map a, ck_map b, long rows, long channels);
 /// `accumulate`. Runs on the calling thread.
 void ck_join_parts(float *dst, const float *parts, long parts_stride, int part_count, long count, bool accumulate);
 
+/// `dst[to[i]] = src[from[i]]` for `count` values, added when `accumulate`; 0 at the `zeros` places that follow in `to`,
+/// which ascends. One of the two may be bfloat16. Runs on the calling thread.
+void ck_move_values(
+  ck_map dst, ck_map src, const int32_t *to, const int32_t *from, long count, long zeros, bool accumulate);
+
 // -------------------------------------------------------------------------------------------------------- Rearranging
 
 /// `dst[channel i·groups + g] = src[channel g·(channels/groups) + i]` (ShuffleNet). Not in place.

@@ -44,9 +44,7 @@ import Network
     }
     unsafe gradients = hasGradients ? UnsafeMutableRawPointer(memory.gradients.pointer) : nil
     kernels = try Self.kernels(of: program, memory.runtime)
-    unsafe converters = try program.conversions.map { (from, to) throws(ComputeError) in
-      unsafe try to.converter(from: from)
-    }
+    converters = program.conversions.map { $1.converter(from: $0) }
   }
 
   private static func kernels(
@@ -116,10 +114,11 @@ import Network
   private func run(_ instruction: Instruction, _ chunk: ImageChunk) {
     let images = chunk.count
     func map(_ view: View) -> ck_map {
-      unsafe ck_map(data: floats(view), stride: view.stride, element: .CK_FLOAT32)
+      unsafe ck_map(data: pointer(view, chunk), stride: view.stride, element: view.element.kernel)
     }
     func mapIfAny(_ view: View?) -> ck_map { unsafe view.map { unsafe map($0) } ?? ck_map() }
     func floats(_ view: View) -> UnsafeMutablePointer<Float> { unsafe self.floats(view, chunk) }
+    func raw(_ view: View) -> UnsafeMutableRawPointer { unsafe pointer(view, chunk) }
     switch instruction {
     case .input(let to):
       let first = chunk.first * to.shape.count
@@ -133,15 +132,12 @@ import Network
       }
     case .convolve(let index, let x, let weights, let bias, let to):
       unsafe kernel(index, chunk).run(
-        input: floats(x), weights: floats(weights), bias: bias.map { unsafe UnsafePointer(floats($0)) },
-        output: floats(to))
+        input: raw(x), weights: raw(weights), bias: bias.map { unsafe UnsafePointer(floats($0)) }, output: raw(to))
     case .convolveBackward(let index, let gradient, let weights, let to):
-      unsafe kernel(index, chunk).run(
-        input: floats(to), weights: floats(weights), bias: nil, output: floats(gradient))
+      unsafe kernel(index, chunk).run(input: raw(to), weights: raw(weights), bias: nil, output: raw(gradient))
     case .weightGradient(let index, let x, let gradient, let sum, let addend):
       let part = chunk.isFirst ? sum : addend
-      unsafe kernel(index, chunk).run(
-        input: floats(x), weights: floats(part), bias: nil, output: floats(gradient))
+      unsafe kernel(index, chunk).run(input: raw(x), weights: raw(part), bias: nil, output: raw(gradient))
       if !chunk.isFirst { unsafe ck_join_parts(floats(sum), floats(addend), 0, 1, sum.channels, true) }
     case .biasGradient(let gradient, let sum):
       unsafe ck_sum_rows(floats(sum), map(gradient), chunk.rows(gradient), gradient.channels, !chunk.isFirst)
@@ -203,13 +199,13 @@ import Network
           channels: z.channels))
 
     case .convertWeights(let index, let weights, let to, let lane):
-      if chunk.lane == lane { unsafe converters[index](floats(weights), floats(to)) }
+      if chunk.lane == lane { unsafe converters[index].run(floats(weights), raw(to)) }
     case .joinLanes(let sums, let to): joinLanes(sums, into: to, part: chunk.lane)
     case .joinLanesConverting(let index, let sums, let total, let converted, let to):
       guard chunk.lane == 0 else { return }
       let lanes = Int32(program.lanes.count)
       unsafe ck_join_parts(floats(total), floats(sums), laneStride(sums), lanes, total.channels, false)
-      unsafe converters[index](floats(total), floats(converted))
+      unsafe converters[index].run(floats(total), floats(converted))
       unsafe ck_join_parts(floats(to), floats(converted), 0, 1, converted.channels, accumulates)
     case .fixBatchNorm(let norm):
       if chunk.lane == 0 { fix(norm) }
@@ -366,6 +362,11 @@ extension Activation? {
 
 extension Activation {
   fileprivate var kernel: ck_activation { Optional(self).kernel }
+}
+
+extension Element {
+  /// That of a map; the others are no maps of a plan.
+  var kernel: ck_element { self == .bfloat16 ? .CK_BFLOAT16 : .CK_FLOAT32 }
 }
 
 extension Pool {

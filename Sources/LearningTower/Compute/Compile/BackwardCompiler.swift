@@ -34,11 +34,11 @@ final class BackwardCompiler {
   /// - Returns: the maps that take the heads' gradients, and the first stage of the backward pass.
   func compile(heads: [View]) throws -> (gradients: [View], firstStage: Int) {
     let gradients = zip(network.detect.outputs, heads).map { output, head in
-      let gradient = builder.map(shapes[output])
+      let gradient = builder.map(shapes[output], .float32)
       // Written between the two passes, while the head's values are still needed.
       builder.pin(head, stage: firstStage)
       builder.provide(gradient, stage: firstStage)
-      slots[output].shared.append(gradient)
+      slots[output].shared.append(rounded(gradient, of: output))
       return gradient
     }
     for index in network.nodes.indices.reversed() {
@@ -46,6 +46,14 @@ final class BackwardCompiler {
       emitPending(index)
     }
     return (gradients, firstStage)
+  }
+
+  /// A head's gradient in the plan's element.
+  private func rounded(_ gradient: View, of output: Int) -> View {
+    guard gradient.element != builder.element else { return gradient }
+    let rounded = builder.map(gradient.shape)
+    builder.emit(.copy(gradient, to: rounded), stage: firstStage, node: output)
+    return rounded
   }
 
   // MARK: Contributions
@@ -205,7 +213,7 @@ final class BackwardCompiler {
   }
 
   /// Joins what the lanes have summed, in their order, into the parameter memory.
-  private func joinLanes(_ sum: View, _ layout: any WeightLayout, of node: Int, stage: Int) throws {
+  private func joinLanes(_ sum: View, _ layout: WeightLayout, of node: Int, stage: Int) throws {
     let (own, gradient) = (forward.weightLayout(node), try forward.parameter(node, "weight").gradient)
     guard own.identity != layout.identity else {
       return builder.emit(.joinLanes(sum, to: gradient), stage: stage, node: node)

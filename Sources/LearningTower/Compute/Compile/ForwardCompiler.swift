@@ -37,7 +37,7 @@ final class ForwardCompiler {
   /// The maps in which max pooling keeps which tap won.
   private(set) var winners: [Int: View] = [:]
   /// Copies of weights in other layouts than the parameter memory's.
-  private var copies: [(node: Int, layout: any WeightLayout, view: View)] = []
+  private var copies: [(node: Int, layout: WeightLayout, view: View)] = []
 
   /// Stage 0 is for what depends on parameters alone.
   static let firstStage = 1
@@ -68,7 +68,13 @@ final class ForwardCompiler {
       forms.append(try form(of: index))
     }
     return network.detect.outputs.map { output in
-      let view = realizeDense(output, stage: availability(output))
+      let stage = availability(output)
+      var view = realizeDense(output, stage: stage)
+      if view.element != .float32 {
+        let exact = builder.map(view.shape, .float32)
+        builder.emit(.copy(view, to: exact), stage: stage, node: output)
+        view = exact
+      }
       builder.pin(view, stage: builder.ready(view))
       return view
     }
@@ -169,8 +175,12 @@ final class ForwardCompiler {
     // Backward needs what the activation reads.
     let reader = isTraining ? nil : onlyReader(of: index)
     let (shape, hasBias) = convolution(index)
-    let (number, layout) = try builder.convolution(.forward(bias: hasBias, activation: reader?.1), shape)
-    let view = builder.map(shapes[index])
+    // A head's map is read by the loss or the decoding alone, in float32.
+    let isHead = network.detect.outputs.contains(index) && readers[index].isEmpty
+    let element = isHead ? Element.float32 : builder.element
+    let (number, layout) = try builder.convolution(
+      .forward(bias: hasBias, activation: reader?.1), shape.with(element: builder.element, output: element))
+    let view = builder.map(shapes[index], element)
     let instruction = Instruction.convolve(
       number, realizeDense(node.inputs[0], stage: stage), weights: try weights(of: index, in: layout),
       bias: hasBias ? try parameter(index, "bias") : nil, to: view)
@@ -180,13 +190,14 @@ final class ForwardCompiler {
     return .absorbed
   }
 
-  /// The shape for one image, and whether there is a bias.
+  /// The shape for one image, of the plan's element, and whether there is a bias.
   func convolution(_ index: Int) -> (ConvolutionShape, hasBias: Bool) {
     let input = shapes[network.nodes[index].inputs[0]]
     switch network.nodes[index].operation {
     case .convolution(let c):
-      return (ConvolutionShape(c, images: 1, inputHeight: input.height, inputWidth: input.width), c.hasBias)
-    case .linear(let l): return (ConvolutionShape(l, images: 1), l.hasBias)
+      let shape = ConvolutionShape(c, images: 1, inputHeight: input.height, inputWidth: input.width)
+      return (shape.with(element: builder.element), c.hasBias)
+    case .linear(let l): return (ConvolutionShape(l, images: 1).with(element: builder.element), l.hasBias)
     default: preconditionFailure("\(network.nodes[index].name) is not a convolution")
     }
   }
@@ -275,18 +286,18 @@ extension ForwardCompiler {
   }
 
   /// The layout in which the memory holds the weights of a node.
-  func weightLayout(_ node: Int) -> any WeightLayout {
+  func weightLayout(_ node: Int) -> WeightLayout {
     memory.slot("\(network.nodes[node].name).weight")!.layout!  // A node that convolves has weights in a layout.
   }
 
   /// The weights of a node in a layout: the parameter memory's own, or a copy that stage 0 makes.
-  func weights(of node: Int, in layout: any WeightLayout) throws(ComputeError) -> View {
+  func weights(of node: Int, in layout: WeightLayout) throws(ComputeError) -> View {
     let weights = try parameter(node, "weight")
     guard weightLayout(node).identity != layout.identity else { return weights }
     if let known = copies.first(where: { $0.node == node && $0.layout.identity == layout.identity }) {
       return known.view
     }
-    let copy = builder.vector(layout.count, each: .plan)
+    let copy = builder.vector(layout.count, layout.element, each: .plan)
     copies.append((node, layout, copy))
     return copy
   }

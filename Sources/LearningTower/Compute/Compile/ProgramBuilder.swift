@@ -25,12 +25,14 @@ final class ProgramBuilder {
   let images: Int
   let lanes: Int
   let threadsPerLane: Int
+  /// The element of maps and their gradients.
+  let element: Element
   private let library: any ConvolutionLibrary
   /// All buffers; the first three are the parameter memory's.
   private var drafts: [Draft]
   private var steps: [Step] = []
   private var convolutions: [PlannedConvolution] = []
-  private var conversions: [(from: any WeightLayout, to: any WeightLayout)] = []
+  private var conversions: [(from: WeightLayout, to: WeightLayout)] = []
   private(set) var stageCount = 1
 
   static let homes: [Buffer.Home] = [.values, .gradients, .statistics]
@@ -45,15 +47,17 @@ final class ProgramBuilder {
     lanes = min(runtime.threads, images)
     // A single image is divided inside each convolution instead.
     threadsPerLane = lanes == 1 ? runtime.threads : 1
+    element = runtime.precision.element
     library = runtime.makeConvolutionLibrary()
     drafts = Self.homes.map { _ in Draft(scope: .plan, bytes: 0) }
   }
 
   // MARK: Views
 
-  func map(_ shape: MapShape, _ element: Element = .float32) -> View {
-    // Images start on whole floats.
-    view(shape, element, .image, bytes: (shape.count * element.bytes + 3) / 4 * 4)
+  /// A map for every image, one behind the other without gaps. Without an element it is of the plan's.
+  func map(_ shape: MapShape, _ element: Element? = nil) -> View {
+    let element = element ?? self.element
+    return view(shape, element, .image, bytes: shape.count * element.bytes)
   }
 
   /// A vector for every lane, or one for the whole plan.
@@ -94,7 +98,7 @@ final class ProgramBuilder {
   /// - Parameter shape: of one image.
   func convolution(
     _ pass: ConvolutionPass, _ shape: ConvolutionShape
-  ) throws(ComputeError) -> (index: Int, layout: any WeightLayout) {
+  ) throws(ComputeError) -> (index: Int, layout: WeightLayout) {
     if let known = convolutions.firstIndex(where: { $0.pass == pass && $0.shape == shape }) {
       return (known, convolutions[known].weightLayout)
     }
@@ -103,7 +107,7 @@ final class ProgramBuilder {
     return (convolutions.count - 1, layout)
   }
 
-  func conversion(from: any WeightLayout, to: any WeightLayout) -> Int {
+  func conversion(from: WeightLayout, to: WeightLayout) -> Int {
     conversions.append((from, to))
     return conversions.count - 1
   }

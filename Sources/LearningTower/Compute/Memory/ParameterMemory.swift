@@ -55,14 +55,16 @@ public final class ParameterMemory {
     biasesAndBetas = place([.bias, .beta])
     values = AlignedBuffer(count: end)
     slots = specs.filter(\.isLearned).map {
-      ParameterSlot(spec: $0, range: ranges[$0.name]!, layout: layouts[$0.name])
+      let layout = layouts[$0.name]
+      return ParameterSlot(
+        spec: $0, range: ranges[$0.name]!, layout: layout, packing: layout?.packing(), unpacking: layout?.unpacking())
     }
 
     end = 0
     _ = place([.runningMean, .runningVariance])
     statistics = AlignedBuffer(count: end)
     statisticsSlots = specs.filter { $0.role == .runningMean || $0.role == .runningVariance }.map {
-      ParameterSlot(spec: $0, range: ranges[$0.name]!, layout: nil)
+      ParameterSlot(spec: $0, range: ranges[$0.name]!)
     }
     batchCountNames = specs.filter { $0.role == .batchCount }.map(\.name)
     batchCounts = batchCountNames.map { _ in 0 }
@@ -83,8 +85,8 @@ public final class ParameterMemory {
 
   private static func weightLayouts(
     of network: Network, library: any ConvolutionLibrary
-  ) throws -> [String: any WeightLayout] {
-    var layouts: [String: any WeightLayout] = [:]
+  ) throws -> [String: WeightLayout] {
+    var layouts: [String: WeightLayout] = [:]
     for node in network.nodes {
       switch node.operation {
       case .convolution(let c): layouts["\(node.name).weight"] = try library.parameterLayout(c)
@@ -159,12 +161,14 @@ struct ParameterSlot {
   let spec: ParameterSpec
   let range: Range<Int>
   /// Nil: plain.
-  let layout: (any WeightLayout)?
+  var layout: WeightLayout?
+  var packing: WeightConverter?
+  var unpacking: WeightConverter?
 
   func read(from buffer: AlignedBuffer) -> Tensor {
-    guard let layout else { return Tensor(shape: spec.shape, values: buffer.values(range)) }
+    guard let unpacking else { return Tensor(shape: spec.shape, values: buffer.values(range)) }
     let values = unsafe [Float](unsafeUninitializedCapacity: spec.count) { plain, count in
-      unsafe layout.unpack(buffer.pointer + range.lowerBound, into: plain.baseAddress!, accumulate: false)
+      unsafe unpacking.run(buffer.pointer + range.lowerBound, plain.baseAddress!)
       count = spec.count
     }
     return Tensor(shape: spec.shape, values: values)
@@ -177,8 +181,8 @@ struct ParameterSlot {
     }
     unsafe tensor.values.withUnsafeBufferPointer { plain in
       let destination = unsafe buffer.pointer + range.lowerBound
-      if let layout {
-        unsafe layout.pack(plain.baseAddress!, into: destination)
+      if let packing {
+        unsafe packing.run(plain.baseAddress!, destination)
       } else {
         unsafe destination.update(from: plain.baseAddress!, count: plain.count)
       }

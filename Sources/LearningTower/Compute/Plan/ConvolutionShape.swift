@@ -1,6 +1,7 @@
 import Network
 
 /// One convolution over a fixed number of images. Input `N × H × W × I`, output `N × OH × OW × O`, both dense NHWC.
+/// Gradients of maps are of the maps' elements, gradients of weights always float32.
 struct ConvolutionShape: Sendable, Hashable {
   var images: Int
   var inputHeight: Int
@@ -11,6 +12,9 @@ struct ConvolutionShape: Sendable, Hashable {
   var stride: Int
   var padding: Int
   var groups: Int
+  /// The element of the input and the weights.
+  var element = Element.float32
+  var outputElement = Element.float32
 
   init(_ convolution: Convolution, images: Int, inputHeight: Int, inputWidth: Int) {
     self.images = images
@@ -40,6 +44,13 @@ struct ConvolutionShape: Sendable, Hashable {
   func with(images: Int) -> ConvolutionShape {
     var copy = self
     copy.images = images
+    return copy
+  }
+
+  /// The same with maps and weights of an element.
+  func with(element: Element, output: Element? = nil) -> ConvolutionShape {
+    var copy = self
+    (copy.element, copy.outputElement) = (element, output ?? element)
     return copy
   }
 }

@@ -22,7 +22,7 @@ struct Step: Hashable, Sendable {
 struct PlannedConvolution {
   var pass: ConvolutionPass
   var shape: ConvolutionShape
-  var weightLayout: any WeightLayout
+  var weightLayout: WeightLayout
 }
 
 /// The steps of a plan in their order, over planned memory: a value.
@@ -52,7 +52,7 @@ struct Program {
   var arenaBytes: Int
   var scratchBytes: Int
   var convolutions: [PlannedConvolution]
-  var conversions: [(from: any WeightLayout, to: any WeightLayout)]
+  var conversions: [(from: WeightLayout, to: WeightLayout)]
 }
 
 extension Program: CustomStringConvertible {

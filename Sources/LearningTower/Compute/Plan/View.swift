@@ -3,13 +3,14 @@ import Network
 /// The type of the values of a view. It stands here and nowhere else: a plan of another precision has other views, for
 /// which an executor has other kernels.
 enum Element: String, Hashable, Sendable {
-  case float32, float64, uint8
+  case float32, float64, uint8, bfloat16
 
   var bytes: Int {
     switch self {
     case .float32: 4
     case .float64: 8
     case .uint8: 1
+    case .bfloat16: 2
     }
   }
 }

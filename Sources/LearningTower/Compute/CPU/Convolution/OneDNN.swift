@@ -7,16 +7,17 @@ struct OneDNN: ConvolutionLibrary {
   static var isAvailable: Bool { cdnnl_is_available() }
   /// Without them (off x86-64, or before AVX2) oneDNN computes by its reference code, a hundred times slower.
   static var hasCompiledKernels: Bool { cdnnl_has_compiled_kernels() }
+  static var hasBFloat16Kernels: Bool { cdnnl_has_bfloat16_kernels() }
 
   func convolution(
-    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: (any WeightLayout)?
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: WeightLayout?
   ) throws(ComputeError) -> any ConvolutionKernel {
-    if pass == .backwardWeights, threads == 1, shape.suitsBlockedWeightGradient,
+    if pass == .backwardWeights, threads == 1, shape.element == .float32, shape.suitsBlockedWeightGradient,
       ck_prefers_blocked_weight_gradient()
     {
       let layout =
         try weights ?? DNNLConvolution(.forward(bias: false, activation: nil), shape, threads: 1).weightLayout
-      if layout.identity == shape.blockedLayoutIdentity { return BlockedWeightGradient(shape, layout) }
+      if layout.identity.blocking == shape.blockedOrder { return BlockedWeightGradient(shape, layout) }
     }
     let chosen = try DNNLConvolution(pass, shape, threads: threads)
     guard let weights, weights.identity != chosen.weightLayout.identity else { return chosen }
@@ -27,20 +28,21 @@ struct OneDNN: ConvolutionLibrary {
 
 /// The project's own kernel for the weight gradient, on processors where it beats oneDNN's by up to two times.
 private final class BlockedWeightGradient: ConvolutionKernel {
-  let weightLayout: any WeightLayout
+  let weightLayout: WeightLayout
   private let shape: ConvolutionShape
 
-  init(_ shape: ConvolutionShape, _ layout: any WeightLayout) {
+  init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
     self.shape = shape
     weightLayout = layout
   }
 
   func run(
-    input: UnsafeMutablePointer<Float>, weights: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>?,
-    output: UnsafeMutablePointer<Float>
+    input: UnsafeMutableRawPointer, weights: UnsafeMutableRawPointer, bias: UnsafePointer<Float>?,
+    output: UnsafeMutableRawPointer
   ) {
     unsafe ck_blocked_weight_gradient(
-      weights, input, output, shape.window(channels: shape.inputChannels), shape.outputChannels)
+      weights.assumingMemoryBound(to: Float.self), input.assumingMemoryBound(to: Float.self),
+      output.assumingMemoryBound(to: Float.self), shape.window(channels: shape.inputChannels), shape.outputChannels)
   }
 }
 
@@ -52,10 +54,13 @@ extension ConvolutionShape {
       && kernel * kernel * inputChannels * outputChannels >= 48 * (inputChannels + outputChannels)
   }
 
-  /// The name that `cdnnl_layout_describe` gives to `OIhw8i8o`.
-  fileprivate var blockedLayoutIdentity: String {
+  /// `OIhw8i8o`.
+  fileprivate var blockedOrder: Blocking {
     let inputBlocks = (inputChannels + 7) / 8
-    return "\(inputBlocks * kernel * kernel * 64),\(kernel * kernel * 64),\(kernel * 64),64:8@1:8@0"
+    return Blocking(
+      sizes: [outputChannels, inputChannels, kernel, kernel],
+      strides: [inputBlocks * kernel * kernel * 64, kernel * kernel * 64, kernel * 64, 64],
+      factors: [Blocking.Factor(dimension: 1, size: 8), Blocking.Factor(dimension: 0, size: 8)])
   }
 }
 
@@ -67,7 +72,7 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
 }
 
 @safe private final class DNNLConvolution: ConvolutionKernel {
-  let weightLayout: any WeightLayout
+  let weightLayout: WeightLayout
   private let convolution: OpaquePointer
 
   init(
@@ -84,7 +89,8 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
       unsafe cdnnl_convolution_create(&raw, dnnlPass, shape.dnnl, hasBias, activation, weights?.layout))
     unsafe convolution = raw!  // Set whenever the call succeeds.
     do {
-      weightLayout = unsafe try DNNLLayout(convolution, shape)
+      weightLayout = unsafe try DNNLLayout(
+        convolution, shape, pass == .backwardWeights ? .float32 : shape.element)
     } catch {
       unsafe cdnnl_convolution_destroy(raw)
       throw error
@@ -94,8 +100,8 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
   deinit { unsafe cdnnl_convolution_destroy(convolution) }
 
   func run(
-    input: UnsafeMutablePointer<Float>, weights: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>?,
-    output: UnsafeMutablePointer<Float>
+    input: UnsafeMutableRawPointer, weights: UnsafeMutableRawPointer, bias: UnsafePointer<Float>?,
+    output: UnsafeMutableRawPointer
   ) {
     let status = unsafe cdnnl_convolution_run(convolution, input, weights, bias, output)
     precondition(status == 0, "oneDNN refused to run a convolution it had accepted: status \(status)")
@@ -103,85 +109,41 @@ private func check(_ call: String, _ shape: ConvolutionShape, _ status: Int32) t
 }
 
 @safe private final class DNNLLayout: WeightLayout {
-  let identity: String
-  let count: Int
   fileprivate let layout: OpaquePointer
-  private let packing: DNNLReorder
-  private let unpacking: DNNLReorder
-  private let accumulating: DNNLReorder
-  private let shape: ConvolutionShape
 
-  init(_ convolution: OpaquePointer, _ shape: ConvolutionShape) throws(ComputeError) {
+  init(_ convolution: OpaquePointer, _ shape: ConvolutionShape, _ element: Element) throws(ComputeError) {
     var raw: OpaquePointer?
     try check("layout", shape, unsafe cdnnl_layout_create(&raw, convolution))
     let layout = unsafe raw!  // Set whenever the call succeeds.
-    do {
-      var plain: OpaquePointer?
-      try check("plain layout", shape, unsafe cdnnl_layout_create_plain(&plain, shape.dnnl))
-      defer { unsafe cdnnl_layout_destroy(plain) }
-      packing = unsafe try DNNLReorder(from: plain!, to: layout, accumulate: false, shape)
-      unpacking = unsafe try DNNLReorder(from: layout, to: plain!, accumulate: false, shape)
-      accumulating = unsafe try DNNLReorder(from: layout, to: plain!, accumulate: true, shape)
-    } catch {
-      unsafe cdnnl_layout_destroy(layout)
-      throw error
-    }
+    let capacity = Int(CDNNL_MAX_DIMENSIONS)
+    var (sizes, strides) = ([Int](repeating: 0, count: capacity), [Int](repeating: 0, count: capacity))
+    var (factors, dimensions) = (sizes, sizes)
+    var factorCount = 0
+    let rank = unsafe cdnnl_layout_blocking(layout, &sizes, &strides, &factors, &dimensions, &factorCount)
     unsafe self.layout = layout
-    self.shape = shape
-    count = unsafe cdnnl_layout_count(layout)
-    identity = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) { name in
-      unsafe cdnnl_layout_describe(layout, name.baseAddress, name.count)
-      return unsafe String(cString: name.baseAddress!)
+    let blocking = Blocking(
+      sizes: Array(sizes.prefix(rank)), strides: Array(strides.prefix(rank)),
+      factors: zip(dimensions, factors).prefix(factorCount).map { Blocking.Factor(dimension: $0, size: $1) })
+    super.init(blocking, element)
+    guard rank > 0, unsafe cdnnl_layout_count(layout) == count else {
+      throw ComputeError("oneDNN lays out the weights of \(shape) in an order that is not known here")
     }
   }
 
   deinit { unsafe cdnnl_layout_destroy(layout) }
-
-  func pack(_ plain: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
-    unsafe packing.run(plain, packed)
-  }
-
-  func unpack(_ packed: UnsafePointer<Float>, into plain: UnsafeMutablePointer<Float>, accumulate: Bool) {
-    unsafe (accumulate ? accumulating : unpacking).run(packed, plain)
-  }
-
-  func converter(
-    from other: any WeightLayout
-  ) throws(ComputeError) -> WeightConverter {
-    let other = other as! DNNLLayout  // One plan's layouts are of one library.
-    let reorder = unsafe try DNNLReorder(from: other.layout, to: layout, accumulate: false, shape)
-    return { unsafe reorder.run($0, $1) }
-  }
-}
-
-@safe private final class DNNLReorder {
-  private let reorder: OpaquePointer
-
-  init(
-    from source: OpaquePointer, to destination: OpaquePointer, accumulate: Bool, _ shape: ConvolutionShape
-  ) throws(ComputeError) {
-    var raw: OpaquePointer?
-    let before = ck_thread_count()
-    ck_set_thread_count(1)
-    defer { ck_set_thread_count(before) }
-    try check("reorder", shape, unsafe cdnnl_reorder_create(&raw, source, destination, accumulate))
-    unsafe reorder = raw!  // Set whenever the call succeeds.
-  }
-
-  deinit { unsafe cdnnl_reorder_destroy(reorder) }
-
-  func run(_ source: UnsafePointer<Float>, _ destination: UnsafeMutablePointer<Float>) {
-    let status = unsafe cdnnl_reorder_run(reorder, source, destination)
-    precondition(status == 0, "oneDNN refused to run a reorder it had accepted: status \(status)")
-  }
 }
 
 extension ConvolutionShape {
   fileprivate var dnnl: cdnnl_shape {
     cdnnl_shape(
       images: images, input_height: inputHeight, input_width: inputWidth, input_channels: inputChannels,
-      output_channels: outputChannels, kernel: kernel, stride: stride, padding: padding, groups: groups)
+      output_channels: outputChannels, kernel: kernel, stride: stride, padding: padding, groups: groups,
+      element: element.dnnl, output_element: outputElement.dnnl)
   }
+}
+
+extension Element {
+  fileprivate var dnnl: cdnnl_element { self == .bfloat16 ? CDNNL_BFLOAT16 : CDNNL_FLOAT32 }
 }
 
 extension ConvolutionPass {

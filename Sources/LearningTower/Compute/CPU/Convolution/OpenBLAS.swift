@@ -14,7 +14,7 @@ final class OpenBLAS: ConvolutionLibrary {
   init() { _ = Self.singleThreaded }
 
   func convolution(
-    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: (any WeightLayout)?
+    _ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, weights: WeightLayout?
   ) throws(ComputeError) -> any ConvolutionKernel {
     guard shape.outputHeight > 0, shape.outputWidth > 0, shape.images > 0, shape.groups > 0,
       shape.inputChannels % shape.groups == 0, shape.outputChannels % shape.groups == 0
@@ -36,28 +36,16 @@ final class Scratch {
   }
 }
 
-/// `O × kH × kW × I/groups`, a row of a matrix per output channel; tap-major `kH × kW × C` for depthwise convolutions.
-final class OpenBLASWeightLayout: WeightLayout {
-  private let matrices: Int
-  private let rows: Int
-  private let columns: Int
-
-  init(_ shape: ConvolutionShape) {
-    let taps = shape.kernel * shape.kernel
-    (matrices, rows, columns) =
+extension WeightLayout {
+  /// `O × kH × kW × I/groups`, a row of a matrix per output channel; tap-major `kH × kW × C` if it is depthwise.
+  static func matrix(_ shape: ConvolutionShape) -> WeightLayout {
+    let (inputs, kernel) = (shape.inputChannels / shape.groups, shape.kernel)
+    let strides =
       shape.isDepthwise
-      ? (1, shape.outputChannels, taps) : (shape.outputChannels, shape.inputChannels / shape.groups, taps)
-  }
-
-  var identity: String { "transposed \(matrices) × \(rows) × \(columns)" }
-  var count: Int { matrices * rows * columns }
-
-  func pack(_ plain: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
-    unsafe ck_transpose(packed, plain, matrices, rows, columns, false)
-  }
-
-  func unpack(_ packed: UnsafePointer<Float>, into plain: UnsafeMutablePointer<Float>, accumulate: Bool) {
-    unsafe ck_transpose(plain, packed, matrices, columns, rows, accumulate)
+      ? [1, 1, kernel * shape.outputChannels, shape.outputChannels]
+      : [kernel * kernel * inputs, 1, kernel * inputs, inputs]
+    return WeightLayout(
+      Blocking(sizes: [shape.outputChannels, inputs, kernel, kernel], strides: strides), .float32)
   }
 }
 

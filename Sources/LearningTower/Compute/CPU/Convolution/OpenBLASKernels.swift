@@ -4,22 +4,26 @@ import Network
 
 /// A depthwise convolution, directly.
 final class DepthwiseKernel: ConvolutionKernel {
-  let weightLayout: any WeightLayout
+  let weightLayout: WeightLayout
   private let pass: ConvolutionPass
   private let shape: ConvolutionShape
   private let threads: Int
 
   init(_ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int) {
-    weightLayout = OpenBLASWeightLayout(shape)
+    weightLayout = .matrix(shape)
     self.pass = pass
     self.shape = shape
     self.threads = threads
   }
 
   func run(
-    input: UnsafeMutablePointer<Float>, weights: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>?,
-    output: UnsafeMutablePointer<Float>
+    input: UnsafeMutableRawPointer, weights: UnsafeMutableRawPointer, bias: UnsafePointer<Float>?,
+    output: UnsafeMutableRawPointer
   ) {
+    let (input, output) = unsafe (
+      input.assumingMemoryBound(to: Float.self), output.assumingMemoryBound(to: Float.self)
+    )
+    let weights = unsafe weights.assumingMemoryBound(to: Float.self)
     ck_set_thread_count(Int32(threads))
     let channels = shape.inputChannels
     let window = shape.window(channels: channels)
@@ -44,7 +48,7 @@ final class DepthwiseKernel: ConvolutionKernel {
 /// output channels. Of X (`M × K`, the windows), W (`O × K`) and Y (`M × O`): forward Y = X·Wᵀ, backward data X = Y·W,
 /// backward weights W = Yᵀ·X, each per group.
 final class ProductKernel: ConvolutionKernel {
-  let weightLayout: any WeightLayout
+  let weightLayout: WeightLayout
   private let pass: ConvolutionPass
   private let shape: ConvolutionShape
   private let threads: Int
@@ -67,7 +71,7 @@ final class ProductKernel: ConvolutionKernel {
   private var sumsPerThread: Bool { pass == .backwardWeights && !sharesChannels && threads > 1 }
 
   init(_ pass: ConvolutionPass, _ shape: ConvolutionShape, threads: Int, scratch: Scratch) {
-    weightLayout = OpenBLASWeightLayout(shape)
+    weightLayout = .matrix(shape)
     self.pass = pass
     self.shape = shape
     self.threads = threads
@@ -94,9 +98,13 @@ final class ProductKernel: ConvolutionKernel {
   }
 
   func run(
-    input: UnsafeMutablePointer<Float>, weights: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>?,
-    output: UnsafeMutablePointer<Float>
+    input: UnsafeMutableRawPointer, weights: UnsafeMutableRawPointer, bias: UnsafePointer<Float>?,
+    output: UnsafeMutableRawPointer
   ) {
+    let (input, output) = unsafe (
+      input.assumingMemoryBound(to: Float.self), output.assumingMemoryBound(to: Float.self)
+    )
+    let weights = unsafe weights.assumingMemoryBound(to: Float.self)
     let scratch = unsafe self.scratch.buffer.pointer
     parallel(threads) { part in
       // Sound: each part has scratch of its own and writes its own pixels, lines or channels.
