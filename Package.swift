@@ -124,6 +124,7 @@ let fleetTower: [Target] = [
     ["Bytes", "Wording", "JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
   module(
     "FleetTower", "Reporting", ["Bytes", "Wording", "JSON", "Artifacts", "Settings", "Plotting", "Sweep", "Fleet"]),
+  module("FleetTower", "Launch", ["Bytes", "Wording", "YAML", "Artifacts", "Fleet", "Transport"]),
   module("FleetTower", "Client", ["Bytes", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
 
@@ -163,6 +164,7 @@ let testTargets: [Target] = [
       "Fleet",
       "Artifacts",
     ]),
+  tests("Unit", "LaunchTests", ["Bytes", "Artifacts", "Fleet", "Transport", "YAML", "Launch"]),
   tests(
     "Golden", "GoldenTests",
     [
@@ -213,7 +215,7 @@ let package = Package(
         "Detection",
         "Interchange",
         "Pruning", "Evaluation", "Training", "Pipeline", "Sweep", "Fleet", "Wire", "Transport", "Store", "Coordinator",
-        "Worker", "Client", "Reporting",
+        "Worker", "Client", "Reporting", "Launch",
       ], path: "Sources/greensweep", swiftSettings: common)
   ] + testTargets
 )

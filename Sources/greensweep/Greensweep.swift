@@ -13,7 +13,7 @@ enum Greensweep {
     .initSweep, .plan, .run, .coordinator, .worker, .tokenCreate, .tokenList, .tokenRevoke, .submit, .status, .pareto,
     .workers, .drain, .priority, .pause, .resume, .stop, .cancel, .retry, .logs, .pull, .report, .storeVerify,
     .storeCheck,
-    .storeClean,
+    .storeClean, .fleetUp, .fleetStatus, .fleetUpgrade, .fleetDown,
     .train, .val, .detect, .prune, .importModel, .export, .modelInfo, .datasetInfo, .datasetSample, .benchTrain,
     .benchInfer, .powerCalibrate, .powerShow, .powerLoad,
     .version, .completion, .manual, .stage,

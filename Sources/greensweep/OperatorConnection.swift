@@ -18,9 +18,11 @@ struct OperatorConnection: Sendable {
   static let defaultAddress = "127.0.0.1:7433"
   let client: OperatorClient
 
-  init(_ arguments: Arguments) throws {
+  /// - Parameter elsewhere: where the coordinator is if the call does not say so.
+  init(_ arguments: Arguments, elsewhere: String? = nil) throws {
     let environment = ProcessInfo.processInfo.environment
-    let address = arguments.string("--coordinator") ?? environment["GREENSWEEP_COORDINATOR"] ?? Self.defaultAddress
+    let address =
+      arguments.string("--coordinator") ?? elsewhere ?? environment["GREENSWEEP_COORDINATOR"] ?? Self.defaultAddress
     client = try OperatorClient(Endpoint(address), token(arguments, of: .operator))
   }
 

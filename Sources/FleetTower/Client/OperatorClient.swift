@@ -15,6 +15,8 @@ public actor OperatorClient {
   private let token: Token
   private let bulk: BulkClient
   private var stream: FrameStream?
+  /// The request that was made last. Each waits for the one before, because the stream has one reader.
+  private var latest: Task<OperatorResponse, any Error>?
 
   /// Does not connect yet.
   public init(_ endpoint: Endpoint, _ token: Token) throws {
@@ -24,8 +26,19 @@ public actor OperatorClient {
     bulk = try BulkClient(endpoint, token)
   }
 
-  /// Asks and waits for the answer, connecting first where needed. `.refused` is thrown as `ClientError`.
+  /// Asks and waits for the answer, connecting first where needed. `.refused` is thrown as `ClientError`. Requests of
+  /// several tasks take turns.
   public func request(_ request: OperatorRequest) async throws -> OperatorResponse {
+    let former = latest
+    let task = Task {
+      _ = await former?.result
+      return try await carryOut(request)
+    }
+    latest = task
+    return try await task.value
+  }
+
+  private func carryOut(_ request: OperatorRequest) async throws -> OperatorResponse {
     if let stream {
       // Every request means the same when it comes twice, so what an old connection lost is said again on a new one.
       do { return try await ask(request, on: stream) } catch is TransportError { self.stream = nil }

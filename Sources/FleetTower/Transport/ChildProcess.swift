@@ -3,8 +3,9 @@ import Glibc
 
 /// A program run in a process group of its own, heard line by line.
 ///
-/// Its standard input is a pipe that nobody writes to: it closes when this process ends, however it ends, and a
-/// well-made child takes that as its own end. The child inherits nothing else: no other descriptor, no ignored signal.
+/// Unless it is given a file, its standard input is a pipe that nobody writes to: it closes when this process ends,
+/// however it ends, and a well-made child takes that as its own end. The child inherits nothing else: no other
+/// descriptor, no ignored signal.
 ///
 /// Belongs to its loop's thread; the last event is `exited`, after everything the child wrote, exactly once.
 @safe public final class ChildProcess {
@@ -48,10 +49,12 @@ import Glibc
   /// Starts the program.
   /// - Parameters:
   ///   - environment: all of it, as `NAME=VALUE`.
+  ///   - file: is read as its standard input.
   ///   - maximumLineByteCount: a child that writes a longer line is killed.
   public init(
-    _ program: String, arguments: [String], environment: [String], folder: String, on loop: EventLoop,
-    limits: ChildLimits = ChildLimits(), maximumLineByteCount: Int = 1 << 20, onEvent: @escaping (Event) -> Void
+    _ program: String, arguments: [String], environment: [String], folder: String, input file: String? = nil,
+    on loop: EventLoop, limits: ChildLimits = ChildLimits(), maximumLineByteCount: Int = 1 << 20,
+    onEvent: @escaping (Event) -> Void
   ) throws {
     loop.preconditionOnLoop()
     self.loop = loop
@@ -60,8 +63,10 @@ import Glibc
     let pipes = try (Pipe(), Pipe(), Pipe())
     defer { for end in [pipes.0.readEnd, pipes.1.writeEnd, pipes.2.writeEnd] { close(end) } }
     do {
+      let given = try file.map(openToRead)
+      defer { if let given { close(given) } }
       processID = try spawn(
-        program, arguments, environment, folder: folder, input: pipes.0.readEnd, output: pipes.1.writeEnd,
+        program, arguments, environment, folder: folder, input: given ?? pipes.0.readEnd, output: pipes.1.writeEnd,
         errorOutput: pipes.2.writeEnd)
     } catch {
       for end in [pipes.0.writeEnd, pipes.1.readEnd, pipes.2.readEnd] { close(end) }
@@ -166,6 +171,13 @@ private struct Pipe {
     }
     (readEnd, writeEnd) = (ends[0], ends[1])
   }
+}
+
+/// The caller closes the descriptor; a child that is started does not inherit it under this number.
+private func openToRead(_ path: String) throws -> CInt {
+  let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)  // The path lives during the call.
+  guard descriptor >= 0 else { throw TransportError.system(call: "open", subject: path, errno: errno) }
+  return descriptor
 }
 
 /// Hands on what arrives in a pipe, then nil at its end. Owns the descriptor.

@@ -183,6 +183,26 @@ import Worker
     await coordinator.stop()
   }
 
+  @Test func requestsOfSeveralTasksTakeTurns() async throws {
+    let cluster = try Cluster()
+    let (coordinator, endpoint) = try await cluster.coordinator()
+    let client = try cluster.client(endpoint)
+    let answers = try await withThrowingTaskGroup(of: Bool.self) { group in
+      for index in 0..<40 {
+        group.addTask {
+          switch try await client.request(index.isMultiple(of: 2) ? .workers : .status(sweep: nil)) {
+          case .workers: index.isMultiple(of: 2)
+          case .sweeps: !index.isMultiple(of: 2)
+          default: false
+          }
+        }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(answers == Array(repeating: true, count: 40))
+    await coordinator.stop()
+  }
+
   @Test func rolesAreKeptApart() async throws {
     let cluster = try Cluster()
     let (coordinator, endpoint) = try await cluster.coordinator()
