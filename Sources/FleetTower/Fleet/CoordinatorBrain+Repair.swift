@@ -35,7 +35,9 @@ extension CoordinatorBrain {
   }
 
   /// Whether the attempt may have failed only because the store lacked what it was promised.
-  func wasLetDown(_ number: AttemptNumber) -> Bool { ledger.attempts[number]!.inputs.contains(where: isUnavailable) }
+  func wasLetDown(_ number: AttemptNumber) -> Bool {
+    ledger.attempts[number]!.inputs.values.contains { isUnavailable($0.digest) }
+  }
 
   mutating func askForRepairs() {
     var unobtainable: [Digest] = []

@@ -37,7 +37,7 @@ extension CoordinatorBrain {
   private func assignment(_ number: AttemptNumber, of job: JobIndex) -> Assignment {
     let configuration = sweeps[jobs[job].sweep].tree.configuration(of: jobs[job].node)
     return Assignment(
-      attempt: number, job: jobs[job].key, configuration: configuration, inputs: ledger.inputs(of: job),
+      attempt: number, job: jobs[job].key, configuration: configuration, inputs: ledger.attempts[number]!.inputs,
       limits: limits(of: job))
   }
 

@@ -177,7 +177,7 @@ extension CoordinatorBrain {
   public func referencedArtifacts() -> Set<Digest> {
     var digests: Set<Digest> = []
     ledger.forEachReference { artifact, _ in digests.insert(artifact.digest) }
-    for attempt in ledger.attempts.values { digests.formUnion(attempt.inputs) }
+    for attempt in ledger.attempts.values { digests.formUnion(attempt.inputs.values.map(\.digest)) }
     return digests
   }
 

@@ -83,7 +83,7 @@ struct Attempt: Sendable {
   let box: BoxID
   let isBenchmark: Bool
   /// The artifacts that it was promised: the store must have them as long as the attempt lives.
-  let inputs: [Digest]
+  let inputs: [InputRole: ArtifactReference]
   var lastEpoch = 0
 }
 

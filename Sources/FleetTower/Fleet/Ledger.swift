@@ -184,7 +184,7 @@ extension Ledger {
     guard let job = jobOfKey[key] else { return }
     let attempt = Attempt(
       number: number, job: job, worker: worker, box: box, isBenchmark: jobs[job].stage == .benchmark,
-      inputs: inputs(of: job).values.map(\.digest))
+      inputs: inputs(of: job))
     attempts[number] = attempt
     jobs[job].attemptCount += 1
     if jobs[job].history.count == Job.historyLimit { jobs[job].history.removeFirst() }
@@ -327,7 +327,7 @@ extension Ledger {
     // The rest need not be remembered, since nothing references it any more.
     var referenced = submittedArtifacts
     for job in jobs { if let model = job.success?.result.artifact(.model) { referenced.insert(model.digest) } }
-    for attempt in attempts.values { referenced.formUnion(attempt.inputs) }
+    for attempt in attempts.values { referenced.formUnion(attempt.inputs.values.map(\.digest)) }
     lostArtifacts.formIntersection(referenced)
   }
 

@@ -161,7 +161,8 @@ import TestSupport
 
   @Test(
     arguments: [
-      (3, 2, 1, 8, 7, 24), (3, 2, 1, 1, 1, 3), (2, 2, 0, 6, 6, 5), (5, 1, 2, 7, 9, 70), (3, 3, 1, 10, 4, 13),
+      (3, 2, 1, 8, 7, 24), (3, 2, 1, 1, 1, 3), (2, 2, 0, 6, 6, 5), (5, 1, 2, 7, 9, 11), (5, 1, 2, 3, 4, 70),
+      (3, 3, 1, 10, 4, 13),
     ], elements)
   func averagesWindows(_ example: Pooling, element: ck_element) {
     let (kernel, stride, padding, height, width, channels) = example
