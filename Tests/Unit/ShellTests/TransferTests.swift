@@ -12,8 +12,11 @@ extension LoopShell {
   /// A coordinator reduced to its bulk service.
   /// - Parameter cuts: after so long each connection is cut.
   func serveBulk(_ folder: ArtifactFolder, _ token: Token, reserve: Int = 0, cuts: Duration? = nil) throws -> Endpoint {
+    // As patient as `withoutHanging`: tests that compute may keep the tasks of both ends waiting.
+    var limits = ConnectionLimits()
+    limits.idleSeconds = 600
     let listener = try Listener(
-      at: Endpoint(host: "127.0.0.1", port: 0), on: loop, keyring: Keyring([token])
+      at: Endpoint(host: "127.0.0.1", port: 0), on: loop, keyring: Keyring([token]), limits: limits
     ) { [self] connection in
       let stream = FrameStream(connection)
       Task { await serveBulk(stream, folder, reserve) }
