@@ -88,7 +88,7 @@ let learningTower: [Target] = [
   module("LearningTower", "Interchange", ["Bytes", "Wording", "JSON", "Network"], settings: numeric),
   module("LearningTower", "Pruning", ["JSON", "Randomness", "Network"], settings: numeric),
   module(
-    "LearningTower", "Evaluation", ["Geometry", "Plotting", "Network", "Compute", "Dataset", "Detection"],
+    "LearningTower", "Evaluation", ["Geometry", "Platform", "Plotting", "Network", "Compute", "Dataset", "Detection"],
     settings: numeric),
   module(
     "LearningTower", "Training",
@@ -124,7 +124,7 @@ let fleetTower: [Target] = [
     ["Bytes", "Wording", "JSON", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
   module(
     "FleetTower", "Reporting", ["Bytes", "Wording", "JSON", "Artifacts", "Settings", "Plotting", "Sweep", "Fleet"]),
-  module("FleetTower", "Launch", ["Bytes", "Wording", "YAML", "Artifacts", "Fleet", "Transport"]),
+  module("FleetTower", "Launch", ["Bytes", "Wording", "YAML", "Settings", "Artifacts", "Fleet", "Transport"]),
   module("FleetTower", "Client", ["Bytes", "Sweep", "Fleet", "Wire", "Transport", "Transfer", "Artifacts"]),
 ]
 
@@ -164,7 +164,7 @@ let testTargets: [Target] = [
       "Fleet",
       "Artifacts",
     ]),
-  tests("Unit", "LaunchTests", ["Bytes", "Artifacts", "Fleet", "Transport", "YAML", "Launch"]),
+  tests("Unit", "LaunchTests", ["Bytes", "Wording", "Artifacts", "Fleet", "Transport", "YAML", "Launch"]),
   tests(
     "Golden", "GoldenTests",
     [

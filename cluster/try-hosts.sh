@@ -60,7 +60,7 @@ host_program='
   case $4 in
   full)
     mount -t tmpfs -o mode=755,size=300k,uid=1000,gid=1000 disk home/tester
-    cp -a "$2/root/../key.ssh" home/tester/.ssh
+    cp -a ../key.ssh home/tester/.ssh
     head -c 1m /dev/zero >home/tester/ballast 2>/dev/null || true ;;
   esac
   [ "$4" = down ] || chroot . /usr/sbin/sshd -E /var/log/sshd.log

@@ -57,7 +57,7 @@ enum Completion {
   private static func zsh(_ commands: [Command]) -> String {
     let (first, second) = words(commands)
     func described(_ word: String, _ summary: String) -> String {
-      quoted("\(word):\(summary.replacingOccurrences(of: ":", with: "\\:"))")
+      "\(word):\(summary.replacingOccurrences(of: ":", with: "\\:"))".shellQuoted
     }
     let firstWords = first.map { word in
       described(word, commands.first { $0.name == word }?.summary ?? "\(word) …")
@@ -67,7 +67,7 @@ enum Completion {
     }
     let options = commands.map { command in
       let count = command.name.split(separator: " ").count
-      let specifications = command.options.flatMap(specifications) + [quoted("--help[tell more]")]
+      let specifications = command.options.flatMap(specifications) + ["--help[tell more]".shellQuoted]
       return """
             '\(command.name) '*)
               shift \(count) words; (( CURRENT -= \(count) ))
@@ -103,12 +103,8 @@ enum Completion {
     var help = option.help
     for sign in ["\\", "[", "]", ":"] { help = help.replacingOccurrences(of: sign, with: "\\" + sign) }
     return ([option.name] + option.aliases).map { name in
-      quoted((option.repeats ? "*" : "") + "\(name)[\(help)]" + (option.value.map { ":\($0):_files" } ?? ""))
+      ((option.repeats ? "*" : "") + "\(name)[\(help)]" + (option.value.map { ":\($0):_files" } ?? "")).shellQuoted
     }
-  }
-
-  private static func quoted(_ text: String) -> String {
-    "'" + text.replacingOccurrences(of: "'", with: "'\\''") + "'"
   }
 }
 

@@ -1,4 +1,5 @@
 import Transport
+import Wording
 
 /// The scripts that a host's shell runs, each a value. They need what every Linux host has: sh, coreutils, tar, gzip.
 /// No secret is part of any: tokens and packages come over standard input.

@@ -166,15 +166,3 @@ public struct LaunchPackage: Hashable, Sendable {
   /// The tarball, what is in it, and some room to work.
   var neededByteCount: Int { 5 * byteCount + 100 << 20 }
 }
-
-extension String {
-  /// One word for a POSIX shell.
-  var shellQuoted: String {
-    let isPlain = !isEmpty && utf8.allSatisfy { Self.plainBytes.contains($0) }
-    return isPlain
-      ? self : "'" + split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-  }
-
-  private static let plainBytes = Set(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-".utf8)
-}

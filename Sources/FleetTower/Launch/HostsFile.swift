@@ -1,5 +1,6 @@
 import Artifacts
 import Foundation
+import Settings
 import Transport
 import Wording
 import YAML
@@ -65,6 +66,9 @@ public struct FleetHost: Hashable, Sendable {
   /// The folder of the worker's cache on the host; nil puts it beside the program.
   public var cache: String?
 
+  /// How many jobs a worker may run at once.
+  public static let slotRange = 1...1024
+
   private static let keys = ["address", "name", "slots", "threads", "memory_limit_mb", "labels", "cache"]
 
   /// - Parameter node: an address, or a mapping with one.
@@ -93,9 +97,9 @@ public struct FleetHost: Hashable, Sendable {
       }
       return value
     }
-    slots = try number("slots", 1...1024)
-    threads = try number("threads", 1...256)
-    memoryLimitMB = try number("memory_limit_mb", 1...1 << 30)
+    slots = try number("slots", Self.slotRange)
+    threads = try number("threads", BenchmarkStage.all.group.threads.integers)
+    memoryLimitMB = try number("memory_limit_mb", LimitSettings.all.group.memoryMB.integers)
     for entry in try mapping["labels"]?.mapping.entries ?? [] {
       let value = try entry.value.string
       guard !entry.key.isEmpty, !entry.key.contains("="), entry.key.isOneLine, value.isOneLine else {
@@ -114,7 +118,7 @@ public struct FleetHost: Hashable, Sendable {
 
   private static func address(_ node: YAMLNode) throws(YAMLError) -> String {
     let address = try node.string
-    // What begins with a dash would be an option of ssh.
+    // ssh would take an address that begins with a dash for an option.
     guard !address.isEmpty, !address.hasPrefix("-"), address.utf8.count <= 255,
       address.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !"'\"\\`$;&|<>(){}*?!".utf8.contains($0) })
     else {

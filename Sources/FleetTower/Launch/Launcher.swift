@@ -3,6 +3,7 @@ import Bytes
 import Fleet
 import Foundation
 import Transport
+import Wording
 
 /// Brings hosts up, down and to another version, all at once, each as its survey demands.
 public struct Launcher: Sendable {

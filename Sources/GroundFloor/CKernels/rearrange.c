@@ -120,21 +120,3 @@ void ck_upsample_backward(
     .dst = dst, .src = gradient, .width = width, .channels = channels, .factor = factor, .accumulate = accumulate};
   ck_run(upsample_backward_body, &t, lines, width * channels * factor * factor);
 }
-
-// --------------------------------------------------------------------------------------------------------- Transpose
-
-void ck_transpose(float *dst, const float *src, long count, long rows, long columns, bool accumulate) {
-  enum { tile = 16 };
-  for (long m = 0; m < count; m++, dst += rows * columns, src += rows * columns) {
-    for (long i0 = 0; i0 < rows; i0 += tile) {
-      const long i1 = ck_min(i0 + tile, rows);
-      for (long j = 0; j < columns; j++) {
-        if (accumulate) {
-          for (long i = i0; i < i1; i++) dst[j * rows + i] += src[i * columns + j];
-        } else {
-          for (long i = i0; i < i1; i++) dst[j * rows + i] = src[i * columns + j];
-        }
-      }
-    }
-  }
-}

@@ -7,6 +7,9 @@ public enum Processors {
   /// so a fraction is rounded down.
   public static let available = available(root: "")
 
+  /// The processor time that all threads of this process have used so far, in seconds.
+  public static func usedSeconds() -> Double { Double(clock()) / Double(CLOCKS_PER_SEC) }
+
   /// - Parameter root: the folder that holds `proc` and `sys`.
   static func available(root: String) -> Int {
     let allowed = allowed(root: root) ?? ProcessInfo.processInfo.activeProcessorCount

@@ -1,4 +1,5 @@
 import Foundation
+import Platform
 
 /// How joules were obtained. The fleet knows the same words.
 public enum EnergyKind: String, CaseIterable, Sendable, Hashable, Codable {
@@ -81,7 +82,7 @@ public enum EnergySource: Sendable {
 public struct EnergyWindow: Sendable {
   private var source: EnergySource
   private var moment = ContinuousClock.now
-  private var processorSeconds = ownProcessorSeconds()
+  private var processorSeconds = Processors.usedSeconds()
 
   public init(_ source: EnergySource) { self.source = source }
 
@@ -89,7 +90,7 @@ public struct EnergyWindow: Sendable {
   /// - Parameter heldSeconds: how long others have held this process up meanwhile. The model leaves it out, so that it
   ///   gives the energy on a host that runs nothing else; counters count what there is.
   public mutating func joules(heldSeconds: Double = 0) -> Double? {
-    let (now, used) = (ContinuousClock.now, ownProcessorSeconds())
+    let (now, used) = (ContinuousClock.now, Processors.usedSeconds())
     defer { (moment, processorSeconds) = (now, used) }
     switch source {
     case .unknown: return nil
@@ -101,5 +102,4 @@ public struct EnergyWindow: Sendable {
       return meter.joulesSinceLastReading()
     }
   }
-
 }

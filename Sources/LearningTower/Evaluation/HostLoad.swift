@@ -1,4 +1,5 @@
 import Foundation
+import Platform
 
 /// How many of the host's processors others use: all processes but this one, and with steal the host of a virtual
 /// machine. From Linux' `/proc/stat`.
@@ -14,7 +15,7 @@ struct HostLoad: Sendable {
   ///   - seconds: of a clock that goes evenly.
   /// - Returns: nil where it cannot be read.
   init?(
-    root: String = "", processorSeconds: @escaping @Sendable () -> Double = ownProcessorSeconds,
+    root: String = "", processorSeconds: @escaping @Sendable () -> Double = Processors.usedSeconds,
     seconds: @escaping @Sendable () -> Double = { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 }
   ) {
     path = "\(root)/proc/stat"
@@ -45,6 +46,3 @@ struct HostLoad: Sendable {
     return (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6] + ticks[7]) / Double(sysconf(Int32(_SC_CLK_TCK)))
   }
 }
-
-/// The processor time of all threads of this process.
-func ownProcessorSeconds() -> Double { Double(clock()) / 1e6 }

@@ -1,6 +1,7 @@
 import Compute
 import Coordinator
 import Foundation
+import Launch
 import Pipeline
 import Platform
 import Settings
@@ -62,7 +63,7 @@ extension Command {
     var options = WorkerOptions(
       coordinator: try Endpoint(address), token: try token(arguments, of: .worker),
       folder: arguments.string("--cache") ?? "greensweep-cache")
-    options.slots = try arguments.int("--slots", in: 1...1024) ?? 1
+    options.slots = try arguments.int("--slots", in: FleetHost.slotRange) ?? 1
     options.threads =
       try arguments.threads() ?? max(1, Processors.available / options.slots)
     let limits = LimitSettings.all.group

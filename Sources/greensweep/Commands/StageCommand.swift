@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import Platform
 import Sweep
 import Wording
 
@@ -16,7 +17,7 @@ extension Command {
       var event = event
       if case .finished(var output) = event {
         output.metrics[StageCost.wall] = (ContinuousClock.now - start) / .seconds(1)
-        output.metrics[StageCost.processor] = Double(clock()) / 1e6  // Of all threads of this process.
+        output.metrics[StageCost.processor] = Processors.usedSeconds()
         event = .finished(output)
       }
       try FileHandle.standardOutput.write(contentsOf: JSON.encode(event) + [UInt8(ascii: "\n")])

@@ -69,7 +69,7 @@ let elements: [ck_element] = [.CK_FLOAT32, .CK_BFLOAT16]
 
 extension ck_element {
   var bytes: Int { self == .CK_FLOAT32 ? 4 : 2 }
-  /// What rounding a result to the element may cost, relative to it.
+  /// The largest error of rounding a result to the element, relative to the result.
   var rounding: Double { self == .CK_FLOAT32 ? 0 : 0x1p-8 }
   func round(_ values: [Float]) -> [Float] {
     self == .CK_FLOAT32 ? values : values.map { Float(bfloat16: $0.bfloat16) }

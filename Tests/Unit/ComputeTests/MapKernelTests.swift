@@ -295,20 +295,6 @@ import TestSupport
     unsafe ck_join_parts(&sum, parts, 1000, Int32(count), 999, true)
     #expect(sum == expected.map { $0 * 2 })
   }
-
-  @Test func transposes() {
-    let x = DeterministicValues.uniform("x", count: 3 * 37 * 9)
-    var y = x
-    unsafe ck_transpose(&y, x, 3, 37, 9, false)
-    for m in 0..<3 {
-      for i in 0..<37 {
-        for j in 0..<9 { #expect(y[m * 333 + j * 37 + i] == x[m * 333 + i * 9 + j]) }
-      }
-    }
-    let once = y
-    unsafe ck_transpose(&y, x, 3, 37, 9, true)
-    #expect(y == once.map { $0 * 2 })
-  }
 }
 
 extension Pool {

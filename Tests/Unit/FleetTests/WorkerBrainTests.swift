@@ -240,7 +240,7 @@ struct WorkerBrainTests {
     }
     #expect(hello.isDraining && hello.attempts.contains(first))
     #expect(refused.dropFirst() == [.send(.attemptReturned(attempt: AttemptNumber(3)))])
-    // What runs goes on; when it has ended, the worker goes.
+    // The job that runs goes on; when it has ended, the worker leaves.
     _ = bench.handle(.received(.attemptAcknowledged(attempt: AttemptNumber(3), accepted: true)))
     _ = bench.handle(.stageExited(first, message: "exit status 1"))
     _ = bench.handle(.fileNotKept(first, file: "stage.log", reason: "none"))

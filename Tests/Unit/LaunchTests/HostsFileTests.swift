@@ -44,6 +44,9 @@ struct HostsFileTests {
     (head + "hosts:\n  - $(id)\n", 4, "is not an address that ssh takes"),
     (head + "hosts:\n  - a\n  - b\n  - me@a\n", 6, "‘a’ is already in line 4"),
     (head + "hosts:\n  - address: a\n    slots: 0\n", 5, "slots 0 is out of range: use 1 to 1024"),
+    // The worker would refuse it.
+    (head + "hosts:\n  - address: a\n    memory_limit_mb: 8\n", 5, "memory_limit_mb 8 is out of range: use 16 to"),
+    (head + "hosts:\n  - address: a\n    threads: 257\n", 5, "threads 257 is out of range: use 1 to 256"),
     (head + "hosts:\n  - address: a\n    slot: 1\n", 5, "did you mean ‘slots’?"),
     (head + "hosts:\n  - slots: 1\n", 4, "‘address’ is missing"),
     (head + "hosts:\n  - address: a\n    name: ../b\n", 5, "‘name’ has up to 64"),

@@ -1,6 +1,7 @@
 import Bytes
 import Fleet
 import Testing
+import Wording
 import Transport
 
 @testable import Launch

@@ -202,7 +202,7 @@ struct MetricKindTests {
     #expect(table.csv.contains("true,done,modelled"))
     #expect(table.json.contains("\"energy_j_kind\":\"modelled\""))
     #expect(table.svg.contains("better ← energy (J), modelled"))
-    // What does not say, or says it in a word of the future, is unknown.
+    // A value without a kind, or with one that only a newer program knows, is unknown.
     #expect(self.table([nil]).terminalText.contains("2.00 unknown"))
     #expect(self.table(["guessed"]).terminalText.contains("2.00 unknown"))
   }

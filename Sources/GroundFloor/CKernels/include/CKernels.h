@@ -178,9 +178,6 @@ void ck_upsample(ck_map dst, ck_map src, long lines, long width, long channels, 
 void ck_upsample_backward(
   ck_map dst, ck_map gradient, long lines, long width, long channels, long factor, bool accumulate);
 
-/// `dst[j, i] = src[i, j]` for each of `count` matrices of `rows × columns`; added when `accumulate`. Not in place.
-void ck_transpose(float *dst, const float *src, long count, long rows, long columns, bool accumulate);
-
 // ------------------------------------------------------------------------------------------------------------ Pooling
 
 /// Padding never wins. `kernel` ≤ 15; NaN is passed on. `winner`, unless null, gets for each output value (dense,

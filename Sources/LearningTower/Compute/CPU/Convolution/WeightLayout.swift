@@ -126,7 +126,7 @@ final class WeightConverter {
         widths[dimension] = min(2 * widths[dimension], whole)
       }
     }
-    // Of the values and of all places, padding included, in a tile.
+    // Tiles with as many values and as many places, padding included, have the same moves.
     var known: [[Blocking.Place]: Moves] = [:]
     forEachPlace(in: sizes.indices.map { (destination.paddedSize($0) + widths[$0] - 1) / widths[$0] }) { number in
       var (first, values, places) = (Blocking.Place(), Blocking.Place(), Blocking.Place())
@@ -135,9 +135,10 @@ final class WeightConverter {
         values[d] = max(0, min(widths[d], sizes[d] - first[d]))
         places[d] = min(widths[d], destination.paddedSize(d) - first[d])
       }
-      let moves = known[[values, places]] ?? addMoves(of: values, among: places, source, destination)
-      known[[values, places]] = moves
-      // What is behind the source's end is padding alone.
+      let size = [values, places]
+      if known[size] == nil { known[size] = addMoves(of: values, among: places, source, destination) }
+      let moves = known[size]!  // Added just now, if not before.
+      // A tile behind the source's end is padding alone.
       tiles.append(
         Tile(
           from: moves.count == 0 ? 0 : source.offset(of: first), to: destination.offset(of: first), moves: moves))
