@@ -104,44 +104,6 @@ public struct StageChoices: Hashable, Sendable {
   }
 }
 
-/// A stage in its place in a trial.
-struct TrialStep: Hashable, Sendable {
-  let stage: Stage
-  /// The round of pruning and fine-tuning, from 1.
-  let round: Int
-
-  init(_ stage: Stage, _ round: Int = 1) {
-    self.stage = stage
-    self.round = round
-  }
-}
-
-extension Trial {
-  /// The steps this trial takes. `benchmark` runs only where an objective needs it.
-  ///
-  /// With the policy `gradual`, channels fade out during `sparsify`, and a trial that is not pruned trains as many
-  /// epochs in `finetune` instead, so that all trials compare. With the others, a sparsity rate of 0 leaves `sparsify`
-  /// out, and a prune ratio of 0 leaves out `prune` and `finetune`.
-  func steps(of spec: SweepSpec) -> [TrialStep] {
-    var steps = [TrialStep(.train)]
-    if spec.isGradual {
-      if pruneRatio > 0 {
-        steps += [TrialStep(.sparsify), TrialStep(.prune), TrialStep(.finetune)]
-      } else if spec.grid.pruneRatio.contains(where: { $0 > 0 }) {
-        steps.append(TrialStep(.finetune))
-      }
-    } else if sparsityRate > 0 {
-      steps.append(TrialStep(.sparsify))
-    }
-    if !spec.isGradual, pruneRatio > 0 {
-      for round in 1...spec.prune.rounds { steps += [TrialStep(.prune, round), TrialStep(.finetune, round)] }
-    }
-    steps.append(TrialStep(.evaluate))
-    if spec.isBenchmarked { steps.append(TrialStep(.benchmark)) }
-    return steps
-  }
-}
-
 /// The purpose of a file that is given to a stage.
 public enum InputRole: String, CaseIterable, Hashable, Sendable, Codable, Comparable {
   /// The packed data set.

@@ -34,6 +34,7 @@ public struct StageTree: Sendable {
   public let nodes: [Node]
   /// For each trial, its nodes in the order of its stages.
   public let nodesOfTrial: [[Int]]
+  private let stages: TrialStages
 
   public init(_ submission: SweepSubmission) {
     var builder = Builder(submission)
@@ -45,17 +46,17 @@ public struct StageTree: Sendable {
     trialIDs = builder.trialIDs
     nodes = builder.nodes
     nodesOfTrial = builder.nodesOfTrial
+    stages = builder.stages
   }
 
   /// Returns the configuration for the stage's process: the settings that determine its result, and nothing else.
   public func configuration(of node: Int) -> StageConfiguration {
-    let values = submission.spec.values(of: nodes[node].step, in: trials[nodes[node].trial])
-    return StageConfiguration(nodes[node].stage, values)
+    StageConfiguration(nodes[node].stage, stages.settings(of: nodes[node].step, in: trials[nodes[node].trial]))
   }
 
   /// The files the node needs besides its sources' models.
   public func inputs(of node: Int) -> [InputRole: ArtifactReference] {
-    submission.inputs(of: nodes[node].stage, in: trials[nodes[node].trial])
+    stages.inputs(of: nodes[node].stage, in: trials[nodes[node].trial])
   }
 
   /// The node whose model is the trial's outcome.
@@ -92,82 +93,17 @@ extension SweepSubmission {
     }
     return .object(members)
   }
-
-  func inputs(of stage: Stage, in trial: Trial) -> [InputRole: ArtifactReference] {
-    let backbone = trial.backbone
-    var inputs: [InputRole: ArtifactReference] = [:]
-    if stage.needsDataset { inputs[.dataset] = dataset }
-    if stage == .train, let weights = spec.train.weights[backbone] { inputs[.weights] = files[weights] }
-    if stage == .train, SettingRule.isYAML(backbone) { inputs[.network] = files[backbone] }
-    if let hyp = spec.stages[stage].values["hyp"]?.string { inputs[.hyp] = files[hyp] }
-    let teacher = spec.finetune.distill
-    if stage == .finetune, trial.pruneRatio > 0, SettingRule.isFile(teacher) { inputs[.teacher] = files[teacher] }
-    return inputs
-  }
 }
 
 extension StageTree.Node {
   fileprivate var step: TrialStep { TrialStep(stage, round) }
 }
 
-extension SweepSpec {
-  /// Each setting gets its value where it says.
-  fileprivate func values(of step: TrialStep, in trial: Trial) -> [String: PlainValue] {
-    let chosen = stages[step.stage]
-    let (own, point) = (chosen.values, trial.point)
-    var values: [String: PlainValue] = [:]
-    for setting in chosen.settings {
-      values[setting.key] =
-        switch setting.source {
-        case .here: own[setting.key]
-        case .sweep: common.values[setting.key]
-        case .trial: point[setting.key]
-        case .plan, .step: nil
-        }
-    }
-    // A file is an input, which counts by its content.
-    if let hyp = values["hyp"]?.string, SettingRule.isFile(hyp) { values["hyp"] = nil }
-    if let teacher = values["distill"]?.string {
-      if SettingRule.isFile(teacher) { values["distill"] = .string(FinetuneStage.fileTeacher) }
-      if trial.pruneRatio == 0 { values["distill"] = nil }
-    }
-    if step.stage == .prune { narrow(&values, to: step.round, in: trial) }
-    if isGradual { adapt(&values, of: step.stage, in: trial) }
-    return values
-  }
-
-  /// Sets what each stage does under the policy `gradual`.
-  private func adapt(_ values: inout [String: PlainValue], of stage: Stage, in trial: Trial) {
-    switch stage {
-    case .sparsify:
-      values["target"] = .double(trial.pruneRatio)
-      for key in ["importance", "min_channels", "round_to"] { values[key] = stages.prune.values[key] }
-    case .finetune where trial.pruneRatio == 0: values["epochs"] = .int(stages.sparsify.epochs + stages.finetune.epochs)
-    case .train, .prune, .finetune, .evaluate, .benchmark: break
-    }
-  }
-
-  private func narrow(_ values: inout [String: PlainValue], to round: Int, in trial: Trial) {
-    let (prune, rounds) = (stages.prune, stages.prune.rounds)
-    if prune.importance != .random { values["seed"] = nil }
-    values["prune_ratio"] = prune.hasTarget ? nil : .double(trial.pruneRatio(inRound: round, of: rounds))
-    if prune.hasTarget, rounds > 1 { values["rounds_left"] = .int(rounds - round + 1) }
-  }
-}
-
-extension SweepSpec {
-  /// Whether channels fade out during sparsity training.
-  var isGradual: Bool { stages.prune.policy == .gradual }
-}
-
-extension Choices<PruneStage> {
-  var hasTarget: Bool { self.targetParameters != nil || self.targetGFLOPs != nil }
-}
-
 private struct Builder {
   let submission: SweepSubmission
   let sweep: SweepID
   let trials: [Trial]
+  let stages: TrialStages
   var trialIDs: [TrialID] = []
   var nodes: [StageTree.Node] = []
   var nodesOfTrial: [[Int]] = []
@@ -178,6 +114,7 @@ private struct Builder {
     self.submission = submission
     sweep = submission.sweepID
     trials = submission.spec.trials
+    stages = TrialStages(submission)
   }
 
   mutating func add(_ index: Int) {
@@ -187,14 +124,14 @@ private struct Builder {
 
   /// The trial's nodes in the order of its stages.
   private mutating func path(ofTrial index: Int) -> [Int] {
-    let (spec, trial) = (submission.spec, trials[index])
-    let isTaught = trial.pruneRatio > 0 && spec.finetune.distill == FinetuneStage.unprunedTeacher
+    let trial = trials[index]
+    let isTaught = stages.isTaught && trial.pruneRatio > 0
     var teacher = isTaught ? unprunedModel(besideTrial: index) : nil
     var path: [Int] = []
     var model: Int?
-    for step in trial.steps(of: spec) {
+    for step in stages.steps(of: trial) {
       // Without an unpruned trial, the last model that has all channels teaches.
-      if isTaught, teacher == nil, step == TrialStep(spec.isGradual ? .sparsify : .prune) { teacher = model }
+      if isTaught, teacher == nil, step == TrialStep(stages.isGradual ? .sparsify : .prune) { teacher = model }
       let node = node(step, parent: model, teacher: step.stage == .finetune ? teacher : nil, trial: index)
       path.append(node)
       if step.stage.makesModel { model = node }
@@ -213,7 +150,7 @@ private struct Builder {
   private mutating func node(_ step: TrialStep, parent: Int?, teacher: Int?, trial: Int) -> Int {
     let key = JobKey(hashing: identity(of: step, parent: parent, teacher: teacher, trial: trials[trial]).canonicalJSON)
     if let known = nodeOfKey[key] { return known }
-    let cost = submission.spec.stages[step.stage].cost
+    let cost = stages.cost(of: step.stage)
     nodes.append(
       StageTree.Node(
         key: key, stage: step.stage, round: step.round, parent: parent, teacher: teacher, trial: trial,
@@ -224,10 +161,10 @@ private struct Builder {
 
   private func identity(of step: TrialStep, parent: Int?, teacher: Int?, trial: Trial) -> PlainValue {
     let stage = step.stage
-    let inputs = submission.inputs(of: stage, in: trial)
+    let inputs = stages.inputs(of: stage, in: trial)
     var members: [String: PlainValue] = [
       "stage": .string(stage.rawValue),
-      "configuration": .object(submission.spec.values(of: step, in: trial)),
+      "configuration": .object(stages.settings(of: step, in: trial)),
       "inputs": .object(
         Dictionary(uniqueKeysWithValues: inputs.map { ($0.key.rawValue, .string($0.value.digest.description)) })),
     ]

@@ -19,10 +19,21 @@ public struct Trial: Hashable, Sendable {
 extension Trial {
   /// The grid point by the axes' names in the sweep file.
   public var point: [String: PlainValue] {
-    [
-      "backbone": .string(backbone), "optimizer": .string(optimizer), "seed": .int(seed),
-      "sparsity_rate": .double(sparsityRate), "prune_ratio": .double(pruneRatio),
-    ]
+    Dictionary(uniqueKeysWithValues: Self.axes.map { ($0, value(of: $0)!) })
+  }
+
+  private static let axes = ["backbone", "optimizer", "seed", "sparsity_rate", "prune_ratio"]
+
+  /// The value of one axis; nil if there is no such axis.
+  func value(of axis: String) -> PlainValue? {
+    switch axis {
+    case "backbone": .string(backbone)
+    case "optimizer": .string(optimizer)
+    case "seed": .int(seed)
+    case "sparsity_rate": .double(sparsityRate)
+    case "prune_ratio": .double(pruneRatio)
+    default: nil
+    }
   }
 
   /// Returns the share of the remaining channels that one of several rounds cuts, so that all rounds cut equally many

@@ -187,9 +187,9 @@ private protocol SortedMembers {
 extension Dictionary: SortedMembers where Key == String, Value: Encodable {
   fileprivate func write(to output: JSONOutput) throws {
     let depth = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"))
-    for name in keys.sorted() {
+    for (name, value) in sorted(by: { $0.key < $1.key }) {
       output.entry(name, depth)
-      try output.write(self[name]!, depth: depth)
+      try output.write(value, depth: depth)
     }
     output.close(to: depth - 1)
   }

@@ -1,0 +1,157 @@
+import JSON
+import Settings
+
+/// A stage in its place in a trial.
+struct TrialStep: Hashable, Sendable {
+  let stage: Stage
+  /// The round of pruning and fine-tuning, from 1.
+  let round: Int
+
+  init(_ stage: Stage, _ round: Int = 1) {
+    self.stage = stage
+    self.round = round
+  }
+}
+
+/// The stages of a sweep's trials: which ones a trial takes, with which settings and files.
+///
+/// The settings that all trials share are looked up once, because a sweep may have a hundred thousand trials.
+struct TrialStages: Sendable {
+  /// Whether channels fade out during `sparsify`.
+  let isGradual: Bool
+  /// Whether a pruned trial's fine-tuning learns from the unpruned trial beside it.
+  let isTaught: Bool
+  private let isBenchmarked: Bool
+  private let isAnyTrialPruned: Bool
+  private let rounds: Int
+  private let hasTarget: Bool
+  /// The epochs of `finetune` for a trial that is not pruned, under the policy `gradual`.
+  private let unprunedEpochs: Int
+  private let sheets: [Stage: Sheet]
+
+  /// The part of a stage's settings and files that does not depend on the trial.
+  private struct Sheet {
+    /// The settings that are the same in all trials.
+    var shared: [String: PlainValue] = [:]
+    /// The settings whose values are those of the trial's grid point.
+    var axes: [String] = []
+    /// The files that are the same in all trials.
+    var inputs: [InputRole: ArtifactReference] = [:]
+    let cost: Int
+  }
+
+  private let weights: [String: ArtifactReference]
+  private let networks: [String: ArtifactReference]
+  private let teacher: ArtifactReference?
+
+  init(_ submission: SweepSubmission) {
+    let spec = submission.spec
+    let (prune, distill) = (spec.stages.prune, spec.finetune.distill)
+    isGradual = spec.isGradual
+    isTaught = distill == FinetuneStage.unprunedTeacher
+    isBenchmarked = spec.isBenchmarked
+    isAnyTrialPruned = spec.grid.pruneRatio.contains { $0 > 0 }
+    rounds = prune.rounds
+    hasTarget = prune.hasTarget
+    unprunedEpochs = spec.sparsify.epochs + spec.finetune.epochs
+    weights = spec.train.weights.compactMapValues { submission.files[$0] }
+    networks = submission.files.filter { SettingRule.isYAML($0.key) }
+    teacher = SettingRule.isFile(distill) ? submission.files[distill] : nil
+    sheets = Dictionary(uniqueKeysWithValues: Stage.allCases.map { ($0, Self.sheet(of: $0, in: submission)) })
+  }
+
+  private static func sheet(of stage: Stage, in submission: SweepSubmission) -> Sheet {
+    let spec = submission.spec
+    let chosen = spec.stages[stage]
+    var sheet = Sheet(cost: chosen.cost)
+    for setting in chosen.settings {
+      switch setting.source {
+      case .here: sheet.shared[setting.key] = chosen.values[setting.key]
+      case .sweep: sheet.shared[setting.key] = spec.common.values[setting.key]
+      case .trial: sheet.axes.append(setting.key)
+      case .plan, .step: break
+      }
+    }
+    if stage.needsDataset { sheet.inputs[.dataset] = submission.dataset }
+    if let hyp = chosen.values["hyp"]?.string, SettingRule.isFile(hyp) {
+      // A file is an input, which counts by its content.
+      sheet.shared["hyp"] = nil
+      sheet.inputs[.hyp] = submission.files[hyp]
+    }
+    if let teacher = sheet.shared["distill"]?.string, SettingRule.isFile(teacher) {
+      sheet.shared["distill"] = .string(FinetuneStage.fileTeacher)
+    }
+    if stage == .prune, spec.prune.importance != .random { sheet.axes.removeAll { $0 == "seed" } }
+    if stage == .sparsify, spec.isGradual {
+      for key in ["importance", "min_channels", "round_to"] { sheet.shared[key] = spec.prune.values[key] }
+    }
+    return sheet
+  }
+
+  /// Rough work of a stage in tenths of an epoch.
+  func cost(of stage: Stage) -> Int { sheets[stage]!.cost }
+
+  /// Returns the steps that a trial takes. `benchmark` runs only where an objective needs it.
+  ///
+  /// With the policy `gradual`, channels fade out during `sparsify`, and a trial that is not pruned trains as many
+  /// epochs in `finetune` instead, so that all trials compare. With the others, a sparsity rate of 0 leaves `sparsify`
+  /// out, and a prune ratio of 0 leaves out `prune` and `finetune`.
+  func steps(of trial: Trial) -> [TrialStep] {
+    let isPruned = trial.pruneRatio > 0
+    var steps = [TrialStep(.train)]
+    if isGradual {
+      if isPruned {
+        steps += [TrialStep(.sparsify), TrialStep(.prune), TrialStep(.finetune)]
+      } else if isAnyTrialPruned {
+        steps.append(TrialStep(.finetune))
+      }
+    } else {
+      if trial.sparsityRate > 0 { steps.append(TrialStep(.sparsify)) }
+      if isPruned {
+        for round in 1...rounds { steps += [TrialStep(.prune, round), TrialStep(.finetune, round)] }
+      }
+    }
+    steps.append(TrialStep(.evaluate))
+    if isBenchmarked { steps.append(TrialStep(.benchmark)) }
+    return steps
+  }
+
+  /// Returns the settings that determine a step's result, by key.
+  func settings(of step: TrialStep, in trial: Trial) -> [String: PlainValue] {
+    let sheet = sheets[step.stage]!
+    var values = sheet.shared
+    for key in sheet.axes { values[key] = trial.value(of: key) }
+    switch step.stage {
+    case .sparsify where isGradual: values["target"] = .double(trial.pruneRatio)
+    case .prune:
+      values["prune_ratio"] = hasTarget ? nil : .double(trial.pruneRatio(inRound: step.round, of: rounds))
+      if hasTarget, rounds > 1 { values["rounds_left"] = .int(rounds - step.round + 1) }
+    case .finetune where trial.pruneRatio == 0:
+      values["distill"] = nil
+      if isGradual { values["epochs"] = .int(unprunedEpochs) }
+    case .train, .sparsify, .finetune, .evaluate, .benchmark: break
+    }
+    return values
+  }
+
+  /// Returns the files that a stage needs besides the models of the stages before it.
+  func inputs(of stage: Stage, in trial: Trial) -> [InputRole: ArtifactReference] {
+    var inputs = sheets[stage]!.inputs
+    if stage == .train {
+      inputs[.weights] = weights[trial.backbone]
+      inputs[.network] = networks[trial.backbone]
+    }
+    if stage == .finetune, trial.pruneRatio > 0 { inputs[.teacher] = teacher }
+    return inputs
+  }
+}
+
+extension SweepSpec {
+  /// Whether channels fade out during sparsity training.
+  var isGradual: Bool { stages.prune.policy == .gradual }
+}
+
+extension Choices<PruneStage> {
+  /// Whether a target takes the place of the ratio.
+  var hasTarget: Bool { self.targetParameters != nil || self.targetGFLOPs != nil }
+}
