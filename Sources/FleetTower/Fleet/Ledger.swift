@@ -219,6 +219,7 @@ extension Ledger {
     close(number, at: job, outcome: "succeeded", log: result.artifact(.log))
     setSuccess(Job.Success(attempt: number, worker: worker, result: result), of: job)
     supersedeCheckpoint(of: job)
+    jobs[job].fruitlessAttempts = 0
     changes.hasLossesChanged = !lostArtifacts.isEmpty
     lostArtifacts.subtract(result.artifacts.values.map(\.digest))
     forgiveLosses(of: job)

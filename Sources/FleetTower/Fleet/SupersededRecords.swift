@@ -5,8 +5,8 @@ import Sweep
 /// A job shows the figures of its last epoch and resumes from its last checkpoint, so that each epoch and checkpoint
 /// makes the one before superfluous; a result makes the job's checkpoints so. Nothing that `apply` does in between
 /// looks at them, but for one thing: an attempt that may still bring a result was promised the checkpoint it began
-/// with, whose record therefore stays. (That a checkpoint forgives losses does not depend on the one before: what that
-/// would have forgiven, the later one forgives.) All other records stay.
+/// with, whose record therefore stays. A checkpoint also forgives the losses and fruitless attempts before it; a later
+/// checkpoint or the result forgives the same ones. All other records stay.
 public struct SupersededRecords: Sendable {
   private struct Latest: Sendable {
     var epoch: Int?

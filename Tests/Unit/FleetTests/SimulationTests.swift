@@ -65,6 +65,10 @@ struct SimulationTests {
   @Test(arguments: [51_867, 34_494])
   func aProcessThatHasLeftIsNotThrownOut(seed: UInt64) throws { try SimulatedCluster.run(seed: seed) }
 
+  /// A result forgives the fruitless attempts that the checkpoints before it forgave, which a shorter journal does not
+  /// have: when its model is lost, the job is tried again as soon.
+  @Test func aShorterJournalStartsALostJobAsSoon() throws { try SimulatedCluster.run(seed: 79_631) }
+
   /// A broken index is found in the coordinator's accounts long before anything shows outside.
   @Test func aBrokenIndexIsNoticed() throws {
     let broken = try #require(throws: BrokenPromise.self) {
