@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What somebody gets who has 60 pictures and knows two commands: 'init' and 'run'. Fails unless no trial fails, at least
+# The path of a user who has 60 pictures and knows two commands: 'init' and 'run'. Fails unless no trial fails, at least
 # three models are on the front, and the smallest of them has at most 0.4 of the parameters of the best unpruned one and
 # loses at most 0.05 of its mAP50. Takes a quarter of an hour or more on two cores.
 # Usage: cluster/fresh-user.sh [--budget TIME] [--work FOLDER]

@@ -22,7 +22,7 @@ done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 swift build --build-tests
 
-# What takes memory without end is stopped before the machine is.
+# A reader that takes memory without end is stopped before the machine is.
 ulimit -v $((8 << 20))
 trace=$(mktemp) log=$(mktemp)
 trap 'rm -f "$trace" "$log"' EXIT
@@ -33,6 +33,6 @@ for reader in "${readers[@]}"; do
     GREENSWEEP_FUZZ_TRACE=$trace ${case:+env GREENSWEEP_FUZZ_CASE=$case} swift test --skip-build --filter FuzzTests \
     | tee -a "$log" || failed+=("cluster/fuzz.sh --reader $reader --seed $seed --case $(cat "$trace")")
 done
-# What was fed: a line for each reader, and the sum.
+# A line for each reader with what it was fed, and the sum.
 awk '/^fuzz / { print; sum += $3 } END { print "fuzz: " sum + 0 " cases in all" }' "$log"
 [ ${#failed[@]} = 0 ] || { printf 'failed, as said above; the last case it came to: %s\n' "${failed[@]}" >&2; exit 1; }

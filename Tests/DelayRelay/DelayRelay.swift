@@ -48,7 +48,7 @@ struct DelayRelay {
         isOpen = isOpen && destination.write(bytes)
         guard !isOpen || bytes.isEmpty else { continue }
         for end in [source, destination] { end.shutDown() }
-        // What is still read is taken off the wire, so that the reader gets to the end.
+        // The rest is still read off the wire, so that the reader gets to the end.
         if bytes.isEmpty { return }
       }
     }
@@ -88,7 +88,7 @@ private final class Socket: Sendable {
   }
 }
 
-/// What is under way, at most 64 pieces. An empty piece is the end.
+/// The bytes under way, in at most 64 pieces. An empty piece is the end.
 private final class Wire: Sendable {
   private let pieces = Mutex<[(bytes: [UInt8], due: ContinuousClock.Instant)]>([])
   private let filled = DispatchSemaphore(value: 0)

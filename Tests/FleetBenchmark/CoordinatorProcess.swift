@@ -42,7 +42,7 @@ final class CoordinatorProcess {
     let address = line.split(separator: "listening on ").last?.prefix { $0 != "," && $0 != " " } ?? ""
     guard let port = UInt16(address.split(separator: ":").last ?? "") else { throw Failure("no port in \(line)") }
     self.port = port
-    // What it says later must not fill the pipe.
+    // Its later output must not fill the pipe.
     output.fileHandleForReading.readabilityHandler = { _ = $0.availableData }
   }
 

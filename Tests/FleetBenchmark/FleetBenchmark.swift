@@ -8,8 +8,8 @@ import Transfer
 import Transport
 import Wire
 
-/// What a coordinator bears: a real one, over TLS, with its journal on the disk, and workers that are only connections.
-/// Prints JSON.
+/// Measures the load that a coordinator bears: a real one, over TLS, with its journal on the disk, and workers that are
+/// only connections. Prints JSON.
 @main
 struct FleetBenchmark {
   let options: Options
@@ -137,7 +137,7 @@ extension FleetBenchmark {
     spec.grid.sparsityRate = (1...chains).map { Double($0) * 1e-5 }
     spec.grid.pruneRatio = [0.5]
     spec.prune.rounds = max(1, jobs / chains / 2)
-    // What the two sweeps ask for must differ, or the second would find everything done.
+    // The two sweeps must differ, or the second would find all of its jobs done.
     spec.train.epochs = 7
     return SweepSubmission(spec: spec, dataset: artifact)
   }

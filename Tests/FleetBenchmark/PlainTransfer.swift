@@ -1,6 +1,6 @@
 import Transport
 
-/// What TLS alone moves on this box: the same connections between two threads, and frames that nobody looks at.
+/// Measures TLS alone on this machine: the same connections between two threads, and frames that nobody looks at.
 struct PlainTransfer {
   private let receiver: Receiver
   private let sender: Sender

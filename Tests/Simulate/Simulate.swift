@@ -73,7 +73,7 @@ struct Simulate {
   private static func say(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
 }
 
-/// What the threads have done so far.
+/// The work that the threads have done so far.
 private struct Progress {
   private var next: UInt64 = 0
   private(set) var done: UInt64 = 0
@@ -106,7 +106,7 @@ private struct Options {
   var seeds: UInt64 = 1_000
   var first: UInt64 = 0
   var threads = ProcessInfo.processInfo.activeProcessorCount
-  /// To be caught, one after the other.
+  /// The planted faults that must be caught, one after the other.
   var faults: [PlantedFault] = []
 
   struct Mistake: Error, CustomStringConvertible {

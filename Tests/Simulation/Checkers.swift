@@ -29,7 +29,7 @@ struct WantedJobs: Sendable {
   func isBenchmark(_ job: JobKey) -> Bool { benchmarks.values.contains { $0.contains(job) } }
 }
 
-/// Whatever was acknowledged is on the disk, also after a crash.
+/// Everything that was acknowledged is on the disk, also after a crash.
 struct NothingAcknowledgedIsLost: Checker {
   let promise = "nothing acknowledged is lost"
 

@@ -58,7 +58,7 @@ struct QueuesStayBounded: Checker {
   }
 
   private func problem(_ backlog: WorkerBacklog, of worker: WorkerID) -> String? {
-    // What runs, and what has ended and is not acknowledged yet.
+    // The attempts that run, and those that have ended and are not acknowledged yet.
     let attempts = 2 * slots[worker]! + Self.spareAttempts
     return first([
       ("attempts", backlog.attempts, attempts),

@@ -78,7 +78,7 @@ struct ObservedJobs: Sendable {
       models[job] = result.artifact(.model)?.digest
     case .checkpointStored(_, let job, let checkpoint): checkpoints[job] = checkpoint.artifact.digest
     case .artifactsLost(let artifacts):
-      // Those that are needed run again; which they are is the brain's to know.
+      // The jobs that are needed run again; only the brain knows which ones they are.
       let lost = done.filter { models[$0].map(artifacts.contains) == true }
       done.subtract(lost)
       heldUp.formUnion(lost)

@@ -103,7 +103,7 @@ public struct SimulatedCluster {
     var random = SplitMix64(seed: SplitMix64.mixed(seed &+ 0xC0FFEE))
     var contents = ContentTable()
     let dataset = contents.reference(to: .dataset)
-    // What came later draws from a generator of its own, so that the rest of a run stays as it was.
+    // Later additions draw from a generator of their own, so that the rest of a seed's run stays as it was.
     var laterRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0x7717))
     var latestRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0xD157))
     submissions = (0...random.below(2)).map { index in

@@ -26,7 +26,7 @@ public struct ReferenceExecutor {
 
   let network: Network
   let parameters: [String: [Double]]
-  /// Of `mode: .training`: the running statistics after the last `run`, by `state_dict` name.
+  /// With `mode: .training`, the running statistics after the last `run`, by `state_dict` name.
   public private(set) var runningStatistics: [String: [Double]] = [:]
 
   public init(_ network: Network, _ parameters: Parameters) throws {

@@ -231,7 +231,7 @@ extension WorkerBrain {
     case .running:
       attempts[number]!.phase = .dying(isHandedBack: true)
       emit(.killStage(number))
-    // What is done is delivered; what is cancelled needs no handing back.
+    // A finished attempt is delivered, and a cancelled one need not be handed back.
     case .settling, .owed, .dying, .returning: break
     }
   }

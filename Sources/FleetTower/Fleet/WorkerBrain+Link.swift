@@ -49,7 +49,7 @@ extension WorkerBrain {
   }
 
   mutating func receive(_ message: CoordinatorMessage) {
-    // What was on its way when we gave the connection up.
+    // This message was on its way when the worker gave the connection up.
     if case .down = link { return }
     switch link {
     case .welcomed(let welcome): deadlines.set(.silence, now.advanced(byMilliseconds: welcome.leaseMilliseconds))

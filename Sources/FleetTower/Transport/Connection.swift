@@ -146,7 +146,7 @@ public struct ConnectionLimits: Hashable, Sendable {
       return
     }
     let header = FrameArrival.header(ofFrame: byteCount)
-    // What fits one record goes as one.
+    // Bytes that fit into one TLS record are sent as one.
     let isWritten =
       head.count < 8 << 10 ? socket.write((header + head).span) : socket.write(header.span) && socket.write(head.span)
     if isWritten && (body.isEmpty || socket.write(body.span)) {

@@ -122,7 +122,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
   public var port: UInt16 { UInt16(description.split(separator: ":").last ?? "") ?? 0 }
 }
 
-/// Whatever has happened to the socket since it was last asked; nil if nothing has.
+/// Returns the error that the socket has met since it was last asked; nil if there is none.
 func pendingError(of descriptor: CInt) -> CInt? {
   var code: CInt = 0
   var count = socklen_t(MemoryLayout<CInt>.size)

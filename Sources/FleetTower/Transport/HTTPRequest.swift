@@ -20,7 +20,7 @@ public struct HTTPRequest: Hashable, Sendable {
   /// Reads the head up to and without its empty line.
   init(_ head: ArraySlice<UInt8>) throws(HTTPRefusal) {
     guard head.count <= Self.headByteCount else { throw .tooLong }
-    // What is no text of printable letters is nothing that we answer, and nothing of it gets into a log or a page.
+    // A request that is not printable text gets no answer, and no part of it gets into a log or a page.
     guard head.allSatisfy({ (0x20...0x7e).contains($0) || [9, 10, 13].contains($0) }) else {
       throw HTTPRefusal(400, "a request with letters that belong in none")
     }

@@ -75,7 +75,7 @@ import Wording
     var status: CInt = 0
     bytes.append(addingCapacity: count) { free in
       unsafe free.withUnsafeMutableBufferPointer { buffer, filledCount in
-        // What was appended is there; there is room for at least `count` bytes behind it.
+        // The appended bytes are there; behind them is room for at least `count` more.
         unsafe status = SSL_read(ssl, buffer.baseAddress! + filledCount, CInt(clamping: count))
         filledCount += Int(max(status, 0))
       }

@@ -1,4 +1,4 @@
-// What a build with oneDNN does; `stub.c` is the other one.
+// Used by builds with oneDNN; builds without it use `stub.c`.
 #if __has_include(<dnnl.h>)
 
 #include "CDNNL.h"

@@ -1,4 +1,4 @@
-// What a build without oneDNN does: nothing can be made, so nothing is ever called with an object.
+// Used by builds without oneDNN: no object can be made, so no other function is ever called.
 #if !__has_include(<dnnl.h>)
 
 #include "CDNNL.h"

@@ -71,7 +71,7 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
       description = "\(error)"
       return
     }
-    // Whoever wrote the text chose the names.
+    // The author of the text chose these names, so they are cut short.
     let place = context.codingPath.suffix(8).map { $0.stringValue.prefix(40) }.joined(separator: ".")
     description = place.isEmpty ? context.debugDescription : "\(place): \(context.debugDescription)"
   }

@@ -71,7 +71,7 @@ public enum LabelFile {
       throw DatasetError("\(place): \(count) columns; a row is ‘class cx cy w h’, or a class and the outline's points")
     }
     var values: [Float] = []
-    // Of the outline, across and down.
+    // The outline's least and greatest coordinates, across and down.
     var (least, greatest): ([Float], [Float]) = ([1, 1], [0, 0])
     var number = 0
     try eachColumn(of: row) { column in

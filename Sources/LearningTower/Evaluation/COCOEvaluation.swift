@@ -102,7 +102,7 @@ public struct COCOEvaluation: Sendable {
     let limits = group.area.limits
     let isIgnored = truths.map { $0.isCrowd || !limits.contains($0.area) }
     truthCounts[group, default: 0] += isIgnored.count { !$0 }
-    // Those that count come first, so that the search can stop where the others begin.
+    // The boxes that count come first, so that the search can stop where the others begin.
     let order = truths.indices.filter { !isIgnored[$0] } + truths.indices.filter { isIgnored[$0] }
     let overlaps = found.map { item in
       order.map { item.box.overlap(truths[$0].box, isCrowd: truths[$0].isCrowd) }

@@ -128,7 +128,7 @@ private struct Reader {
   /// beside it.
   private mutating func addClassNames(of model: Pickle.Value) throws(InterchangeError) {
     var holder = model
-    // What trains on several devices wraps the model in a module that has no other child.
+    // Training on several devices wraps the model in a module that has no other child.
     for _ in 0..<4 where try attribute("names", of: holder) == nil {
       guard let child = try entries("_modules", of: holder).first?.value else { break }
       holder = child

@@ -133,7 +133,7 @@ extension LayerTable {
       let end = rows[(start + 1)...].firstIndex { !$0.isRepetition(of: rows[start]) } ?? rows.count
       let count = end - start
       let kept = count > 1 ? max(Int((Double(count) * depth).rounded(.toNearestOrEven)), 1) : 1
-      // Whoever reads the run's last row reads the last one of the new run.
+      // Rows that referred to the run's last row now refer to the last row of the new run.
       newIndex += (0..<count).map { scaled.count + ($0 == count - 1 ? kept - 1 : min($0, kept - 1)) }
       scaled += (0..<kept).map { rows[start + min($0, count - 1)] }
       start = end

@@ -102,7 +102,7 @@ extension PlanReport {
 
   private func table(_ lines: [Line], of total: Double) -> String {
     let rows = lines.map { line in
-      // What moves or computes nothing has no rate.
+      // An operation that moves or computes nothing has no rate.
       func rate(_ amount: Int) -> String {
         amount > 0 && line.seconds > 0 ? (Double(amount) / line.seconds / 1e9).shown(1) : ""
       }

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What every command has in common: where it prints, what it refuses, how it ends.
+/// The behaviour that all commands share: where they print, what they refuse, how they end.
 @Suite(.serialized) struct CommandLineTests {
   // MARK: Output that cannot be written
 
@@ -213,7 +213,7 @@ import Testing
     }
     let device = try manager.attributesOfItem(atPath: "/dev/null")[.type] as? FileAttributeType
     #expect(device == .typeCharacterSpecial)
-    // What is nobody's input may be written over, as ever.
+    // A file that is not an input may be written over, as before.
     for _ in 0..<2 { #expect(try greensweep(detect("data/images/train", "out", ["--save-txt"])).status == 0) }
   }
 

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What the commands say of a data set, with the real binary.
+/// The output of the commands about data sets, with the real binary.
 @Suite(.serialized) struct DatasetCommandTests {
   private let train = ["--model", "yolov5n", "--epochs", "1", "--batch", "8", "--image-size", "64", "--threads", "1"]
 

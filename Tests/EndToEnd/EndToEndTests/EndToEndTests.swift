@@ -208,7 +208,7 @@ import Testing
     #expect(result.errors.contains("beyond its limit of 40 MB: raise the stage's memory_limit_mb"), "\(result.errors)")
   }
 
-  /// What this machine cannot measure is told before anything is packed, started or written.
+  /// An objective that this machine cannot measure is refused before anything is packed, started or written.
   @Test(.disabled(if: hasEnergyCounter)) func anObjectiveThatCannotBeMeasuredIsRefused() throws {
     let folder = try TemporaryFolder()
     try writeSweep(folder, epochs: 1, objectives: "[maximize map50, minimize energy_j]")

@@ -47,7 +47,7 @@ extension FuzzReader {
     return jpeg.prefix(2) + [0xff, 0xe1, 0, UInt8(segment.count + 2)] + segment + jpeg.dropFirst(2)
   }()
 
-  /// Of 12 bits, its frame says.
+  /// A JPEG whose frame says that it has 12 bits.
   private static let deepJPEG: [UInt8] = {
     var jpeg = try! JPEG.encode(picture)
     let frame = jpeg.indices.dropLast().first { jpeg[$0] == 0xff && jpeg[$0 + 1] == 0xc0 }!

@@ -17,7 +17,7 @@ struct Broken: Error, CustomStringConvertible {
 }
 
 extension FuzzReader {
-  /// What arrives on connections, and tokens.
+  /// Readers of messages that arrive on connections, and of tokens.
   static let messageReaders: [FuzzReader] = [
     messages("worker-message", SampleMessages.workerMessages.map { .worker($0) }),
     messages("coordinator-message", SampleMessages.coordinatorMessages.map { .coordinator($0) }),
@@ -91,7 +91,7 @@ extension FuzzReader {
       read: { bytes, file in
         let message: WireMessage
         do { message = try WireMessage(bytes) } catch { throw NamedRefusal(file, error) }
-        // What was understood is said again in the same words.
+        // A message that was read is written again in the same words.
         let again = try WireMessage(message.frame)
         if again.frame != message.frame {
           throw Broken("read as \(again.frame.count) bytes, not \(message.frame.count)")

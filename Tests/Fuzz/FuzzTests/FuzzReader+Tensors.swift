@@ -37,7 +37,7 @@ extension FuzzReader {
       ],
       read: { bytes, file in
         let model = try ModelFile(decoding: Safetensors.decode(bytes, file: file), file: file)
-        // What is accepted can be used.
+        // An accepted file can be used.
         _ = try? model.network.gflops(imageSize: 640)
         _ = try? model.network.layers(height: 64, width: 64)
         _ = try? ONNXModel(model, options: .init(imageHeight: 64, imageWidth: 64)).encoded()

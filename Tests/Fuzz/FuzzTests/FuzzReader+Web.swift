@@ -4,7 +4,7 @@ import Sweep
 @testable import Transport
 
 extension FuzzReader {
-  /// What browsers send.
+  /// Readers of requests that browsers send.
   static let webReaders: [FuzzReader] = [
     FuzzReader(
       name: "http", fileExtension: "http",

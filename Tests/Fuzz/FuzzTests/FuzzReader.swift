@@ -25,7 +25,7 @@ struct FuzzReader: Sendable, CustomTestStringConvertible {
 
 /// A small file to start from.
 struct FuzzSeed: Sendable {
-  /// What is damaged.
+  /// The bytes that are to be damaged.
   var content: [UInt8]
   /// Whether it can be read undamaged; otherwise it is refused.
   var isSound: Bool

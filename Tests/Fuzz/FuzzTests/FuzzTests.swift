@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// Whatever stands in a file, a reader returns a value or an error that names the file: no crash, no hang, no memory
-/// beyond the file's own size.
+/// A reader of any file returns a value or an error that names the file: no crash, no hang, no memory beyond the file's
+/// own size.
 ///
 /// Every case is a function of reader, seed and number. `cluster/fuzz.sh` runs millions of them, one reader per
 /// process, where memory is watched too; here is a sample. A failure names its case, which

@@ -27,13 +27,13 @@ struct Fuzzer {
     }
   }
 
-  /// Of one case, in processor time of a debug build.
+  /// The processor time that one case may take in a debug build.
   static let timeLimitSeconds = 2.0
   /// After so long, on however busy a machine, a case is taken to hang.
   static let hangSeconds = 100.0
   /// After so many a run ends.
   static let maximumFailures = 10
-  /// What a reader may take besides twice the file: tables that libraries make, an error's text.
+  /// The memory that a reader may take besides twice the file: for tables that libraries make, and an error's text.
   static let memoryAllowance = 8 << 20
 
   let reader: FuzzReader
@@ -109,7 +109,7 @@ struct Fuzzer {
     return bytes
   }
 
-  /// What is wrong with a refusal: it has to name the file and a reason, briefly.
+  /// Returns the fault of a refusal, which has to name the file and a reason, briefly; nil if there is none.
   static func complaint(about error: any Error, _ reader: FuzzReader) -> String? {
     let text = "\(error)"
     guard text.contains(reader.fileName) else { return "the refusal does not name the file: \(text.prefix(500))" }

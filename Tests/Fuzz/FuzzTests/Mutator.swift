@@ -4,7 +4,7 @@ import Randomness
 /// Damages files as chance, malice and broken disks do.
 struct Mutator {
   var random: SplitMix64
-  /// What means something in the format.
+  /// Byte sequences that mean something in the format.
   let tokens: [[UInt8]]
   /// Files to take pieces from.
   let others: [[UInt8]]

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What one piece of work takes: processor time of the thread that does it, and the most memory the process had
+/// Measures one piece of work: the processor time of the thread that does it, and the most memory that the process had
 /// meanwhile beyond what it had before.
 struct ProcessMeter {
   private let status: FileHandle

@@ -5,7 +5,7 @@ import Settings
 import Sweep
 import Wire
 
-/// What honest peers say, to be damaged.
+/// Messages of honest peers, which the fuzzer damages.
 enum SampleMessages {
   static let digest = Digest(String(repeating: "0a", count: 32))!
   static let artifact = ArtifactReference(digest: digest, byteCount: 7)

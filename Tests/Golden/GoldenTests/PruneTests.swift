@@ -93,7 +93,7 @@ import Zoo
         <= golden["highest_safe_threshold"].float)
   }
 
-  /// What the study could not prune.
+  /// Families that the study could not prune.
   @Test(arguments: ["mobilenetv2", "mobilenetv3-small", "shufflenetv2", "ghostnet"])
   func studyPolicyRefusesTiedChannels(_ name: String) throws {
     let network = try Zoo.network(named: name, classCount: 14)
@@ -117,7 +117,7 @@ import Zoo
     }
     let losses = try lossesOfAFewSteps(pruned.network, pruned.parameters, backend)
     #expect(losses.last! < losses[0], "\(losses)")
-    // What is left can be pruned again: its layers of one channel stay, those of more go on.
+    // The pruned network can be pruned again: its layers of one channel stay, wider ones shrink.
     let again = try ChannelRanking(
       pruned.network, pruned.parameters, PruningMethod(.grouped, minimumChannels: 1)
     ).plan(ratio: 0.3)

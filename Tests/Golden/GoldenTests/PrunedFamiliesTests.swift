@@ -60,7 +60,7 @@ import Zoo
     #expect(losses.last! < losses[0], "\(losses)")
   }
 
-  /// What a refusal says is so: from the first layer's ratio on it is gone, just before it is not.
+  /// A refusal is right about the largest ratio: the first layer is gone from that ratio on, and just below it is not.
   @Test(arguments: families) func aRefusalNamesTheLargestRatio(_ name: String) throws {
     let (network, parameters) = try sparsified(name)
     let ranking = try ChannelRanking(network, parameters, PruningMethod(.grouped))

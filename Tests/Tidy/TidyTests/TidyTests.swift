@@ -47,7 +47,7 @@ import Testing
     }
   }
 
-  /// Whatever is printed goes through `Wording`, which notices a full disk and steers no terminal.
+  /// All output goes through `Wording`, which notices a full disk and lets no text steer the terminal.
   @Test func onlyWordingWritesToStandardStreams() throws {
     let around = try Regex(
       #"(^|[^A-Za-z.`])(print|debugPrint|dump|fputs|puts|printf|perror)\(|standardError\.|stdout\b"#)
@@ -95,14 +95,14 @@ import Testing
     #expect(modules.count > 300)
   }
 
-  /// A doc comment is a sentence about the thing it stands above.
-  @Test func docCommentsAreSentences() throws {
-    let fragment = try Regex(#"^\s*/// (What|Who|Whom|Whose|Of|Those|To be|That which)\b"#)
+  /// A comment is a sentence about the thing it stands above.
+  @Test func commentsAreSentences() throws {
+    let fragment = try Regex(#"^\s*///? (What|Who|Whom|Whose|Whoever|Whatever|Of|Those|To be|That which)\b"#)
     let riddle = try Regex(#"\b(spoken of|speaks? of|owes?|has no word)\b"#)
-    for file in try files(under: "Sources", suffix: ".swift") {
+    for file in try files(under: "Sources", suffix: ".swift") + files(under: "Tests", suffix: ".swift") {
       let lines = try lines(of: file)
       for ((_, above), (number, line)) in zip([(0, "")] + lines, lines) {
-        let begins = !above.trimmed.hasPrefix("/// ")
+        let begins = !above.trimmed.hasPrefix("//")
         #expect(!begins || line.firstMatch(of: fragment) == nil, "\(relative(file)):\(number): a fragment")
         #expect(line.firstMatch(of: riddle) == nil, "\(relative(file)):\(number): say it plainly")
       }

@@ -59,7 +59,7 @@ import TestSupport
     for threads in 1...2 { try check(OneDNN(), example, threads: threads) }
   }
 
-  /// What oneDNN chooses for one image it may not choose for four, but a plan packs its weights once.
+  /// oneDNN may choose another layout for four images than for one, but a plan packs its weights once.
   @Test(
     "A library computes with weights in the layout that it chose for one image",
     arguments: [

@@ -171,7 +171,7 @@ import TestSupport
     let x = Map("x", rows: shape.rows, channels: channels, slack: 2, element: element)
     let expected = Reference.averagePool(x.values.doubles, shape, pool)
     let g = Map("g", rows: expected.shape.rows, channels: channels, slack: 3, element: element)
-    // Of a linear function: any step is exact.
+    // The function is linear, so any step is exact.
     let byInput = finiteDifferences(
       of: { Reference.averagePool($0, shape, pool).values }, at: x.values.doubles, weights: g.values.doubles, step: 1)
     for threads in 1...2 {

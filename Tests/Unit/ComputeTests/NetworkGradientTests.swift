@@ -77,7 +77,7 @@ import TestSupport
   /// dL/d parameter of L = Σ head gradient · head, by central differences.
   static let gradients: [String: [Double]] = {
     let pixels = image.doubles
-    /// Of a network that differs from node `first` on.
+    /// Returns the loss of a network that differs from node `first` on.
     func loss(_ parameters: [String: [Double]], from first: Int) -> Double {
       let outputs = reference.outputs(pixels, parameters, from: first, earlier: outputs)
       return zip(network.detect.outputs, headGradients).reduce(0) { sum, level in

@@ -4,7 +4,7 @@ import TestSupport
 
 @testable import Compute
 
-/// What a plan says about itself before and after it has run.
+/// The description that a plan gives of itself before and after it has run.
 @Suite struct PlanTests {
   /// Images of 8 × 8, a convolution of stride 2 to 4 channels, batch norm, SiLU, and a head of one anchor and class.
   static let tiny: Network = {

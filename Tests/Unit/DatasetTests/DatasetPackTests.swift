@@ -52,7 +52,7 @@ import Testing
     #expect(try unpacked.contents(of: .val) == unpacked.contents(of: .train))
   }
 
-  /// What is a picture for one end is one for the other, whatever it is called.
+  /// A file that is a picture for one end is a picture for the other, under any name.
   @Test func everyKindOfPictureTravels() throws {
     for (index, fixture) in PictureFixture.all.enumerated() {
       let bytes = try fixture.bytes()

@@ -56,7 +56,7 @@ import Testing
       remarks[1].hasPrefix("train: 1 of 45 images are damaged and read as far as they go: broken-off.jpg ("))
     #expect(remarks[1].contains("premature end"))
 
-    // What is left out does not travel.
+    // An image that is left out is not packed.
     try DatasetPack.write([.train: contents], classNames: ["x"], to: folder.path + "/a.tar")
     let unpacked = try DatasetPack.unpack(folder.path + "/a.tar", into: folder.path + "/unpacked")
     let stored = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/unpacked/images")

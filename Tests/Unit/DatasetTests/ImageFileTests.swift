@@ -82,7 +82,7 @@ struct PictureFixture: Sendable, CustomTestStringConvertible {
     #expect(endings.count { $0 == "jpg" } >= 20 && endings.count { $0 == "png" } >= 25 && endings.contains("mpo"))
   }
 
-  /// What libjpeg cannot read is refused with its reason; the frame header says it.
+  /// A JPEG that libjpeg cannot read is refused with the reason, which is found in its frame header.
   @Test(arguments: [
     (0xC0, 12, "precision 12"), (0xC1, 12, "precision 12"), (0xC3, 8, "SOF type 0xc3"), (0xC5, 8, "SOF type 0xc5"),
   ]) func unreadableJPEGsAreRefusedByName(marker: UInt8, bits: UInt8, reason: String) throws {
@@ -254,7 +254,7 @@ struct PictureFixture: Sendable, CustomTestStringConvertible {
       }
     }
     #expect(throws: DatasetError.self) { try ImageFile.decode(Array(png.dropLast(20)), name: "cut") }
-    // What is there of a cut JPEG is decoded, as OpenCV does.
+    // The part that is left of a cut JPEG is decoded, as by OpenCV.
     #expect(try ImageFile.decode(Array(jpeg.dropLast(20)), name: "cut").width == 40)
   }
 

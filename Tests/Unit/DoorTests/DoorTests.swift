@@ -187,8 +187,8 @@ struct DoorTests {
     }
   }
 
-  /// What no attempt can do is tried once.
-  /// The teacher is the file that came with the job, and a stage that is told to learn from one does not go without.
+  /// A job that no attempt can do is tried once. The teacher is the file that came with the job, and a stage that is
+  /// told to learn from one does not go without.
   @Test func fineTuningLearnsFromTheTeacherThatCame() throws {
     func teacher(_ values: [String: PlainValue], _ inputs: [InputRole: String]) throws -> String? {
       try request(.finetune, values, inputs: inputs.merging([.model: "m"]) { $1 }).trainRequest(on: "d")?.teacher

@@ -4,7 +4,7 @@ import Settings
 import Sweep
 import Testing
 
-/// Who holds a token may still say anything; what it says is bounded before it is kept.
+/// A peer with a token may still send anything; its messages are bounded before anything of them is kept.
 struct HostilePeerTests {
   private let long = String(repeating: "x", count: 300)
 

@@ -57,7 +57,7 @@ struct RepairTests {
     var run = try Pruning()
     let lost = run.desk.handle(.artifactsLost([model(of: run.training).digest]))
     #expect(lost.asked == [ConnectionID(1)])
-    // What could not be fetched meanwhile is no fault of the job; it starts again once the model is back.
+    // That the model could not be fetched meanwhile is not held against the job, which starts again once it is back.
     #expect(run.fail().assignments.isEmpty)
     #expect(
       run.desk.journal.last == .attemptEnded(attempt: run.pruning.attempt, job: run.pruning.job, outcome: .returned))

@@ -2,7 +2,7 @@ import Fleet
 import Sweep
 import Testing
 
-/// What the store may forget.
+/// The artifacts that the store may forget.
 struct RetentionTests {
   private func checkpoint(_ epoch: Int) -> Checkpoint {
     Checkpoint(epoch: epoch, artifact: reference(UInt8(40 + epoch)))

@@ -4,7 +4,7 @@ import Testing
 
 /// Jobs that several sweeps want.
 struct SharedJobTests {
-  /// What a failure blocks in one sweep is freed when another sweep gives the failed job a new chance.
+  /// Jobs that a failure blocks in one sweep are freed when another sweep gives the failed job a new chance.
   @Test func aNewChanceFreesTheChildrenOfAllSweeps() throws {
     var desk = Desk()
     _ = desk.ask(.submit(submission(ratios: [0.5])))

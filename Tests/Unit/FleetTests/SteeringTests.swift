@@ -112,7 +112,7 @@ struct PriorityTests {
     #expect(running.count == 1 && !urgent.contains(running[0].0.job))
   }
 
-  /// What a decision costs must not grow with the queue.
+  /// The cost of a decision must not grow with the queue.
   @Test func aLongQueueIsWorkedOffInOrder() throws {
     var desk = Desk()
     var spec = SweepSpec(name: "wide", dataset: "data.yaml")

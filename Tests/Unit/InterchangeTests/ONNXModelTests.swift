@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Zoo
 
-/// What is written is a well-formed graph, looked at through a reader of its own. That ONNX Runtime computes the same
+/// A written model is a well-formed graph, looked at through a reader of its own. That ONNX Runtime computes the same
 /// from it is checked outside of these tests, which need no Python.
 @Suite struct ONNXModelTests {
   static let options = [

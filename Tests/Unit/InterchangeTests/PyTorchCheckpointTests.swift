@@ -67,7 +67,7 @@ import Zoo
 
   // MARK: - What is refused
 
-  /// What a checkpoint holds besides the weights is of any class. None of it is needed, so all of it is passed over.
+  /// A checkpoint holds objects of any class besides the weights. None of them is needed, so all are passed over.
   @Test(arguments: PassedOver.all) func whatIsNotNeededIsPassedOver(_ value: PassedOver) throws {
     var pickle = PickleWriter()
     pickle.dictionary([
@@ -110,7 +110,7 @@ import Zoo
     #expect(content.tensors.keys.sorted() == ["w"])
   }
 
-  /// What several calls around a tensor make is still that tensor.
+  /// A tensor in several wrapping calls is still that tensor.
   @Test func wrappedTensors() throws {
     func wrapped(_ writer: inout PickleWriter) {
       writer.call("torch._utils", "_rebuild_parameter", [ones, { $0.bytes.append(0x89) }, { $0.none() }])
@@ -287,7 +287,7 @@ import Zoo
     #expect(error?.reason.contains("checksum") == true)
   }
 
-  /// Whatever bytes change, reading ends in a value or an error.
+  /// Reading ends in a value or an error, whichever bytes change.
   @Test func damagedFilesNeverTrap() {
     var pickle = PickleWriter()
     pickle.dictionary([

@@ -114,7 +114,7 @@ import Testing
     }
   }
 
-  /// Whatever bytes change in a real file, reading ends in a value or an error.
+  /// Reading ends in a value or an error, whichever bytes of a real file change.
   @Test func damagedFilesNeverTrap() throws {
     let bytes = Safetensors.encode(try Fixtures.safetensors("loss/no_targets.safetensors"))
     var random = SplitMix64(seed: 7)

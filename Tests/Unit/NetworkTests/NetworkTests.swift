@@ -126,7 +126,7 @@ import Zoo
     _ = try network.validated(result.parameters)
   }
 
-  /// Of another network only counters and what fits by chance is left, which is no beginning.
+  /// From another network only counters and tensors of the same shape by chance are left, which is no beginning.
   @Test func transferTellsHowMuchFits() throws {
     let start = network.initialParameters(seed: 1)
     let small = try Zoo.network(named: "yolov5s", classCount: 14)

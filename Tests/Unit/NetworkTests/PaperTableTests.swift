@@ -70,7 +70,7 @@ import Zoo
     ]
   }
 
-  /// Of each unit, its convolutions and the sides of their outputs.
+  /// For each unit its convolutions and the sides of their outputs.
   static let units: [(stage: Int, convolutions: [(weights: Int, outputs: Int, side: Int)])] = {
     var units: [(Int, [(Int, Int, Int)])] = []
     var (input, side) = (stem.channels, stem.side)

@@ -40,7 +40,7 @@ import Transport
     #expect(all == [.line("20000000"), .exited(.status(0))])
   }
 
-  /// What leaps between two looks is refused by the kernel.
+  /// Memory that leaps between two looks is refused by the kernel.
   @Test func aLeapIsRefused() async throws {
     let all = try await events(
       "/bin/sh", ["-c", "sleep 0.3; grep -c 'Max data size *1140850688 *1140850688' /proc/self/limits"],

@@ -12,7 +12,7 @@ import Transport
 import Worker
 
 @Suite struct FleetShellTests {
-  /// What the table must be, however the run was disturbed.
+  /// Returns the table that every run must give, however it is disturbed.
   func undisturbed() async throws -> ResultTable {
     let cluster = try Cluster()
     let (coordinator, endpoint) = try await cluster.coordinator()

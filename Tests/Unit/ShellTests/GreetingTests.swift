@@ -98,7 +98,7 @@ import Transport
     try await Task.sleep(for: .seconds(3))
     #expect(log.text.count(where: { $0.contains("the tokens stay as they were") }) == 1, "\(log.text)")
     try Files.remove(bad)
-    // Those it knows are good all the time.
+    // The tokens that it knows stay valid.
     _ = try await cluster.client(endpoint).request(.workers)
     await coordinator.stop()
   }

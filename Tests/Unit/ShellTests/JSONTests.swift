@@ -149,7 +149,7 @@ import Testing
     #expect(throws: JSONError.self) { try JSON.decode(UInt8.self, from: Array(text.utf8)) }
   }
 
-  /// Whatever is done to a document's bytes, it is read or refused.
+  /// A document is read or refused, whichever of its bytes change.
   @Test func mutatedDocumentsDoNoHarm() {
     let seed = JSON.encode(Everything())
     var state: UInt64 = 1

@@ -172,7 +172,7 @@ extension LoopShell {
         }
       }
     }
-    // Whoever knows the token is still served.
+    // A client that knows the token is still served.
     let answer = try await withoutHanging {
       try await client.run { try await $0.roundTrip([[1]], to: address, with: token) }
     }

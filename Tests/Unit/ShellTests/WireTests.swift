@@ -53,7 +53,7 @@ private let messages: [WireMessage] = [
     #expect(read.values["box_loss"]!.isNaN)
   }
 
-  /// What workers said before there were final failures is still understood.
+  /// Failures as workers reported them before there were final ones are still understood.
   @Test func aFailureWithoutAWordOfFinalityIsNone() throws {
     let old = Array(#"{"attemptFailed":{"attempt":42,"failure":{"message":"no memory"}}}"#.utf8)
     let failure = StageFailure(message: "no memory")
@@ -86,7 +86,7 @@ private let messages: [WireMessage] = [
     #expect { try WireMessage(Array(frame.dropLast())) } throws: { "\($0)".contains("malformed request") }
   }
 
-  /// Whatever arrives is either a message or an error.
+  /// A frame is either a message or an error, whatever its bytes are.
   @Test func survivesMutatedFrames() {
     var random = SplitMix64(seed: 7)
     for _ in 0..<20_000 {

@@ -60,7 +60,7 @@ import Zoo
         try ImageFile.write(Image(width: width, height: height), to: path)
         images += 1
       }
-      // What is left out.
+      // The images that are left out.
       try write("no picture".utf8, Array("images/\(split)/x-text.jpg".utf8))
       try write(plain.dropLast(40), Array("images/\(split)/x-cut.png".utf8))
       try write(plain, Array("images/\(split)/x-label.png".utf8))

@@ -8,7 +8,7 @@ import Platform
 import Testing
 import Zoo
 
-/// What `val` and `detect` write.
+/// The files that `val` and `detect` write.
 @Suite struct ReportTests {
   /// A sample data set and a network that sees something everywhere; gone with the test.
   private final class Scene {

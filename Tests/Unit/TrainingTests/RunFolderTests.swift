@@ -7,7 +7,7 @@ import Training
 import YAML
 import Zoo
 
-/// What a run leaves for YOLOv5's scripts and TensorBoard.
+/// The files that a run leaves for YOLOv5's scripts and TensorBoard.
 @Suite struct RunFolderTests {
   @Test("An interrupted run leaves every epoch once, as an uninterrupted one does") func resuming() throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "run-\(UUID().uuidString)")

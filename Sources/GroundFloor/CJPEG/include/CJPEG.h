@@ -1,5 +1,6 @@
-// What this project asks of libjpeg: a picture's size, its pixels as RGB, and a JPEG file of pixels. libjpeg reports
-// errors by longjmp; every jump begins and ends within one of these functions, so that it never passes a Swift frame.
+// The part of libjpeg that this project uses: a picture's size, its pixels as RGB, and a JPEG file of pixels. libjpeg
+// reports errors by longjmp; every jump begins and ends within one of these functions, so that it never passes a Swift
+// frame.
 #pragma once
 
 #include <stdbool.h>

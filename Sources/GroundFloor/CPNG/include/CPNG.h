@@ -1,5 +1,5 @@
-// What this project asks of libpng: a picture's pixels as RGB, whatever its colour type and depth. libpng reports errors
-// by longjmp; every jump begins and ends within one of these functions, so that it never passes a Swift frame.
+// The part of libpng that this project uses: a picture's pixels as RGB, for any colour type and depth. libpng reports
+// errors by longjmp; every jump begins and ends within one of these functions, so that it never passes a Swift frame.
 #pragma once
 
 #include <stdbool.h>

@@ -21,7 +21,7 @@ struct OneDNN: ConvolutionLibrary {
     }
     let chosen = try DNNLConvolution(pass, shape, threads: threads)
     guard let weights, weights.identity != chosen.weightLayout.identity else { return chosen }
-    // What oneDNN chooses depends on the number of images too.
+    // oneDNN's choice depends on the number of images too.
     return try DNNLConvolution(pass, shape, threads: threads, weights: weights as? DNNLLayout)
   }
 }
