@@ -50,6 +50,16 @@ struct SweepDraftTests {
     #expect(draft(facts(longSide: longSide, smallBox: smallBox)).imageSize == size)
   }
 
+  @Test func moreClassesTakeMoreSteps() {
+    func steps(_ classes: Int) -> Int {
+      var facts = facts(128)
+      facts.classes = classes
+      return draft(facts, weights: ["yolov5n": "yolov5n.pt"]).steps
+    }
+    #expect(steps(1) == steps(4) && (1000...1010).contains(steps(4)))
+    #expect((4 * steps(4)..<5 * steps(4)).contains(steps(80)))
+  }
+
   @Test(arguments: [20, 60, 200, 5_000, 200_000]) func thereAreEnoughSteps(_ images: Int) throws {
     for weights in [[:], ["yolov5n": "it's: my #1/yolov5n.pt"]] {
       let draft = draft(facts(images), weights: weights)
