@@ -54,6 +54,9 @@ public struct StageTree: Sendable {
     StageConfiguration(nodes[node].stage, stages.settings(of: nodes[node].step, in: trials[nodes[node].trial]))
   }
 
+  /// Returns the axes that the node depends on, for people: `yolov5n SGD sparsity 0.0001 prune 0.3`.
+  public func title(of node: Int) -> String { stages.title(of: nodes[node].step, in: trials[nodes[node].trial]) }
+
   /// The files the node needs besides its sources' models.
   public func inputs(of node: Int) -> [InputRole: ArtifactReference] {
     stages.inputs(of: nodes[node].stage, in: trials[nodes[node].trial])

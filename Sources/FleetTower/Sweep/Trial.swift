@@ -46,30 +46,7 @@ extension Trial {
   }
 }
 
-extension StageTree {
-  /// The axes that the stage depends on, for people: `yolov5n SGD sparsity 0.0001 prune 0.3`.
-  public func title(of node: Int) -> String {
-    let (spec, stage, trial) = (submission.spec, nodes[node].stage, trials[nodes[node].trial])
-    var parts = [trial.backbone]
-    if spec.common.recipe != .auto { parts.append(trial.optimizer) }
-    if spec.grid.seed.count > 1 { parts.append("seed \(trial.seed)") }
-    if stage >= .sparsify, trial.sparsityRate > 0 { parts.append("sparsity \(trial.sparsityRate)") }
-    if stage >= .prune, trial.pruneRatio > 0 { parts.append(spec.pruneTitle(trial)) }
-    let rounds = spec.prune.rounds
-    if rounds > 1, stage == .prune || stage == .finetune { parts.append("round \(nodes[node].round) of \(rounds)") }
-    return parts.joined(separator: " ")
-  }
-}
-
 extension SweepSpec {
-  /// How far a pruned trial is pruned, for people.
-  fileprivate func pruneTitle(_ trial: Trial) -> String {
-    let prune = stages.prune
-    if let count = prune.targetParameters { return "prune to \(count) parameters" }
-    if let limit = prune.targetGFLOPs { return "prune to \(limit) GFLOPs" }
-    return "prune \(trial.pruneRatio)"
-  }
-
   /// How many trials the grid has; nil when the number does not fit.
   public var trialCount: Int? {
     var count = 1

@@ -22,9 +22,13 @@ struct TrialStages: Sendable {
   /// Whether a pruned trial's fine-tuning learns from the unpruned trial beside it.
   let isTaught: Bool
   private let isBenchmarked: Bool
+  /// Whether titles tell trials apart by their optimizer or seed.
+  private let namesOptimizer: Bool
+  private let namesSeed: Bool
+  /// The target that takes the place of the ratio, for people.
+  private let target: String?
   private let isAnyTrialPruned: Bool
   private let rounds: Int
-  private let hasTarget: Bool
   /// The epochs of `finetune` for a trial that is not pruned, under the policy `gradual`.
   private let unprunedEpochs: Int
   private let sheets: [Stage: Sheet]
@@ -52,7 +56,10 @@ struct TrialStages: Sendable {
     isBenchmarked = spec.isBenchmarked
     isAnyTrialPruned = spec.grid.pruneRatio.contains { $0 > 0 }
     rounds = prune.rounds
-    hasTarget = prune.hasTarget
+    namesOptimizer = spec.common.recipe != .auto
+    namesSeed = spec.grid.seed.count > 1
+    target =
+      prune.targetParameters.map { "\($0) parameters" } ?? prune.targetGFLOPs.map { "\($0) GFLOPs" }
     unprunedEpochs = spec.sparsify.epochs + spec.finetune.epochs
     weights = spec.train.weights.compactMapValues { submission.files[$0] }
     networks = submission.files.filter { SettingRule.isYAML($0.key) }
@@ -124,14 +131,28 @@ struct TrialStages: Sendable {
     switch step.stage {
     case .sparsify where isGradual: values["target"] = .double(trial.pruneRatio)
     case .prune:
-      values["prune_ratio"] = hasTarget ? nil : .double(trial.pruneRatio(inRound: step.round, of: rounds))
-      if hasTarget, rounds > 1 { values["rounds_left"] = .int(rounds - step.round + 1) }
+      values["prune_ratio"] = target != nil ? nil : .double(trial.pruneRatio(inRound: step.round, of: rounds))
+      if target != nil, rounds > 1 { values["rounds_left"] = .int(rounds - step.round + 1) }
     case .finetune where trial.pruneRatio == 0:
       values["distill"] = nil
       if isGradual { values["epochs"] = .int(unprunedEpochs) }
     case .train, .sparsify, .finetune, .evaluate, .benchmark: break
     }
     return values
+  }
+
+  /// Returns the axes that a step depends on, for people: `yolov5n SGD sparsity 0.0001 prune 0.3`.
+  func title(of step: TrialStep, in trial: Trial) -> String {
+    let stage = step.stage
+    var title = trial.backbone
+    if namesOptimizer { title += " " + trial.optimizer }
+    if namesSeed { title += " seed \(trial.seed)" }
+    if stage >= .sparsify, trial.sparsityRate > 0 { title += " sparsity \(trial.sparsityRate)" }
+    if stage >= .prune, trial.pruneRatio > 0 {
+      title += target.map { " prune to " + $0 } ?? " prune \(trial.pruneRatio)"
+    }
+    if rounds > 1, stage == .prune || stage == .finetune { title += " round \(step.round) of \(rounds)" }
+    return title
   }
 
   /// Returns the files that a stage needs besides the models of the stages before it.
