@@ -225,7 +225,7 @@ struct BenchmarksRunAlone: Checker {
 
   mutating func observe(_ observation: Observation) -> String? {
     switch observation {
-    case .enrolled(let worker, let box, _): boxes[worker] = box
+    case .enrolled(let worker, let box, _, _): boxes[worker] = box
     case .durable(let records):
       for record in records { if let problem = check(record) { return problem } }
     default: break

@@ -15,8 +15,8 @@ enum Observation: Sendable {
   /// The store has lost these, and the coordinator is told so.
   /// - Parameter unwritten: attempts that were decided before, and are not written yet.
   case lost([Digest], unwritten: Set<AttemptNumber>)
-  /// A worker's true box, whatever it says.
-  case enrolled(WorkerID, box: BoxID, slots: Int)
+  /// A worker's true box and labels, whatever it says.
+  case enrolled(WorkerID, box: BoxID, slots: Int, labels: [String: String])
   /// A worker's true protocol.
   case speaks(WorkerID, version: Int)
   /// A worker's true metrics, as it says hello; nil where it does not say.

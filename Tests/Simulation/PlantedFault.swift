@@ -58,6 +58,8 @@ public enum PlantedFault: String, CaseIterable, Sendable {
   case admitTwins
   /// Workers claim to measure what their hosts cannot.
   case claimAllMetrics
+  /// Workers claim a label that they do not have.
+  case claimLabels
   /// A worker keeps all it could not say.
   case unboundedBuffer
   /// The coordinator hears and decides on although its disk does not keep up.

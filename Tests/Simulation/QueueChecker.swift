@@ -25,7 +25,7 @@ struct QueuesStayBounded: Checker {
 
   mutating func observe(_ observation: Observation) -> String? {
     switch observation {
-    case .enrolled(let worker, let box, let count):
+    case .enrolled(let worker, let box, let count, _):
       slots[worker] = count
       boxes.insert(box)
     case .keeps(let backlog, let waiting): return problem(backlog, waiting)

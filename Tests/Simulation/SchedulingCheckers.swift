@@ -14,10 +14,12 @@ struct ObservedJobs: Sendable {
     var isSubmitted = false
     var mode = SweepMode.active
     var priority = 0
+    var placement = SweepPlacement()
     var isActive: Bool { isSubmitted && mode == .active }
   }
 
   private var nodes: [JobKey: Node] = [:]
+  private var labels: [WorkerID: [String: String]] = [:]
   private var sweeps: [SweepID: SweepState] = [:]
   private let submitted: [SweepID: SweepSpec]
   private var datasets: [JobKey: Digest] = [:]
@@ -53,16 +55,18 @@ struct ObservedJobs: Sendable {
 
   mutating func observe(_ record: Record) {
     switch record {
-    case .sweepSubmitted(let id, _):
+    case .sweepSubmitted(let id, let submission):
       sweeps[id]!.isSubmitted = true
       sweeps[id]!.mode = .active
       if let priority = submitted[id]!.priority { sweeps[id]!.priority = priority }
+      sweeps[id]!.placement = submission.spec.placement
       for job in jobsOfSweep[id]! where givenUp.remove(job) != nil { failedBefore.remove(job) }
     case .sweepCancelled(let id):
       sweeps[id]!.isSubmitted = false
       for (attempt, job) in live where !isWanted(job) { end(attempt) }
     case .sweepSteered(let id, let mode): sweeps[id]!.mode = mode
     case .sweepPrioritized(let id, let priority): sweeps[id]!.priority = priority
+    case .sweepPlaced(let id, let placement): sweeps[id]!.placement = placement
     case .attemptStarted(let attempt, let job, _, _):
       live[attempt] = job
       running.insert(job)
@@ -111,11 +115,15 @@ struct ObservedJobs: Sendable {
 
   func isBenchmark(_ job: JobKey) -> Bool { nodes[job]!.isBenchmark }
 
+  mutating func enroll(_ worker: WorkerID, _ labels: [String: String]) { self.labels[worker] = labels }
+
   /// The sweeps that want the job and may start it.
   func activeSweeps(of job: JobKey) -> [SweepID] { nodes[job]!.sweeps.filter { sweeps[$0]!.isActive } }
 
-  /// The greatest of its active sweeps'.
-  func priority(of job: JobKey) -> Int? { activeSweeps(of: job).map { sweeps[$0]!.priority }.max() }
+  /// The sweeps that want the job and may start it on the worker.
+  func activeSweeps(of job: JobKey, on worker: WorkerID) -> [SweepID] {
+    activeSweeps(of: job).filter { sweeps[$0]!.placement.admits(labels[worker]!) }
+  }
 
   func priority(of sweep: SweepID) -> Int { sweeps[sweep]!.priority }
 
@@ -155,6 +163,28 @@ struct PausedSweepsStartNothing: Checker {
   }
 }
 
+/// Checks that jobs are given only to workers that a sweep which wants them admits.
+struct RequirementsAreMet: Checker {
+  let promise = "no attempt is given to a worker that lacks a required label"
+  private var jobs: ObservedJobs
+
+  init(trees: [StageTree]) { jobs = ObservedJobs(trees) }
+
+  mutating func observe(_ observation: Observation) -> String? {
+    if case .enrolled(let worker, _, _, let labels) = observation { jobs.enroll(worker, labels) }
+    guard case .durable(let records) = observation else { return nil }
+    for record in records {
+      if case .attemptStarted(let attempt, let job, let worker, _) = record,
+        jobs.activeSweeps(of: job, on: worker).isEmpty
+      {
+        return "\(attempt) started at \(job.short) on \(worker), whose labels none of its sweeps admits"
+      }
+      jobs.observe(record)
+    }
+    return nil
+  }
+}
+
 /// Checks which job gets a free slot.
 struct SlotsGoWhereTheyShould: Checker {
   let promise = "higher priority goes first, and sweeps of equal priority share the slots"
@@ -166,11 +196,13 @@ struct SlotsGoWhereTheyShould: Checker {
     switch observation {
     case .lost(let digests, let unwritten): jobs.lose(digests, unwritten: unwritten)
     case .crashed: jobs.crash()
+    case .enrolled(let worker, _, _, let labels): jobs.enroll(worker, labels)
     default: break
     }
     guard case .durable(let records) = observation else { return nil }
     for record in records {
-      if case .attemptStarted(let attempt, let job, _, _) = record, let problem = problem(attempt, job) {
+      if case .attemptStarted(let attempt, let job, let worker, _) = record, let problem = problem(attempt, job, worker)
+      {
         return problem
       }
       jobs.observe(record)
@@ -178,17 +210,18 @@ struct SlotsGoWhereTheyShould: Checker {
     return nil
   }
 
-  private func problem(_ attempt: AttemptNumber, _ job: JobKey) -> String? {
-    guard let priority = jobs.priority(of: job) else { return nil }
-    let mine = jobs.activeSweeps(of: job).filter { jobs.priority(of: $0) == priority }
+  private func problem(_ attempt: AttemptNumber, _ job: JobKey, _ worker: WorkerID) -> String? {
+    func sweeps(of job: JobKey) -> [SweepID] { jobs.activeSweeps(of: job, on: worker) }
+    guard let priority = sweeps(of: job).map(jobs.priority(of:)).max() else { return nil }
+    let mine = sweeps(of: job).filter { jobs.priority(of: $0) == priority }
     let running = mine.map { jobs.runningCount(of: $0) }.min() ?? 0
     for other in jobs.ready where other != job {
-      let others = jobs.priority(of: other)!
+      guard let others = sweeps(of: other).map(jobs.priority(of:)).max() else { continue }
       if others > priority {
         return "\(attempt) started at \(job.short) (\(priority)) while \(other.short) (\(others)) was ready"
       }
       guard others == priority, !jobs.isBenchmark(job) else { continue }
-      for sweep in jobs.activeSweeps(of: other) where jobs.priority(of: sweep) == priority && !mine.contains(sweep) {
+      for sweep in sweeps(of: other) where jobs.priority(of: sweep) == priority && !mine.contains(sweep) {
         let waiting = jobs.runningCount(of: sweep)
         if waiting < running {
           return "\(attempt) started at \(job.short) of \(mine) (\(running) running), not \(sweep) (\(waiting) running)"

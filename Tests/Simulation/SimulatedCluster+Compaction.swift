@@ -52,7 +52,9 @@ extension SimulatedCluster {
     var brain = brain
     var effects: [CoordinatorEffect] = []
     for (index, worker) in workers.enumerated() {
-      let hello = Hello(worker: worker.id, incarnation: 1, name: worker.id.name, box: worker.box, slots: worker.slots)
+      let hello = Hello(
+        worker: worker.id, incarnation: 1, name: worker.id.name, box: worker.box, slots: worker.slots,
+        labels: worker.labels)
       let connection = ConnectionID(UInt64(index) + 1)
       effects += brain.handle(.received(.hello(hello), from: connection), at: Instant(milliseconds: 0))
     }

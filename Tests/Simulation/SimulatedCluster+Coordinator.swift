@@ -233,6 +233,7 @@ extension SimulatedCluster {
     switch request {
     case .cancel where isPeaceful, .drain(_, isDraining: true) where isPeaceful: return
     case .steer(_, let mode) where isPeaceful && mode != .active: return
+    case .submit(let submission) where isPeaceful && !submissions.contains(submission): return
     case .prioritize where fault == .ignorePriorities: return
     default: break
     }

@@ -104,6 +104,9 @@ extension SimulatedCluster {
     case (.claimAllMetrics, .hello(var hello)):
       hello.metrics = nil
       return (.hello(hello), id)
+    case (.claimLabels, .hello(var hello)):
+      hello.labels["site"] = "lab"
+      return (.hello(hello), id)
     case (.ignoreVersions, .hello(var hello)):
       hello.protocolVersion = FleetProtocol.version
       return (.hello(hello), id)

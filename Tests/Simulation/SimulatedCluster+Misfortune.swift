@@ -117,9 +117,20 @@ extension SimulatedCluster {
       tellFate("\(sweep) shall be \(mode)")
       try operatorAsks(.steer(sweep: sweep.name, mode: mode))
       after(fate.milliseconds(1_000...8_000), .operatorAsks(.steer(sweep: sweep.name, mode: .active)))
-    case .prioritize: try operatorAsks(.prioritize(sweep: sweep.name, priority: fate.below(3) - 1))
+    case .prioritize:
+      try operatorAsks(.prioritize(sweep: sweep.name, priority: fate.below(3) - 1))
+      if workers.contains(where: { !$0.labels.isEmpty }) { try moveElsewhere(submission, &fate) }
     default: try operatorAsks(.retry(target: sweep.name))
     }
+  }
+
+  /// Somebody wants other workers for the sweep, which may not be there; in peace it is as it was.
+  private mutating func moveElsewhere(_ submission: SweepSubmission, _ fate: inout SplitMix64) throws(BrokenPromise) {
+    var submission = submission
+    let wishes = [[:], ["site": "lab"], ["site": "home"], ["site": "moon"]]
+    submission.spec.placement = SweepPlacement(requires: wishes[fate.below(4)], prefers: wishes[fate.below(4)])
+    tellFate("\(submission.sweepID) requires \(submission.spec.placement.requires)")
+    try operatorAsks(.submit(submission))
   }
 
   mutating func makePeace() throws(BrokenPromise) {

@@ -11,6 +11,7 @@ struct SimulatedWorker: Sendable {
   let protocolVersion: Int
   /// The metrics that its host can measure; nil for an older worker, which does not announce them.
   var metrics: [String]?
+  var labels: [String: String] = [:]
   var brain: WorkerBrain?
   /// Counts restarts.
   var incarnation: UInt64 = 0
@@ -58,7 +59,7 @@ extension SimulatedCluster {
     workers[index].brain = WorkerBrain(
       identity: WorkerBrain.Identity(
         worker: workers[index].id, name: workers[index].id.name, box: workers[index].box, slots: workers[index].slots,
-        metrics: workers[index].metrics,
+        labels: workers[index].labels, metrics: workers[index].metrics,
         seed: SplitMix64.mixed(seed &+ UInt64(index) << 32 &+ workers[index].incarnation)), policy: policy)
     tellFate("\(workers[index].id) starts")
     deliver(index, workers[index].incarnation, .started)

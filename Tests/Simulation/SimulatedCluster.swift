@@ -106,7 +106,7 @@ public struct SimulatedCluster {
     // Later additions draw from a generator of their own, so that the rest of a seed's run stays as it was.
     var laterRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0x7717))
     var latestRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0xD157))
-    submissions = (0...random.below(2)).map { index in
+    var submissions = (0...random.below(2)).map { index in
       var submission = SimulatedCluster.submission(index, dataset, &random, &laterRandom)
       guard latestRandom.once(in: 4) else { return submission }
       submission.spec.finetune.distill = FinetuneStage.unprunedTeacher
@@ -114,6 +114,13 @@ public struct SimulatedCluster {
       if latestRandom.once(in: 2) { submission.spec.prune.policy = "gradual" }
       return submission
     }
+    var placementRandom = SplitMix64(seed: SplitMix64.mixed(seed &+ 0x1ABE1))
+    let hasLabels = placementRandom.once(in: 3)
+    for index in submissions.indices where hasLabels {
+      if placementRandom.once(in: 2) { submissions[index].spec.placement.requires = ["site": "lab"] }
+      if placementRandom.once(in: 2) { submissions[index].spec.placement.prefers = ["disk": "fast", "site": "home"] }
+    }
+    self.submissions = submissions
     trees = submissions.map(StageTree.init)
     var policy = FleetPolicy()
     policy.leaseMilliseconds = 2_000
@@ -135,6 +142,12 @@ public struct SimulatedCluster {
     for index in workers.indices where index >= 2 && laterRandom.once(in: 2) || laterRandom.once(in: 4) {
       workers[index].metrics = Objective.Metric.allCases.map(\.rawValue).filter { index < 2 || $0 != "energy_j" }
     }
+    // As with what they measure: one of the first two can take everything.
+    for index in workers.indices where hasLabels {
+      let site = index < 2 ? "lab" : placementRandom.once(in: 2) ? "home" : nil
+      workers[index].labels["site"] = site
+      workers[index].labels["disk"] = placementRandom.once(in: 2) ? "fast" : nil
+    }
     if laterRandom.once(in: 5) {
       var twin = workers[laterRandom.below(workers.count)]
       twin.clockOffset += 777
@@ -153,6 +166,7 @@ public struct SimulatedCluster {
       OldWorkersAreSpared(),
       TwinsDoNotFight(patience: 2 * policy.heartbeatMilliseconds),
       UnmeasurableSweepsStartNothing(trees: trees),
+      RequirementsAreMet(trees: trees),
       QueuesStayBounded(trees: trees, lossLimit: policy.lossLimit),
       ReadyJobsRun(trees: trees),
       FrontIsRight(),
@@ -241,7 +255,8 @@ extension SimulatedCluster {
   private mutating func observeBox(of index: Int) {
     for checker in checkers.indices {
       _ = checkers[checker].observe(
-        .enrolled(workers[index].id, box: workers[index].box, slots: workers[index].slots))
+        .enrolled(
+          workers[index].id, box: workers[index].box, slots: workers[index].slots, labels: workers[index].labels))
       _ = checkers[checker].observe(.speaks(workers[index].id, version: workers[index].protocolVersion))
     }
   }

@@ -10,6 +10,7 @@ extension Record {
     case .sweepSteered(let sweep, let mode): "\(sweep) is \(mode)"
     case .sweepPrioritized(let sweep, let priority): "\(sweep) has priority \(priority)"
     case .sweepLimited(let sweep, _): "\(sweep) has other limits"
+    case .sweepPlaced(let sweep, let placement): "\(sweep) requires \(placement.requires)"
     case .attemptStarted(let attempt, let job, let worker, let box):
       "\(attempt) starts at \(job.short) on \(worker), \(box)"
     case .epochFinished(let attempt, let job, let metrics):

@@ -20,7 +20,7 @@ public struct FleetFigures: Hashable, Sendable {
 
 extension CoordinatorBrain {
   public var figures: FleetFigures {
-    var figures = roster.figures
+    var figures = roster.figures()
     for sweep in sweeps.indices { figures.sweeps[summary(of: sweep).state, default: 0] += 1 }
     for job in jobs { figures.jobs.add(job.state) }
     figures.startedAttempts = ledger.lastAttempt

@@ -58,12 +58,17 @@ extension CoordinatorBrain {
       if let priority = submission.spec.priority { setPriority(of: known, priority) }
       let limits = submission.spec.limits ?? [:]
       if sweeps[known].limits != limits { decide(.sweepLimited(sweep: id, limits: limits)) }
-      return .submitted(sweep: id, isNew: false, notice: measuringProblem(of: known))
+      let placement = submission.spec.placement
+      if sweeps[known].placement != placement {
+        decide(.sweepPlaced(sweep: id, placement: placement))
+        refreshMeasurability(of: known)
+      }
+      return .submitted(sweep: id, isNew: false, notice: obstacle(to: known))
     }
     decide(.sweepSubmitted(sweep: id, submission: submission))
     let sweep = ledger.sweepOfID[id]!
     refreshMeasurability(of: sweep)
-    return .submitted(sweep: id, isNew: true, notice: measuringProblem(of: sweep))
+    return .submitted(sweep: id, isNew: true, notice: obstacle(to: sweep))
   }
 
   private mutating func drain(_ name: String, _ isDraining: Bool) throws(Refusal) -> OperatorResponse {

@@ -5,16 +5,19 @@ extension CoordinatorBrain {
   mutating func schedule() {
     for box in roster.reservedBoxes.sorted() where !isKeptFree(box) { roster.setReserved(box, false, at: now) }
     startBenchmarks()
-    while let sweep = queue.firstSweep, let job = queue.first(of: sweep), let idlest = roster.idlestFreeWorker {
+    roster.openPools(for: queue.placements)
+    while let sweep = queue.firstSweep(where: { roster.bestFreeWorker(for: $0) != nil }),
+      let job = queue.first(of: sweep), let best = roster.bestFreeWorker(for: sweeps[sweep].placement)
+    {
       guard releaseForAnotherAttempt(job) else { continue }
-      if let holder = holder(of: job), roster.isFree(holder) {
+      if let holder = holder(of: job), roster.isFree(holder, likeTheBestFor: sweeps[sweep].placement) {
         start(job, on: holder)
-      } else if let held = queue.firstHeld(by: idlest, of: sweep), jobs[held].remainingCost == jobs[job].remainingCost {
+      } else if let held = queue.firstHeld(by: best, of: sweep), jobs[held].remainingCost == jobs[job].remainingCost {
         // Equally urgent, and its input need not travel.
         guard releaseForAnotherAttempt(held) else { continue }
-        start(held, on: idlest)
+        start(held, on: best)
       } else {
-        start(job, on: idlest)
+        start(job, on: best)
       }
     }
     startBenchmarks()
@@ -55,15 +58,16 @@ extension CoordinatorBrain {
 ///
 /// An idle box takes its benchmark at once. A busy one is kept from new jobs (reserved) only when no other job of that
 /// priority is ready, or when the benchmark has waited long: measuring at the end of a sweep costs least. While jobs of
-/// a higher priority are ready, benchmarks wait.
+/// a higher priority are ready that could run on the box, benchmarks wait.
 extension CoordinatorBrain {
   private mutating func startBenchmarks() {
     for sweep in queue.benchmarkedSweeps.sorted(by: { (sweeps[$0].turn, $0) < (sweeps[$1].turn, $1) }) {
-      guard !isOutranked(sweep) else { return }
-      guard let box = benchmarkBox(of: sweep), let worker = benchmarkWorker(on: box, of: sweep) else { continue }
+      guard !isOutranked(sweep), let box = benchmarkBox(of: sweep), !isOutranked(sweep),
+        let worker = benchmarkWorker(on: box, of: sweep)
+      else { continue }
       if roster.boxes[box]!.attemptCount > 0 {
         let isDue = !queue.isPatient(sweep)
-        if isDue || highestReadyPriority < sweeps[sweep].priority { roster.setReserved(box, true, at: now) }
+        if isDue || highestReadyPriority(on: box) < sweeps[sweep].priority { roster.setReserved(box, true, at: now) }
         continue
       }
       guard let job = queue.firstBenchmark(of: sweep), releaseForAnotherAttempt(job) else { continue }
@@ -80,27 +84,38 @@ extension CoordinatorBrain {
       guard roster.willingWorker(on: chosen) != nil || roster.hasBeenAbsentTooLong(chosen, at: now) else { return nil }
     }
     let candidates = roster.boxes.keys.filter { benchmarkWorker(on: $0, of: sweep) != nil }
-    let idlest = candidates.min { (roster.boxes[$0]!.attemptCount, $0) < (roster.boxes[$1]!.attemptCount, $1) }
-    guard let idlest else { return nil }
+    let placement = sweeps[sweep].placement
+    let rank = { [roster] (box: BoxID) in
+      let count = roster.boxes[box]!.attemptCount
+      return (count == 0 ? 0 : 1, -roster.matches(on: box, for: placement), count, box)
+    }
+    guard let best = candidates.min(by: { rank($0) < rank($1) }) else { return nil }
     for job in sweeps[sweep].jobs where jobs[job].stage == .benchmark {
       if case .leased(let number) = jobs[job].state { lose(number) }
     }
-    decide(.benchmarkBoxChosen(sweep: sweeps[sweep].id, box: idlest))
-    return idlest
+    decide(.benchmarkBoxChosen(sweep: sweeps[sweep].id, box: best))
+    return best
   }
 
   private func benchmarkWorker(on box: BoxID, of sweep: SweepIndex) -> WorkerID? {
-    roster.willingWorker(on: box, measuring: sweeps[sweep].hostMetrics)
+    roster.willingWorker(on: box, for: sweeps[sweep].placement, measuring: sweeps[sweep].hostMetrics)
   }
 
-  /// The highest priority of the sweeps with jobs ready that are not benchmarks.
-  private var highestReadyPriority: Int { queue.firstSweep.map { sweeps[$0].priority } ?? .min }
+  /// The highest priority of the sweeps with jobs ready that are not benchmarks and that a worker on the box may take;
+  /// on any, if it is nil.
+  private func highestReadyPriority(on box: BoxID?) -> Int {
+    queue.firstSweep { roster.hasWillingWorker(on: box, for: $0) }.map { sweeps[$0].priority } ?? .min
+  }
 
-  /// Whether more important jobs than the sweep's benchmarks could start.
-  func isOutranked(_ sweep: SweepIndex) -> Bool { highestReadyPriority > sweeps[sweep].priority }
+  /// Whether more important jobs than the sweep's benchmarks could start on its box.
+  func isOutranked(_ sweep: SweepIndex) -> Bool {
+    highestReadyPriority(on: sweeps[sweep].benchmarkBox) > sweeps[sweep].priority
+  }
 
   private func isKeptFree(_ box: BoxID) -> Bool {
-    queue.benchmarkedSweeps.contains { sweeps[$0].benchmarkBox == box && !isOutranked($0) }
+    queue.benchmarkedSweeps.contains {
+      sweeps[$0].benchmarkBox == box && benchmarkWorker(on: box, of: $0) != nil && !isOutranked($0)
+    }
   }
 
   /// The hosts that benchmarks wait for.

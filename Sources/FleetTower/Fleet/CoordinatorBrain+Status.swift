@@ -9,7 +9,7 @@ extension CoordinatorBrain {
     return SweepSummary(
       sweep: sweeps[sweep].id, state: state, priority: sweeps[sweep].priority,
       trials: sweeps[sweep].tree.trials.count, jobs: counts,
-      held: state == .running ? measuringProblem(of: sweep) : nil)
+      held: state == .running && counts.waiting + counts.ready > 0 ? obstacle(to: sweep) : nil)
   }
 
   private func state(of sweep: SweepIndex, _ counts: JobCounts) -> SweepSummary.State {
@@ -28,10 +28,10 @@ extension CoordinatorBrain {
   func status(of sweep: SweepIndex, limit: Int? = nil) -> SweepStatus {
     let tree = sweeps[sweep].tree
     let trials = trialsOfNodes(of: sweep)
-    let fleet = roster.figures
+    let fleets = fleets
     let nodes = limit.map { urgentNodes(of: sweep, limit: $0) } ?? Array(trials.indices)
     let statuses = nodes.map { node in
-      status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, fleet, trials: trials[node])
+      status(ofJob: sweeps[sweep].jobs[node], node: node, in: sweep, fleets, trials: trials[node])
     }
     return SweepStatus(
       summary: summary(of: sweep), jobs: statuses, remarks: tree.submission.remarks,
@@ -125,11 +125,11 @@ extension CoordinatorBrain {
     return Array(nodes.joined().prefix(limit))
   }
 
-  private func status(ofJob index: JobIndex, node: Int, in sweep: SweepIndex, _ fleet: FleetFigures, trials: [TrialID])
+  private func status(ofJob index: JobIndex, node: Int, in sweep: SweepIndex, _ fleets: Fleets, trials: [TrialID])
     -> JobStatus
   {
     let job = jobs[index]
-    let wait = wait(of: index, fleet)
+    let wait = wait(of: index, fleets)
     var worker: String?
     if case .leased(let number) = job.state {
       worker = ledger.attempts[number].map { shownName(of: $0.worker) }

@@ -9,6 +9,31 @@ extension CoordinatorBrain {
     var seconds: Double?
   }
 
+  /// The figures of the workers that each placement of a sweep admits.
+  typealias Fleets = [SweepPlacement: FleetFigures]
+
+  var fleets: Fleets {
+    let placements = Set(sweeps.lazy.map(\.placement)).union([SweepPlacement()])
+    return Dictionary(uniqueKeysWithValues: placements.map { ($0, roster.figures(for: $0)) })
+  }
+
+  /// Returns why nothing of the sweep starts although its operators want it to, and what can be done; nil if nothing
+  /// hinders it.
+  func obstacle(to sweep: SweepIndex) -> String? {
+    if let problem = measuringProblem(of: sweep) { return problem }
+    let placement = sweeps[sweep].placement
+    guard !placement.requires.isEmpty else { return nil }
+    return placementProblem(placement, [SweepPlacement(): roster.figures(), placement: roster.figures(for: placement)])
+  }
+
+  /// nil if a worker is connected that the placement admits, or none at all.
+  private func placementProblem(_ placement: SweepPlacement, _ fleets: Fleets) -> String? {
+    let count = fleets[SweepPlacement()]!.connectedWorkers
+    guard count > 0, fleets[placement]!.connectedWorkers == 0 else { return nil }
+    return "waits for a worker with \(placement.requirement); "
+      + (count == 1 ? "the only connected worker has none" : "\(count) connected workers have none")
+  }
+
   /// Why the job failed, or cannot run because something before it did.
   func reason(of index: JobIndex) -> String? {
     switch jobs[index].state {
@@ -27,7 +52,7 @@ extension CoordinatorBrain {
   }
 
   /// nil if the job is done, given up, or under way.
-  func wait(of index: JobIndex, _ fleet: FleetFigures) -> Wait? {
+  func wait(of index: JobIndex, _ fleets: Fleets) -> Wait? {
     let job = jobs[index]
     switch job.state {
     case .succeeded, .cancelled, .failed: return nil
@@ -39,8 +64,11 @@ extension CoordinatorBrain {
     case .leased(let number): return roster.holdings[number].flatMap { wait(of: $0, job: index) }
     case .ready:
       if let wait = waitForSweep(index) ?? waitForRetry(index) ?? waitForInput(index) { return wait }
-      if fleet.slots == 0 { return waitForWorker(fleet) }
-      return job.stage == .benchmark ? waitForBox(job) : waitForSlot(fleet)
+      // The sweep with the most slots will run it.
+      let placements = job.sweeps.filter(isActive).map { sweeps[$0].placement }
+      let placement = placements.max { fleets[$0]!.slots < fleets[$1]!.slots } ?? SweepPlacement()
+      if fleets[placement]!.slots == 0 { return waitForWorker(placement, fleets) }
+      return job.stage == .benchmark ? waitForBox(job) : waitForSlot(placement, fleets[placement]!)
     }
   }
 
@@ -73,27 +101,31 @@ extension CoordinatorBrain {
     return Wait(cause: .data, text: "the coordinator's store has lost \(name); workers are asked for it")
   }
 
-  private func waitForWorker(_ fleet: FleetFigures) -> Wait {
+  private func waitForWorker(_ placement: SweepPlacement, _ fleets: Fleets) -> Wait {
+    if let problem = placementProblem(placement, fleets) { return Wait(cause: .worker, text: problem) }
+    let fleet = fleets[placement]!
     if fleet.connectedWorkers == 0 { return Wait(cause: .worker, text: "no worker is connected") }
     let isDraining = fleet.drainingWorkers == fleet.connectedWorkers
     return Wait(
       cause: .worker,
       text: isDraining
-        ? "no worker takes jobs: all \(fleet.connectedWorkers) are draining"
-        : "no worker that is connected has a slot")
+        ? "no worker\(placement.condition) takes jobs: all \(fleet.connectedWorkers) are draining"
+        : "no worker\(placement.condition) that is connected has a slot")
   }
 
-  private func waitForSlot(_ fleet: FleetFigures) -> Wait {
+  private func waitForSlot(_ placement: SweepPlacement, _ fleet: FleetFigures) -> Wait {
     if fleet.freeSlots > 0 { return Wait(cause: .slot, text: "starts next") }
     let kept = roster.reservedBoxes.isEmpty ? "" : ", or kept for a benchmark"
-    return Wait(cause: .slot, text: "all \(fleet.slots) slots are busy\(kept)")
+    let place = placement.requires.isEmpty ? "" : " of workers\(placement.condition)"
+    return Wait(cause: .slot, text: "all \(fleet.slots) slots\(place) are busy\(kept)")
   }
 
   private func waitForBox(_ job: Job) -> Wait {
     if isOutranked(job.sweep) { return Wait(cause: .slot, text: "sweeps of higher priority go first") }
-    if !roster.canMeasure(sweeps[job.sweep].hostMetrics) {
+    let placement = sweeps[job.sweep].placement
+    if !roster.canMeasure(sweeps[job.sweep].hostMetrics, for: placement) {
       let names = sweeps[job.sweep].hostMetrics.map(\.rawValue).joined(separator: " and ")
-      return Wait(cause: .worker, text: "no worker that is connected can measure \(names)")
+      return Wait(cause: .worker, text: "no worker\(placement.condition) that is connected can measure \(names)")
     }
     guard let box = sweeps[job.sweep].benchmarkBox else {
       return Wait(cause: .box, text: "waits for a box to measure on")
@@ -103,6 +135,11 @@ extension CoordinatorBrain {
     }
     return Wait(cause: .box, text: "waits until nothing else runs on box \(box)")
   }
+}
+
+extension SweepPlacement {
+  /// The requirement after the word ‘worker’; empty if there is none.
+  var condition: String { requires.isEmpty ? "" : " with \(requirement)" }
 }
 
 extension InputRole {

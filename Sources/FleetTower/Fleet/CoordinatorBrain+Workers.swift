@@ -54,7 +54,8 @@ extension CoordinatorBrain {
     let former = roster.workers[hello.worker]
     let isDrained = ledger.drainedWorkers.contains(hello.worker)
     roster.enroll(hello, on: connection, isDrained: isDrained, keeping: awaitedBoxes, at: now)
-    if former == nil || former?.metrics != roster.workers[hello.worker]!.metrics { refreshUnmeasurableSweeps() }
+    let worker = roster.workers[hello.worker]!
+    if former?.metrics != worker.metrics || former?.labels != worker.labels { refreshUnmeasurableSweeps() }
     endUnlisted(by: hello, hasCrashed: former.map { $0.incarnation != hello.incarnation } ?? false)
     let abandon = hello.attempts.filter { !resume($0, by: hello.worker) }
     tell(

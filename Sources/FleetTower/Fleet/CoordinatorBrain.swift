@@ -86,7 +86,7 @@ extension CoordinatorBrain {
     for number in changes.ended { roster.end(number, at: now) }
     if let attempt = changes.begun { roster.begin(attempt, at: now) }
     if case .workerDrained(let worker, let isDraining) = record { roster.setDrained(worker, isDraining, at: now) }
-    for sweep in changes.turned { queue.setTurn(sweep, sweeps[sweep].turn) }
+    for sweep in changes.turned { queue.setClaim(sweep, sweeps[sweep].claim) }
     for job in changes.moved {
       queue.remove(job)
       queue.endPause(of: job)
@@ -121,7 +121,7 @@ extension CoordinatorBrain {
   mutating func lineUp(_ job: JobIndex) {
     guard let entry = entry(of: job) else { return queue.remove(job) }
     let sweeps = sweeps
-    queue.set(job, entry, turn: { sweeps[$0].turn }, at: now)
+    queue.set(job, entry, claim: { sweeps[$0].claim }, at: now)
   }
 
   mutating func lineUpJobs(of sweep: SweepIndex) { for job in sweeps[sweep].jobs { lineUp(job) } }

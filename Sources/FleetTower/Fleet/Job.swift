@@ -106,6 +106,8 @@ struct SweepState: Sendable {
   var priority = 0
   /// The limits of attempts, by the stage's name.
   var limits: [String: StageLimits] = [:]
+  /// The workers that its jobs are given to.
+  var placement = SweepPlacement()
   var benchmarkBox: BoxID?
   /// Attempts at its jobs that may still bring a result.
   var running = 0
@@ -114,4 +116,5 @@ struct SweepState: Sendable {
   var isOpen: Bool { !isCancelled && mode == .active }
   /// Its claim to the next free slot.
   var turn: JobQueue.Turn { JobQueue.Turn(priority: priority, running: running) }
+  var claim: JobQueue.Claim { JobQueue.Claim(placement: placement, turn: turn) }
 }

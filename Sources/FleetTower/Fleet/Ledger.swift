@@ -10,7 +10,7 @@ struct Ledger: Sendable {
   struct Changes: Sendable {
     /// The jobs that have entered a state, or whose parents' models have come or gone, in this order.
     var moved: [JobIndex] = []
-    /// The sweeps with another priority or another number of running jobs.
+    /// The sweeps with another priority, placement or number of running jobs.
     var turned: [SweepIndex] = []
     /// The sweeps whose jobs may start from now on, or may not any more.
     var steered: [SweepIndex] = []
@@ -53,6 +53,10 @@ struct Ledger: Sendable {
       sweeps[sweep].priority = priority
       changes.turned = [sweep]
     case .sweepLimited(let id, let limits): if let sweep = sweepOfID[id] { sweeps[sweep].limits = limits }
+    case .sweepPlaced(let id, let placement):
+      guard let sweep = sweepOfID[id] else { break }
+      sweeps[sweep].placement = placement
+      changes.turned = [sweep]
     case .attemptStarted(let number, let key, let worker, let box): begin(number, at: key, by: worker, on: box)
     case .epochFinished(let number, let key, let metrics):
       guard let job = jobOfKey[key] else { break }
@@ -96,6 +100,7 @@ extension Ledger {
     sweeps[sweep].mode = .active
     if let priority = submission.spec.priority { sweeps[sweep].priority = priority }
     sweeps[sweep].limits = submission.spec.limits ?? [:]
+    sweeps[sweep].placement = submission.spec.placement
     for (node, job) in zip(sweeps[sweep].tree.nodes, sweeps[sweep].jobs) {
       adopt(job, by: sweep, cost: node.remainingCost)
     }

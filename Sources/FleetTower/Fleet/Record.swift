@@ -10,6 +10,8 @@ public enum Record: Hashable, Sendable, Codable {
   case sweepPrioritized(sweep: SweepID, priority: Int)
   /// Submitted again with other limits, by the stage's name.
   case sweepLimited(sweep: SweepID, limits: [String: StageLimits])
+  /// Submitted again for other workers.
+  case sweepPlaced(sweep: SweepID, placement: SweepPlacement)
   case attemptStarted(attempt: AttemptNumber, job: JobKey, worker: WorkerID, box: BoxID)
   case epochFinished(attempt: AttemptNumber, job: JobKey, metrics: EpochMetrics)
   case checkpointStored(attempt: AttemptNumber, job: JobKey, checkpoint: Checkpoint)

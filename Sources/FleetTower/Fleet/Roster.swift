@@ -8,6 +8,7 @@ struct WorkerState: Sendable {
   let box: BoxID
   let slots: Int
   let protocolVersion: Int
+  let labels: [String: String]
   fileprivate(set) var connection: ConnectionID?
   /// The worker says that it is on its way out.
   let isLeaving: Bool
@@ -45,6 +46,31 @@ struct Box: Sendable {
   fileprivate(set) var absentSince: Instant?
 }
 
+/// The workers with a free slot that a placement admits.
+private struct Pool: Sendable {
+  /// The worker with more preferred labels goes first, among equals the one with fewer attempts.
+  struct Rank: Comparable, Sendable {
+    let matches: Int
+    let attemptCount: Int
+    static func < (a: Rank, b: Rank) -> Bool {
+      a.matches != b.matches ? a.matches > b.matches : a.attemptCount < b.attemptCount
+    }
+  }
+
+  let placement: SweepPlacement
+  var free = KeyedQueue<WorkerID, Rank>()
+
+  /// - Parameter attemptCount: nil if it has no free slot.
+  func rank(of worker: WorkerState, _ attemptCount: Int?) -> Rank? {
+    guard let attemptCount, placement.admits(worker.labels) else { return nil }
+    return Rank(matches: placement.matches(worker.labels), attemptCount: attemptCount)
+  }
+
+  mutating func place(_ worker: WorkerState, _ attemptCount: Int?) {
+    if let rank = rank(of: worker, attemptCount) { free.set(worker.id, rank) } else { free.remove(worker.id) }
+  }
+}
+
 /// The workers and their hosts: who is connected, what each holds, and who could take a job.
 struct Roster: Sendable {
   private let policy: FleetPolicy
@@ -58,8 +84,8 @@ struct Roster: Sendable {
   private var workerOfConnection: [ConnectionID: WorkerID] = [:]
   /// The workers without a connection, the longest absent first.
   private var absentWorkers = KeyedQueue<WorkerID, Instant>()
-  /// Workers with a free slot, least loaded first.
-  private var freeWorkers = KeyedQueue<WorkerID, Int>()
+  /// The free workers for each placement that jobs have waited with lately; the first one admits all.
+  private var pools = [Pool(placement: SweepPlacement())]
   private(set) var deadlines = KeyedQueue<Deadline, Instant>()
 
   init(_ policy: FleetPolicy) { self.policy = policy }
@@ -89,7 +115,7 @@ extension Roster {
     workers[id] = WorkerState(
       id: id, incarnation: hello.incarnation, name: hello.name, box: hello.box,
       slots: min(max(0, hello.slots), MessageBounds.slots),
-      protocolVersion: hello.protocolVersion, connection: connection, isLeaving: hello.isDraining,
+      protocolVersion: hello.protocolVersion, labels: hello.labels, connection: connection, isLeaving: hello.isDraining,
       isDrained: isDrained, metrics: hello.metrics.map { Set($0.compactMap(Objective.Metric.init)) }, heardAt: now)
     workerOfConnection[connection] = id
     if boxes[hello.box]?.workers.contains(id) != true {
@@ -196,10 +222,10 @@ extension Roster {
 // MARK: - Who could take a job
 
 extension Roster {
-  /// The fleet's figures of workers and slots.
-  var figures: FleetFigures {
+  /// The figures of the workers that the placement admits, and of their slots.
+  func figures(for placement: SweepPlacement = SweepPlacement()) -> FleetFigures {
     var figures = FleetFigures()
-    for (id, worker) in workers {
+    for (id, worker) in workers where placement.admits(worker.labels) {
       if worker.connection == nil { figures.absentWorkers += 1 } else { figures.connectedWorkers += 1 }
       if worker.connection != nil, !worker.isWilling { figures.drainingWorkers += 1 }
       if worker.isWilling { figures.slots += worker.slots }
@@ -208,27 +234,73 @@ extension Roster {
     return figures
   }
 
-  func isFree(_ id: WorkerID) -> Bool { freeWorkers.contains(id) }
-  var idlestFreeWorker: WorkerID? { freeWorkers.first?.key }
+  func isFree(_ id: WorkerID) -> Bool { pools[0].free.contains(id) }
+
+  /// The free worker that the placement prefers, among equals the one with the fewest attempts.
+  func bestFreeWorker(for placement: SweepPlacement) -> WorkerID? {
+    pool(for: placement).flatMap { pools[$0].free.first?.key }
+  }
+
+  /// Whether the placement admits the worker and prefers no other free one to it.
+  func isFree(_ id: WorkerID, likeTheBestFor placement: SweepPlacement) -> Bool {
+    guard let pool = pool(for: placement), let rank = pools[pool].free.priority(of: id) else { return false }
+    return rank.matches == pools[pool].free.first?.priority.matches
+  }
+
+  private func pool(for placement: SweepPlacement) -> Int? { pools.firstIndex { $0.placement == placement } }
+
+  /// Keeps an account of the free workers for each of these placements. Others are forgotten when there are many, since
+  /// a sweep whose jobs come one after the other waits again and again.
+  mutating func openPools(for placements: some Collection<SweepPlacement>) {
+    for placement in placements where pool(for: placement) == nil {
+      if pools.count > 2 * placements.count + 8 {
+        pools.removeAll { !$0.placement.isEmpty && !placements.contains($0.placement) }
+      }
+      var pool = Pool(placement: placement)
+      // In an order that does not depend on the process.
+      for id in pools[0].free.keys.sorted() { pool.place(workers[id]!, attempts(of: id).count) }
+      pools.append(pool)
+    }
+  }
 
   func willingWorker(on box: BoxID) -> WorkerID? { boxes[box]?.workers.first { workers[$0]!.isWilling } }
 
-  /// A willing worker there that can measure all the metrics.
-  func willingWorker(on box: BoxID, measuring metrics: [Objective.Metric]) -> WorkerID? {
-    boxes[box]?.workers.first { canMeasure(metrics, workers[$0]!) }
+  /// A willing worker there that the placement admits and that can measure all the metrics.
+  func willingWorker(on box: BoxID, for placement: SweepPlacement, measuring metrics: [Objective.Metric]) -> WorkerID? {
+    boxes[box]?.workers.first { canMeasure(metrics, workers[$0]!, placement) }
   }
 
-  /// Whether there is a willing worker that can measure all the metrics.
-  func canMeasure(_ metrics: [Objective.Metric]) -> Bool { workers.values.contains { canMeasure(metrics, $0) } }
-
-  private func canMeasure(_ metrics: [Objective.Metric], _ worker: WorkerState) -> Bool {
-    worker.isWilling && metrics.allSatisfy(worker.canMeasure)
+  /// Whether there is a willing worker that the placement admits and that can measure all the metrics.
+  func canMeasure(_ metrics: [Objective.Metric], for placement: SweepPlacement) -> Bool {
+    workers.values.contains { canMeasure(metrics, $0, placement) }
   }
 
-  /// Returns the metrics that no known worker can measure, connected or not. While no worker is known, there are none.
-  func unmeasurable(_ metrics: [Objective.Metric]) -> [Objective.Metric] {
-    guard !workers.isEmpty else { return [] }
-    return metrics.filter { metric in !workers.values.contains { $0.canMeasure(metric) } }
+  private func canMeasure(_ metrics: [Objective.Metric], _ worker: WorkerState, _ placement: SweepPlacement) -> Bool {
+    worker.isWilling && placement.admits(worker.labels) && metrics.allSatisfy(worker.canMeasure)
+  }
+
+  /// Whether a willing worker on the box, or on any if it is nil, is admitted by the placement.
+  func hasWillingWorker(on box: BoxID?, for placement: SweepPlacement) -> Bool {
+    guard !placement.requires.isEmpty else { return true }
+    let candidates = box.map { boxes[$0]?.workers ?? [] } ?? Array(workers.keys)
+    return candidates.contains { workers[$0]!.isWilling && placement.admits(workers[$0]!.labels) }
+  }
+
+  /// Returns the metrics that none of the known workers which the placement admits can measure, connected or not. While
+  /// no such worker is known, there are none.
+  func unmeasurable(_ metrics: [Objective.Metric], for placement: SweepPlacement) -> [Objective.Metric] {
+    guard !metrics.isEmpty, workers.values.contains(where: { placement.admits($0.labels) }) else { return [] }
+    return metrics.filter { metric in
+      !workers.values.contains { placement.admits($0.labels) && $0.canMeasure(metric) }
+    }
+  }
+
+  /// How many labels that the placement prefers the host's willing workers have, at best.
+  func matches(on box: BoxID, for placement: SweepPlacement) -> Int {
+    guard !placement.prefers.isEmpty else { return 0 }
+    let candidates = (boxes[box]?.workers ?? []).map { workers[$0]! }
+    return candidates.filter { $0.isWilling && placement.admits($0.labels) }.map { placement.matches($0.labels) }.max()
+      ?? 0
   }
 
   mutating func setReserved(_ id: BoxID, _ isReserved: Bool, at now: Instant) {
@@ -260,7 +332,8 @@ extension Roster {
   /// Called after anything that concerns the worker: the account of free workers and absent hosts follows.
   private mutating func refresh(_ id: WorkerID, at now: Instant) {
     guard let worker = workers[id] else { return }
-    if hasFreeSlot(worker) { freeWorkers.set(id, attempts(of: id).count) } else { freeWorkers.remove(id) }
+    let attemptCount = hasFreeSlot(worker) ? attempts(of: id).count : nil
+    for index in pools.indices { pools[index].place(worker, attemptCount) }
     refreshAbsence(of: worker.box, at: now)
   }
 
@@ -284,12 +357,15 @@ extension Roster {
   func validate() -> Violations {
     var found = Violations()
     var (connected, counts) = (0, [BoxID: Int]())
+    for pool in pools { found.check(pool.free.keys.allSatisfy { workers[$0] != nil }, "an unknown worker is free") }
     for (id, worker) in workers {
       let box = boxes[worker.box]
       found.check(box?.workers.contains(id) == true, "\(id) is not listed on its box \(worker.box)")
-      found.check(
-        freeWorkers.priority(of: id) == (hasFreeSlot(worker) ? attempts(of: id).count : nil),
-        "\(id) with \(attempts(of: id).count) of \(worker.slots) slots taken is wrongly free, or not")
+      for pool in pools {
+        found.check(
+          pool.free.priority(of: id) == pool.rank(of: worker, hasFreeSlot(worker) ? attempts(of: id).count : nil),
+          "\(id) with \(attempts(of: id).count) of \(worker.slots) slots taken is wrongly free, or not")
+      }
       if let connection = worker.connection {
         connected += 1
         found.check(workerOfConnection[connection] == id, "\(connection) of \(id) is unknown")

@@ -21,7 +21,7 @@ extension CoordinatorBrain {
   public func validate(isLedgerKnown: Bool = false) -> [String] {
     var found = isLedgerKnown ? Violations() : ledger.validate()
     found.add(roster.validate())
-    found.add(queue.validate(turn: { sweeps[$0].turn }))
+    found.add(queue.validate(claim: { sweeps[$0].claim }))
     found.add(repairs.validate(roster))
     checkAttempts(&found)
     checkLines(&found)
@@ -29,7 +29,7 @@ extension CoordinatorBrain {
       found.check(worker.isDrained == ledger.drainedWorkers.contains(id), "\(id) is wrongly drained, or not")
     }
     for sweep in sweeps.indices {
-      let isUnmeasurable = !roster.unmeasurable(sweeps[sweep].hostMetrics).isEmpty
+      let isUnmeasurable = !unmeasurableMetrics(of: sweep).isEmpty
       found.check(
         unmeasurableSweeps.contains(sweep) == isUnmeasurable, "\(sweeps[sweep].id) is wrongly unmeasurable, or not")
     }

@@ -102,9 +102,7 @@ public struct FleetHost: Hashable, Sendable {
     memoryLimitMB = try number("memory_limit_mb", LimitSettings.all.group.memoryMB.integers)
     for entry in try mapping["labels"]?.mapping.entries ?? [] {
       let value = try entry.value.string
-      guard !entry.key.isEmpty, !entry.key.contains("="), entry.key.isOneLine, value.isOneLine else {
-        throw entry.value.error("a label is a key without ‘=’ and a value, each in one line")
-      }
+      guard LabelRule.allows(entry.key, value) else { throw entry.value.error(LabelRule.words) }
       labels[entry.key] = value
     }
     if let node = mapping["cache"] {

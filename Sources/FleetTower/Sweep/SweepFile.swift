@@ -77,11 +77,13 @@ private struct SweepFileReader {
     return `default`
   }
 
-  private mutating func mapping(_ node: YAMLNode?, keys: [String]) -> YAMLMapping? {
+  /// - Parameter keys: all that it may have; nil allows any.
+  private mutating func mapping(_ node: YAMLNode?, keys: [String]? = nil) -> YAMLMapping? {
     read(node, default: nil) { node throws(YAMLError) -> YAMLMapping? in
       if node.isNull { return nil }
       return try node.mapping
     }.map { mapping in
+      guard let keys else { return mapping }
       do throws(YAMLError) { try mapping.requireKnownKeys(keys) } catch { problems.append(error) }
       return mapping
     }
@@ -89,7 +91,8 @@ private struct SweepFileReader {
 
   mutating func spec(_ document: YAMLNode) -> SweepSpec? {
     let shared = CommonSettings.all.settings
-    let keys = ["name", "dataset"] + shared.map(\.key) + ["grid", "stages", "objectives", "priority"]
+    let keys =
+      ["name", "dataset"] + shared.map(\.key) + ["grid", "stages", "objectives", "priority", "requires", "prefer"]
     guard !document.isNull, let root = mapping(document, keys: keys) else {
       if problems.isEmpty { note("the file is empty; it needs at least ‘dataset’") }
       return nil
@@ -113,6 +116,7 @@ private struct SweepFileReader {
       }
       return priority
     }
+    spec.placement = SweepPlacement(requires: labels(root["requires"]), prefers: labels(root["prefer"]))
     return spec
   }
 
@@ -286,6 +290,18 @@ extension SweepFileReader {
         problems.append(node.error("image_weights draws images freely, rect has fixed batches: choose one of them"))
       }
     }
+  }
+
+  private mutating func labels(_ node: YAMLNode?) -> [String: String] {
+    var labels: [String: String] = [:]
+    for entry in mapping(node)?.entries ?? [] {
+      labels[entry.key] = read(entry.value, default: nil) { node throws(YAMLError) -> String? in
+        let value = try node.string
+        guard LabelRule.allows(entry.key, value) else { throw node.error(LabelRule.words) }
+        return value
+      }
+    }
+    return labels
   }
 
   private static func objective(_ node: YAMLNode) throws(YAMLError) -> Objective {

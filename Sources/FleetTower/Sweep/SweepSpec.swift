@@ -20,6 +20,8 @@ public struct SweepSpec: Hashable, Sendable {
   /// The limits of attempts, by the stage's name. They are not part of the sweep's identity: submitting it again with
   /// other limits changes them.
   public var limits: [String: StageLimits]?
+  /// The workers that its jobs are given to. Not part of the sweep's identity either.
+  public var placement: SweepPlacement
 
   /// The axes. A trial takes one value of each; the last axis varies fastest.
   public struct Grid: Hashable, Sendable, Codable {
@@ -47,7 +49,7 @@ public struct SweepSpec: Hashable, Sendable {
   public init(
     name: String, dataset: String, grid: Grid = Grid(),
     objectives: [Objective] = [Objective(.maximize, .map50), Objective(.minimize, .sizeMB)], priority: Int? = nil,
-    limits: [String: StageLimits]? = nil
+    limits: [String: StageLimits]? = nil, placement: SweepPlacement = SweepPlacement()
   ) {
     self.name = name
     self.dataset = dataset
@@ -55,6 +57,7 @@ public struct SweepSpec: Hashable, Sendable {
     self.objectives = objectives
     self.priority = priority
     self.limits = limits
+    self.placement = placement
   }
 
   public subscript<Group>(dynamicMember path: WritableKeyPath<StageChoices, Choices<Group>>) -> Choices<Group> {
@@ -163,7 +166,7 @@ extension SweepSpec {
       return "there are more than \(SweepSpec.objectiveLimit) objectives"
     }
     if let priority, !SweepSpec.priorityRange.contains(priority) { return "a priority must lie in -1000...1000" }
-    return targetProblem ?? limits?.values.lazy.compactMap(\.problem).first
+    return targetProblem ?? limits?.values.lazy.compactMap(\.problem).first ?? placement.problem
   }
 
   /// The first value that is wrong by itself, in words.
@@ -224,7 +227,10 @@ extension SweepSpec: Codable {
       grid: try container.decode(Grid.self, forKey: "grid"),
       objectives: try container.decode([Objective].self, forKey: "objectives"),
       priority: try container.decodeIfPresent(Int.self, forKey: "priority"),
-      limits: try container.decodeIfPresent([String: StageLimits].self, forKey: "limits"))
+      limits: try container.decodeIfPresent([String: StageLimits].self, forKey: "limits"),
+      placement: SweepPlacement(
+        requires: try container.decodeIfPresent([String: String].self, forKey: "requires") ?? [:],
+        prefers: try container.decodeIfPresent([String: String].self, forKey: "prefer") ?? [:]))
     var shared = common.values
     for key in CommonSettings.all.settings.map(\.key) {
       let member = Member(stringValue: Self.memberNames[key] ?? key)
@@ -263,5 +269,7 @@ extension SweepSpec: Codable {
     try container.encode(objectives, forKey: "objectives")
     try container.encodeIfPresent(priority, forKey: "priority")
     try container.encodeIfPresent(limits, forKey: "limits")
+    if !placement.requires.isEmpty { try container.encode(placement.requires, forKey: "requires") }
+    if !placement.prefers.isEmpty { try container.encode(placement.prefers, forKey: "prefer") }
   }
 }

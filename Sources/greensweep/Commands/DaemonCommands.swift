@@ -47,7 +47,9 @@ extension Command {
       Option(
         "--until", "TIME",
         help: "leave by then: 18:30, 2026-11-28T18:30, or @SECONDS since 1970; jobs are handed back before"),
-      Option("--label", "K=V", repeats: true, help: "what sets this worker apart; may be repeated"),
+      Option(
+        "--label", "K=V", repeats: true,
+        help: "what sets this worker apart, for ‘requires’ and ‘prefer’ of sweeps; may be repeated"),
       LocalFleet.attachedOption,
     ],
     discussion: """
@@ -90,7 +92,9 @@ extension Command {
     var labels: [String: String] = [:]
     for text in texts {
       let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2 else { throw UsageError("--label takes KEY=VALUE, not '\(text)'") }
+      guard parts.count == 2, LabelRule.allows(parts[0], parts[1]) else {
+        throw UsageError("--label takes KEY=VALUE, not '\(text.shortened())': \(LabelRule.words)")
+      }
       labels[parts[0]] = parts[1]
     }
     return labels

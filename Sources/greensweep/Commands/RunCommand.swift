@@ -27,8 +27,10 @@ extension Command {
       """
   ) { arguments in
     keepFilesPrivate()
-    let preparation = try SweepPreparation(
+    var preparation = try SweepPreparation(
       arguments.positionals[0], allowsDamaged: arguments.has("--allow-damaged"))
+    // It chooses among hosts, and there is but this one.
+    preparation.spec.placement = SweepPlacement()
     try MeasurableMetrics.require(preparation.spec.objectives)
     let folder = URL(filePath: arguments.string("--data") ?? ".greensweep/\(preparation.spec.name)")
     let pack = folder.appending(path: "dataset.tar").path

@@ -53,7 +53,8 @@ enum SampleMessages {
       name: "campus", dataset: "data.yaml",
       grid: SweepSpec.Grid(backbone: ["yolov5n", "ghostnet"], sparsityRate: [0.0001], pruneRatio: [0, 0.3]),
       objectives: [Objective(.maximize, .map50), Objective(.minimize, .latencyMS)], priority: 3,
-      limits: ["train": StageLimits(memoryMB: 512)])
+      limits: ["train": StageLimits(memoryMB: 512)],
+      placement: SweepPlacement(requires: ["gpu": "no"], prefers: ["disk": "fast"]))
     spec.common.imageSize = 320
     spec.train.epochs = 3
     spec.train.hyp = "h.yaml"
@@ -107,7 +108,8 @@ enum SampleMessages {
       .jobFailed(job: job, reason: "failed"), .jobsRetried(jobs: [job]),
       .workerDrained(worker: worker, isDraining: true), .benchmarkBoxChosen(sweep: sweep, box: box),
       .sweepSteered(sweep: sweep, mode: .paused), .sweepPrioritized(sweep: sweep, priority: 5),
-      .sweepLimited(sweep: sweep, limits: ["train": StageLimits(timeMinutes: 5)]), .sweepCancelled(sweep: sweep),
+      .sweepLimited(sweep: sweep, limits: ["train": StageLimits(timeMinutes: 5)]),
+      .sweepPlaced(sweep: sweep, placement: SweepPlacement(requires: ["site": "lab"])), .sweepCancelled(sweep: sweep),
     ]
   }()
 }

@@ -26,11 +26,11 @@ struct Desk {
   @discardableResult
   mutating func hello(
     _ name: String, on connection: UInt64, box: String? = nil, slots: Int = 1, incarnation: UInt64 = 1,
-    attempts: [AttemptNumber] = [], metrics: [String]? = nil
+    attempts: [AttemptNumber] = [], labels: [String: String] = [:], metrics: [String]? = nil
   ) -> [CoordinatorEffect] {
     let hello = Hello(
       worker: WorkerID(name), incarnation: incarnation, name: name, box: BoxID(box ?? name), slots: slots,
-      attempts: attempts, metrics: metrics)
+      labels: labels, attempts: attempts, metrics: metrics)
     return handle(.received(.hello(hello), from: ConnectionID(connection)))
   }
 

@@ -41,6 +41,50 @@ struct SweepFileTests {
       "campus.yaml:2: unknown teacher ‘parents’; did you mean ‘parent’?")
   }
 
+  @Test func labelsAreComparedAsText() throws {
+    let spec = try read(
+      "dataset: data.yaml\nrequires: {site: lab, rack: 7, ecc: true, rev: 1.50}\nprefer:\n  disk: \"fast one\"\n")
+    #expect(spec.placement.requires == ["site": "lab", "rack": "7", "ecc": "true", "rev": "1.50"])
+    #expect(spec.placement.prefers == ["disk": "fast one"])
+    let written = try JSON.decode(SweepSpec.self, from: JSON.encode(spec), .fleet)
+    #expect(written == spec)
+    #expect(try read("dataset: data.yaml\nrequires: {}\nprefer:\n") == read("dataset: data.yaml"))
+  }
+
+  @Test func wrongLabelsAreNamedWithTheirLines() {
+    let rule = "a label is a key without ‘=’ and a value, each in one line of at most 256 bytes"
+    expectProblems(
+      """
+      dataset: data.yaml
+      requires:
+        site: lab
+        gpu: [no]
+        rack:
+        a=b: c
+      prefer: lab
+      require: {site: lab}
+      """,
+      "campus.yaml:4: expected a string, found a list", "campus.yaml:5: expected a string, found nothing",
+      "campus.yaml:6: \(rule)", "campus.yaml:7: expected a mapping of keys to values, found ‘lab’",
+      "campus.yaml:8: unknown key ‘require’; did you mean ‘requires’?")
+    let many = (0...256).map { "k\($0): v" }.joined(separator: ", ")
+    expectProblems(
+      "dataset: data.yaml\nprefer: {\(many)}", "campus.yaml: at most 256 labels can be required or preferred")
+    expectProblems(
+      "dataset: data.yaml\nprefer: {k: \(String(repeating: "x", count: 257))}", "campus.yaml:2: \(rule)")
+  }
+
+  /// Which workers run a sweep is not part of what it is.
+  @Test func aPlacementChangesNoNames() throws {
+    let plain = SweepSubmission(
+      spec: try read("dataset: data.yaml"),
+      dataset: ArtifactReference(digest: Digest(bytes: [UInt8](repeating: 7, count: 32)), byteCount: 1))
+    var placed = plain
+    placed.spec.placement = SweepPlacement(requires: ["site": "lab"], prefers: ["disk": "fast"])
+    #expect(placed.sweepID == plain.sweepID)
+    #expect(StageTree(placed).nodes == StageTree(plain).nodes)
+  }
+
   @Test func longListsAreRefusedBriefly() {
     let zeros = Array(repeating: "0", count: 2000).joined(separator: ",")
     expectProblems(
