@@ -108,7 +108,7 @@ let learningTower: [Target] = [
 
 let fleetTower: [Target] = [
   module("FleetTower", "Sweep", ["Bytes", "Wording", "YAML", "JSON", "Settings", "Plotting"], settings: numeric),
-  module("FleetTower", "Fleet", ["Bytes", "JSON", "Randomness", "Sweep"], settings: numeric),
+  module("FleetTower", "Fleet", ["Bytes", "Wording", "JSON", "Randomness", "Sweep"], settings: numeric),
   module("FleetTower", "Wire", ["Bytes", "Wording", "JSON", "Sweep", "Fleet"], settings: numeric),
   module("FleetTower", "Transport", ["Bytes", "Wording", "Artifacts", "CEvent", "COpenSSL"]),
   module("FleetTower", "Transfer", ["Bytes", "Wording", "Artifacts", "Sweep", "Wire", "Transport"]),

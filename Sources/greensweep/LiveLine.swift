@@ -43,7 +43,8 @@ struct EpochProgress {
     case .remark(let text): printError(text.oneLine)
     case .started(let epochs, let completed):
       printError(
-        completed == 0 ? "\(title): \(epochs) epochs" : "\(title): goes on after epoch \(completed) of \(epochs)")
+        completed == 0
+          ? "\(title): \(counted(epochs, "epoch"))" : "\(title): goes on after epoch \(completed) of \(epochs)")
     case .epoch(let summary, let timing, let epochs):
       let loss = summary.loss
       printError(

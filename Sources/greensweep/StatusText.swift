@@ -54,7 +54,7 @@ enum StatusText {
   static func live(_ status: SweepStatus, elapsedSeconds: Double) -> [String] {
     let jobs = status.summary.jobs
     let failed = jobs.failed > 0 ? ", \(jobs.failed) failed" : ""
-    let done = "\(jobs.succeeded) of \(jobs.total) jobs done"
+    let done = "\(jobs.succeeded) of \(counted(jobs.total, "job")) done"
     let state = Self.state(of: status.summary)
     let words = state == SweepSummary.State.running.rawValue ? "" : " (\(state))"
     let head = "\(status.summary.sweep)\(words): \(done)\(failed), \(elapsedSeconds.shownAsDuration)"

@@ -127,8 +127,8 @@ extension SweepPlan {
   var text: String {
     var parts = [
       """
-      \(name): \(forecast.trials) trials on \(trainingImages) training and \(validationImages) validation images, \
-      \(imageSize) pixels, batches of \(batchSize)
+      \(name): \(counted(forecast.trials, "trial")) on \(counted(trainingImages, "training image")) and \
+      \(counted(validationImages, "validation image")), \(imageSize) pixels, batches of \(batchSize)
       """
     ]
     if !obstacles.isEmpty {

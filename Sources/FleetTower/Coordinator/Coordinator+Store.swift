@@ -70,7 +70,8 @@ extension Coordinator {
 
   private func log(_ report: CleaningReport) {
     guard report.artifactsRemoved > 0 else { return }
-    options.log("\(report.artifactsRemoved) artifacts of no more use removed, \(report.bytesFreed) bytes freed")
+    options.log(
+      "\(counted(report.artifactsRemoved, "artifact")) of no more use removed, \(report.bytesFreed) bytes freed")
   }
 
   // MARK: - Operators

@@ -121,7 +121,7 @@ public actor Coordinator {
     ) { [self] connection in opened(connection) }
     self.listener = listener
     try listenForBrowsers(accepted)
-    options.log("listening on \(listener.address), \(records) records replayed")
+    options.log("listening on \(listener.address), \(counted(records, "record")) replayed")
     armTimer()
     watchTokens(accepted)
     tendStore()
@@ -274,7 +274,7 @@ extension Coordinator {
         if accepted != known {
           listener?.keyring = try Keyring(accepted)
           http?.tokens = accepted
-          options.log("\(accepted.count) tokens are accepted now")
+          options.log("accepts \(counted(accepted.count, "token")) now")
           let reason = "its token was revoked or has expired"
           for (id, connection) in peers {
             if let token = connection.token, !accepted.contains(token) { turnAway(id, as: token.role, reason) }

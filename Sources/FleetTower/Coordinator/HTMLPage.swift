@@ -4,6 +4,7 @@ import Plotting
 import Reporting
 import Sweep
 import Transport
+import Wording
 
 /// The dashboard's pages. Whatever comes from outside goes through `escaped`; there is no script, and no file besides.
 enum HTMLPage {
@@ -27,7 +28,7 @@ enum HTMLPage {
     let summary = status.summary
     let name = escaped(summary.sweep.name)
     let head =
-      "<p class=\"facts\">\(badge(of: summary)) \(progress(summary.jobs)) <span>\(summary.trials) trials, "
+      "<p class=\"facts\">\(badge(of: summary)) \(progress(summary.jobs)) <span>\(counted(summary.trials, "trial")), "
       + "priority \(summary.priority ?? 0)</span> <span>JSON: \(link("/api/sweeps/\(summary.sweep)", "jobs")), "
       + "\(link("/api/sweeps/\(summary.sweep)/results", "results"))</span></p>"
     let measured = results.averaged.measured

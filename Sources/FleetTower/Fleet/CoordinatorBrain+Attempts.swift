@@ -1,5 +1,6 @@
 import Bytes
 import Sweep
+import Wording
 
 /// The messages of workers about their attempts.
 extension CoordinatorBrain {
@@ -43,7 +44,7 @@ extension CoordinatorBrain {
     decide(.attemptEnded(attempt: number, job: jobs[job].key, outcome: .failed(failure)))
     if failure.isFinal { return decide(.jobFailed(job: jobs[job].key, reason: failure.message)) }
     guard jobs[job].failures >= policy.failureLimit else { return }
-    let reason = "failed \(jobs[job].failures) times, at last: \(failure.message)"
+    let reason = "failed \(counted(jobs[job].failures, "time")), at last: \(failure.message)"
     decide(.jobFailed(job: jobs[job].key, reason: reason))
   }
 
@@ -54,7 +55,7 @@ extension CoordinatorBrain {
     decide(.attemptEnded(attempt: number, job: jobs[job].key, outcome: .lost))
     let losses = jobs[job].losses.count
     guard losses >= policy.lossLimit else { return }
-    decide(.jobFailed(job: jobs[job].key, reason: "set aside: \(losses) workers vanished while running it"))
+    decide(.jobFailed(job: jobs[job].key, reason: "set aside: \(counted(losses, "worker")) vanished while running it"))
   }
 
   mutating func handBack(_ number: AttemptNumber) {

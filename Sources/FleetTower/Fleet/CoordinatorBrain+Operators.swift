@@ -1,5 +1,6 @@
 import Bytes
 import Sweep
+import Wording
 
 /// The requests of operators. Reading costs as much as the answer is long; only these requests ever scan a sweep.
 extension CoordinatorBrain {
@@ -79,7 +80,8 @@ extension CoordinatorBrain {
     }
     let count = roster.attempts(of: worker).count
     return .done(
-      message: isDraining ? "\(worker) takes nothing new; \(count) jobs still run there" : "\(worker) takes jobs again")
+      message: isDraining
+        ? "\(worker) takes nothing new and still has \(counted(count, "job"))" : "\(worker) takes jobs again")
   }
 
   private mutating func cancel(_ sweep: SweepIndex) throws(Refusal) -> OperatorResponse {
@@ -109,7 +111,7 @@ extension CoordinatorBrain {
     guard !failed.isEmpty else { return .done(message: "nothing of \(target) has failed") }
     decide(.jobsRetried(jobs: failed.map { jobs[$0].key }))
     let held = candidates.allSatisfy { !isWantedNow($0) } ? " once the sweep is resumed" : ""
-    return .done(message: "\(failed.count) jobs start anew\(held), with everything that waits for them")
+    return .done(message: "\(counted(failed.count, "job")) to start anew\(held), with everything that waits")
   }
 
   private func pull(_ name: String) throws(Refusal) -> OperatorResponse {

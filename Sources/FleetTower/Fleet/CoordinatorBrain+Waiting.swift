@@ -117,7 +117,9 @@ extension CoordinatorBrain {
     if fleet.freeSlots > 0 { return Wait(cause: .slot, text: "starts next") }
     let kept = roster.reservedBoxes.isEmpty ? "" : ", or kept for a benchmark"
     let place = placement.requires.isEmpty ? "" : " of workers\(placement.condition)"
-    return Wait(cause: .slot, text: "all \(fleet.slots) slots\(place) are busy\(kept)")
+    let busy =
+      fleet.slots == 1 ? "the only slot\(place) is busy" : "all \(fleet.slots) slots\(place) are busy"
+    return Wait(cause: .slot, text: busy + kept)
   }
 
   private func waitForBox(_ job: Job) -> Wait {

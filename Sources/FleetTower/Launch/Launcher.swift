@@ -167,7 +167,7 @@ public struct Launcher: Sendable {
     guard try await asOperator.workers().contains(where: { $0.worker == worker && $0.isConnected }) else { return }
     try await asOperator.drain(worker, true)
     while let status = try await asOperator.workers().first(where: { $0.worker == worker && $0.isConnected }) {
-      onProgress(host, "waiting for the end of \(status.jobs.count) jobs (--now hands them back instead)")
+      onProgress(host, "waiting for the end of \(counted(status.jobs.count, "job")) (--now hands them back instead)")
       try await Task.sleep(for: .milliseconds(500))
     }
   }

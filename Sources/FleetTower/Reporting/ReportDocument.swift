@@ -64,8 +64,10 @@ public struct ReportDocument: Sendable {
     let notes = ([summary.held.map { "held: \($0)" }].compactMap { $0 } + table.notes)
       .map { "<p class=\"hold\">\(escaped($0))</p>" }.joined()
     return """
-      <p class="facts">\(HTML.badge(state)) <span>\(summary.trials) trials, \(jobs.succeeded) of \(jobs.total) jobs \
-      done\(jobs.failed > 0 ? ", \(jobs.failed) failed" : "")</span> <span>objectives: \(escaped(objectives))</span></p>
+      <p class="facts">\(HTML.badge(state)) <span>\(counted(summary.trials, "trial")), \
+      \(jobs.succeeded) of \(counted(jobs.total, "job")) done\
+      \(jobs.failed > 0 ? ", \(jobs.failed) failed" : "")</span> \
+      <span>objectives: \(escaped(objectives))</span></p>
       \(notes)
       """
   }

@@ -1,5 +1,6 @@
 import JSON
 import Plotting
+import Wording
 
 /// The trials of a sweep as points in a plane, in SVG: one objective along each axis, the front as a line, its members
 /// numbered and listed beside the plot.
@@ -177,7 +178,7 @@ public struct FrontPlot: Sendable {
   /// From the lowest upwards.
   private func remarks(unjudged: Int) -> [String] {
     var remarks: [String] = []
-    if unjudged > 0 { remarks.append("\(unjudged) finished trials are not judged") }
+    if unjudged > 0 { remarks.append("not judged: \(counted(unjudged, "finished trial"))") }
     if table.rows.contains(where: { $0.ties != nil }) { remarks.append("dashed: on the front, or off it, by chance") }
     if table.hasSeeds { remarks.append("means of seeds, with bars of one standard deviation") }
     return remarks

@@ -172,8 +172,9 @@ public struct SweepDraft: Hashable, Sendable {
     let start = isPretrained ? "from the weights beside the data" : "from scratch"
     let head =
       [
-        "Written by 'greensweep init' for \(facts.trainingImages) training and \(facts.validationImages) validation "
-          + "images of \(facts.classes) classes with \(facts.boxes) boxes.",
+        "Written by 'greensweep init' for \(counted(facts.trainingImages, "training image")) and "
+          + "\(counted(facts.validationImages, "validation image")) of \(counted(facts.classes, "class")) with "
+          + "\(counted(facts.boxes, "box")).",
         "Run it with 'greensweep run'; it takes about \(duration) on the machine it was written on.",
       ] + remarks
     return head.map { "# \($0.oneLine)\n" }.joined() + """

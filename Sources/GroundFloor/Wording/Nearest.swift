@@ -31,6 +31,8 @@ private func editDistance(_ a: [Character], _ b: [Character]) -> Int {
   return previous[b.count]
 }
 
-/// `1 job`, `2 jobs`.
-/// - Parameter noun: one that takes an s.
-public func counted(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+/// `1 job`, `2 jobs`, `3 classes`.
+/// - Parameter noun: one that takes an s, or es after an s or x.
+public func counted(_ number: Int, _ noun: String) -> String {
+  "\(number) \(noun)\(number == 1 ? "" : noun.last == "s" || noun.last == "x" ? "es" : "s")"
+}

@@ -44,7 +44,8 @@ public struct DatasetContents: Sendable, Hashable {
           + "(\(first.reason.message.shortened(to: 300)))")
     }
     if repeatedNames > 0 {
-      remarks.append("\(repeatedNames) names lead to an image that is named before; each image counts once")
+      remarks.append(
+        "\(counted(repeatedNames, "name")) too many, of images that are named before; each image counts once")
     }
     if let problem = boxProblem {
       remarks.append(problem)

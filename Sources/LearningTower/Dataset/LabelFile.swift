@@ -68,7 +68,8 @@ public enum LabelFile {
     eachColumn(of: row) { _ in count += 1 }
     guard count > 0 else { return nil }
     guard count == 5 || (count >= 7 && count % 2 == 1) else {
-      throw DatasetError("\(place): \(count) columns; a row is ‘class cx cy w h’, or a class and the outline's points")
+      throw DatasetError(
+        "\(place): \(counted(count, "column")); a row is ‘class cx cy w h’, or a class and the outline's points")
     }
     var values: [Float] = []
     // The outline's least and greatest coordinates, across and down.

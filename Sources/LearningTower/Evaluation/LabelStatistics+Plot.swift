@@ -7,7 +7,7 @@ extension LabelStatistics {
     var svg = SVG(width: 900, height: 900)
     svg.heading("Labels", 76, 26)
     svg.text(
-      "\(total) objects in \(imageCount) images; \(backgroundCount) images without any", 880, 26,
+      "objects: \(total); images: \(imageCount), without any: \(backgroundCount)", 880, 26,
       "text-anchor=\"end\" class=\"dim\" font-size=\"12\"")
     addBars(PlotFrame(left: 76, right: 880, top: 44, bottom: 300), classNames, to: &svg)
     let (top, bottom) = (470.0, 830.0)

@@ -1,5 +1,6 @@
 import JSON
 public import Network
+import Wording
 
 /// A trained model in a safetensors file: the `state_dict`, and in the metadata the network (`network`, the JSON of
 /// `Network` with sorted keys) and the classes (`class_names`, a JSON list). The same model gives the same bytes.
@@ -135,7 +136,7 @@ private enum ClassNames: Decodable {
     switch self {
     case .list(let names):
       guard names.count == classCount else {
-        throw fail("has \(names.count) class name\(names.count == 1 ? "" : "s") for \(classCount) classes")
+        throw fail("has \(counted(names.count, "class name")) for \(counted(classCount, "class"))")
       }
       return names
     case .mapping(let names):

@@ -5,6 +5,7 @@ import Interchange
 import Network
 import Platform
 import Settings
+import Wording
 
 /// A request to measure a model on a data set: the stage `evaluate` and the command `val`.
 public struct EvaluateRequest: Sendable, Hashable, Codable {
@@ -119,7 +120,8 @@ public func evaluate(
   let description = try DatasetDescription.load(request.dataset)
   guard model.network.detect.classCount == description.classCount else {
     throw PipelineError(
-      "\(request.model) detects \(model.network.detect.classCount) classes, the data set has \(description.classCount)")
+      "\(request.model) detects \(counted(model.network.detect.classCount, "class")), "
+        + "the data set has \(description.classCount)")
   }
   guard let split = DatasetDescription.Split(rawValue: request.split) else {
     let known = DatasetDescription.Split.allCases.map(\.rawValue).joined(separator: ", ")

@@ -62,7 +62,7 @@ enum Model {
     let names = try DatasetDescription.classNames(inFile: dataset)
     let classCount = network.detect.classCount
     guard names.count == classCount else {
-      throw PipelineError("\(model) detects \(classCount) classes, \(dataset) names \(names.count)")
+      throw PipelineError("\(model) detects \(counted(classCount, "class")), \(dataset) names \(names.count)")
     }
     return names
   }

@@ -65,7 +65,8 @@ public struct TaylorMeasurement: Sendable, Hashable, Codable {
     let description = try DatasetDescription.load(dataset)
     guard description.classCount == model.network.detect.classCount else {
       throw PipelineError(
-        "\(dataset): has \(description.classCount) classes, the model detects \(model.network.detect.classCount)")
+        "\(dataset): has \(counted(description.classCount, "class")), "
+          + "the model detects \(model.network.detect.classCount)")
     }
     return try TaylorScores.measured(
       model.network, model.parameters, images: try description.contents(of: .train).images, imageSize: imageSize,

@@ -8,6 +8,7 @@ import Platform
 import Plotting
 import Pruning
 import Settings
+import Wording
 
 /// How much accuracy a model loses when one layer after the other is pruned, all else left whole and nothing trained:
 /// `prune --sensitivity`.
@@ -77,7 +78,8 @@ public func sensitivity(
   let description = try DatasetDescription.load(request.dataset)
   guard model.network.detect.classCount == description.classCount else {
     throw PipelineError(
-      "\(request.model) detects \(model.network.detect.classCount) classes, the data set has \(description.classCount)")
+      "\(request.model) detects \(counted(model.network.detect.classCount, "class")), "
+        + "the data set has \(description.classCount)")
   }
   let stride = model.network.detect.strides.max() ?? 32
   try requireImageSize(request.imageSize, stride: stride)
@@ -137,7 +139,7 @@ extension SensitivityReport {
     var svg = SVG(
       width: left + cellWidth * Double(ratios.count) + 24, height: top + cellHeight * Double(layers.count) + 24)
     svg.heading("mAP50 when a layer alone is pruned", 16, 26)
-    svg.text("whole: \(fixed(map50, decimals: 3)), \(images) images", 16, 46, "class=\"dim\"")
+    svg.text("whole: \(fixed(map50, decimals: 3)), \(counted(images, "image"))", 16, 46, "class=\"dim\"")
     for (column, ratio) in ratios.enumerated() {
       let middle = left + (Double(column) + 0.5) * cellWidth
       svg.text("\(pixels(ratio * 100)) %", middle, top - 10, "text-anchor=\"middle\" class=\"dim\"")
@@ -150,7 +152,7 @@ extension SensitivityReport {
         let loss = map50 > 0 ? min(max(1 - value / map50, 0), 1) : 0
         svg.rectangle(
           x, y, width: cellWidth, height: cellHeight,
-          title: "\(layer.batchNorms.joined(separator: ", ")), \(layer.channels) channels",
+          title: "\(layer.batchNorms.joined(separator: ", ")), \(counted(layer.channels, "channel"))",
           "class=\"heat\" fill-opacity=\"\(fixed(0.04 + 0.96 * loss, decimals: 3))\"")
         svg.text(
           fixed(value, decimals: 3), x + cellWidth / 2, y + 14.5,

@@ -162,7 +162,7 @@ extension TrainRequest {
       let model = try Model.read(path)
       guard model.network.detect.classCount == classNames.count else {
         throw PipelineError(
-          "\(path): detects \(model.network.detect.classCount) classes, the data set has \(classNames.count)")
+          "\(path): detects \(counted(model.network.detect.classCount, "class")), the data set has \(classNames.count)")
       }
       let remark = classNameRemark(of: path, model.classNames, dataset, classNames)
       return (model.network, model.parameters, model.network.parameterSpecs.count, remark)

@@ -65,11 +65,6 @@ public struct PruningPlan: Sendable, Hashable, Codable {
   /// Units of tied channels that go.
   public var cutUnitCount: Int { groups.reduce(0) { $0 + $1.cut.count } }
 
-  /// Channels of batch norms that go, in all.
-  public var cutChannelCount: Int {
-    groups.reduce(0) { $0 + $1.cut.reduce(0) { $0 + $1.channels.reduce(0) { $0 + $1.count } } }
-  }
-
   /// The channels that go, by batch norm, ascending.
   public var cutChannels: [String: [Int]] {
     var result: [String: [Int]] = [:]

@@ -1,6 +1,7 @@
 public import Compute
 import Detection
 public import Network
+import Wording
 
 /// A trained network from whose predictions another one learns (`DistillationLoss`).
 public struct Teacher {
@@ -22,8 +23,8 @@ public struct Teacher {
     guard detect.classCount == student.classCount, detect.strides == student.strides, detect.anchors == student.anchors
     else {
       throw TrainingError(
-        "the teacher's head has \(detect.classCount) classes and other anchors than the student's, which has "
-          + "\(student.classCount) classes; give a teacher that was trained on this data set",
+        "the teacher's head has \(counted(detect.classCount, "class")) and other anchors than the student's, which has "
+          + "\(counted(student.classCount, "class")); give a teacher that was trained on this data set",
         isWrongRequest: true)
     }
   }

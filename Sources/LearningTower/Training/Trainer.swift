@@ -4,6 +4,7 @@ import Detection
 import Evaluation
 import Network
 import Pruning
+import Wording
 
 /// Trains a network on a data set, epoch by epoch, as YOLOv5 v7.0 does; with a sparsity rate, as the pruning study
 /// does.
@@ -66,7 +67,7 @@ public final class Trainer {
     try configuration.validate(largestStride: network.detect.strides.max() ?? 32)
     guard network.detect.classCount == data.classNames.count else {
       throw TrainingError(
-        "the network detects \(network.detect.classCount) classes, the data set has \(data.classNames.count)",
+        "the network detects \(counted(network.detect.classCount, "class")), the data set has \(data.classNames.count)",
         isWrongRequest: true)
     }
     self.network = network

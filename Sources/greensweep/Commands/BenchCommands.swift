@@ -27,7 +27,7 @@ extension Command {
     if arguments.has("--json") { return printJSON(result) }
     printLine(
       """
-      \(result.model.oneLine) at \(result.imageSize), batch \(result.batch), \(result.threads) threads, \
+      \(result.model.oneLine) at \(result.imageSize), batch \(result.batch), \(counted(result.threads, "thread")), \
       \(result.backend), \(result.precision.rawValue): \
       \(result.imagesPerSecond.shown(1)) images/s (median step \((result.medianSeconds * 1000).shown(1)) ms), \
       peak memory \(result.peakMemoryMegabytes.shown(0)) MB
@@ -59,8 +59,8 @@ extension Command {
     if arguments.has("--json") { return printJSON(report) }
     printLine(
       """
-      \(report.model.oneLine) at \(report.imageSize), batch 1, \(report.threads) threads, \(report.backend), \
-      \(report.precision.rawValue): median \(report.medianMilliseconds.shown(2)) ms, \
+      \(report.model.oneLine) at \(report.imageSize), batch 1, \(counted(report.threads, "thread")), \
+      \(report.backend), \(report.precision.rawValue): median \(report.medianMilliseconds.shown(2)) ms, \
       p95 \(report.p95Milliseconds.shown(2)) ms, \
       spread \((report.spread * 100).shown(1)) %\
       \(report.energyJoules.map { ", \($0.shown(3)) J an image (\(report.energyKind?.rawValue ?? "unknown"))" } ?? "")

@@ -35,7 +35,8 @@ extension Command {
     if arguments.has("--json") { return printJSON(report) }
     printLine(
       """
-      \(report.output): \(report.model), \(report.classes) classes, batch \(report.batch.map(String.init) ?? "any"), \
+      \(report.output): \(report.model), \(counted(report.classes, "class")), \
+      batch \(report.batch.map(String.init) ?? "any"), \
       \(report.imageHeight) × \(report.imageWidth) pixels (height × width), opset \(report.opset), \
       \(report.sizeMegabytes.shown(2)) MB
       """)

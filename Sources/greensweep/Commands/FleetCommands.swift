@@ -142,7 +142,7 @@ private struct FleetCall {
     }
     let failures = results.count { if case .failure = $0 { true } else { false } }
     if failures > 0 {
-      throw WorkError("\(failures) of \(results.count) hosts failed; the same command tries them again")
+      throw WorkError("\(failures) of \(counted(results.count, "host")) failed; the same command tries them again")
     }
   }
 }

@@ -30,6 +30,6 @@ extension Command {
       dataset: arguments.string("--data"), output: output, isHalfPrecision: arguments.has("--half"))
     let info = try Pipeline.importModel(request, onNote: { printError("import: \($0)") })
     if arguments.has("--json") { return printJSON(info) }
-    printLine("\(output): \(info.model), \(info.classes) classes, \(info.parameters) parameters".oneLine)
+    printLine("\(output): \(info.model), \(counted(info.classes, "class")), \(info.parameters) parameters".oneLine)
   }
 }

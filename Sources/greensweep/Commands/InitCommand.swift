@@ -61,7 +61,7 @@ extension Command {
     printLine(
       """
       \(output): \(draft.backbones.joined(separator: ", ")) at \(draft.imageSize) pixels, \
-      \(draft.backbones.count * draft.pruneRatios.count) trials of \(draft.steps) steps, about \
+      \(counted(draft.backbones.count * draft.pruneRatios.count, "trial")) of \(draft.steps) steps, about \
       \(needed.shownAsDuration) on this machine
       next: greensweep run \(output)
       """)

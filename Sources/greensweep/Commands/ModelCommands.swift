@@ -21,7 +21,8 @@ extension Command {
     printLine(
       """
 
-      \(info.model.oneLine), \(info.classes) classes: \(info.parameters) parameters (\(info.parametersFused) fused), \
+      \(info.model.oneLine), \(counted(info.classes, "class")): \
+      \(info.parameters) parameters (\(info.parametersFused) fused), \
       \(info.gflops.shown(2)) GFLOPs at \(info.imageSize) (\(info.gflopsFused.shown(2)) fused), \
       \(info.layers) layers (\(info.layersFused) fused), \(info.sizeMegabytes.shown(2)) MB in half precision
       """)

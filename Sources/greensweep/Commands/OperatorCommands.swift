@@ -220,7 +220,8 @@ func requireSuccess(_ status: SweepStatus) throws {
   let reasons = status.jobs.filter { $0.state == .failed }.map {
     "\($0.stage) \($0.title): \($0.reason ?? "no reason given")"
   }
-  throw WorkError("\(jobs.failed) jobs failed:\n\(reasons.joined(separator: "\n"))\n'greensweep retry' runs them again")
+  throw WorkError(
+    "\(counted(jobs.failed, "job")) failed:\n\(reasons.joined(separator: "\n"))\n'greensweep retry' runs them again")
 }
 
 extension ResultTable {

@@ -74,7 +74,8 @@ private struct PowerReport: Encodable {
 extension PowerModel {
   fileprivate var words: String {
     let error = error.map { "\(($0 * 100).shown(1)) % off at half load" } ?? "error unknown without --half"
-    return "\(idleWatts.shown(1)) W idle, \(fullWatts.shown(1)) W with all \(processors) processors, \(error)"
+    return
+      "\(idleWatts.shown(1)) W idle, \(fullWatts.shown(1)) W with \(counted(processors, "processor")) busy, \(error)"
       + (source.map { ", from \($0)".oneLine } ?? "")
   }
 }

@@ -95,7 +95,9 @@ extension Command {
       [layer.name, "\(layer.channels)"] + layer.map50.map { $0.shown(3) }
     }
     let header = ["layer", "channels"] + report.ratios.map { "\(($0 * 100).shown(0)) %" }
-    printLine("mAP50 of the whole model on \(report.images) images: \(report.map50.shown(3)); with a layer pruned by")
+    printLine(
+      "mAP50 of the whole model on \(counted(report.images, "image")): \(report.map50.shown(3)); with a layer pruned by"
+    )
     printLine(textTable([header] + rows, rightAligned: Set(1..<header.count)))
     for file in report.files { printLine(file.oneLine) }
   }
@@ -164,7 +166,8 @@ extension Command {
       let highest = groups.compactMap(\.highestScore).max().map { Double($0).shown(4) } ?? ""
       let partners = Set(groups.flatMap(\.batchNorms)).count - 1
       let why =
-        groups.compactMap(\.fixedReason).first ?? (partners > 0 ? "tied to \(partners) others in its group" : "")
+        groups.compactMap(\.fixedReason).first
+        ?? (partners > 0 ? "tied to \(counted(partners, "other")) in its group" : "")
       return [
         layer.batchNorm, "\(layer.channelCount)", "\(layer.keptCount)", numbers.map(String.init).joined(separator: ","),
         lowest, highest, why,

@@ -32,7 +32,7 @@ extension Command {
     if arguments.has("--json") { printJSON(report) } else { printLine(report.text) }
     if let failure = report.failure { throw WorkError("the store could not be read to its end: \(failure)") }
     let lost = report.findings.count { $0.state == .lost || $0.state == .asked }
-    if lost > 0 { throw WorkError("\(lost) artifacts are lost") }
+    if lost > 0 { throw WorkError("\(counted(lost, "artifact")) lost") }
   }
 
   static let storeCheck = Command(
@@ -70,8 +70,8 @@ extension Command {
     if arguments.has("--json") { return printJSON(report) }
     printLine(
       """
-      \(report.artifactsRemoved) artifacts \(isDryRun ? "would be" : "were") removed, \
-      \(report.bytesFreed.shownAsBytes) freed; \(report.artifactsKept) stay, \(report.bytesKept.shownAsBytes)
+      \(counted(report.artifactsRemoved, "artifact")) \(isDryRun ? "to remove" : "removed"), \
+      \(report.bytesFreed.shownAsBytes) freed; \(report.artifactsKept) kept, \(report.bytesKept.shownAsBytes)
       """)
   }
 
@@ -89,7 +89,7 @@ extension Command {
     while report.isRunning || report.count(.asked) > 0 {
       if report.artifactsChecked >= shown + 1_000 {
         shown = report.artifactsChecked
-        printError("\(shown) of \(report.artifacts) artifacts")
+        printError("\(shown) of \(counted(report.artifacts, "artifact"))")
       }
       try await Task.sleep(for: .milliseconds(200))
       report = try await connection.verification(.verification)
@@ -100,7 +100,7 @@ extension Command {
 
 extension JournalReport {
   fileprivate var text: String {
-    let head = "\(records) records: \(sweeps) sweeps of \(jobs) jobs"
+    let head = "\(counted(records, "record")): \(counted(sweeps, "sweep")) of \(counted(jobs, "job"))"
     return violations.isEmpty ? head + ", and everything agrees" : ([head] + violations).joined(separator: "\n")
   }
 }
@@ -109,7 +109,7 @@ extension VerificationReport {
   fileprivate var text: String {
     let damaged = findings.count(where: \.isDamaged)
     let head =
-      "\(artifactsChecked) artifacts read, \(bytesChecked.shownAsBytes): \(damaged) damaged, "
+      "\(counted(artifactsChecked, "artifact")) read, \(bytesChecked.shownAsBytes): \(damaged) damaged, "
       + "\(findings.count - damaged) missing, \(count(.repaired)) repaired, \(count(.lost)) still missing"
     guard !findings.isEmpty else { return head }
     let rows = findings.map { finding in

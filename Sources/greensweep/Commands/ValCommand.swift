@@ -17,7 +17,7 @@ extension Command {
         help: "take objects, areas and crowds for them from COCO's instances_….json"),
       Option(
         "--output", "DIR", aliases: ["-o"], help: "where confusion matrix, curves and label statistics go, in SVG"),
-      Option("--no-plots", needs: ["--output", "--save-json"], help: "do not draw these"),
+      Option("--no-plots", help: "do not draw these"),
       Option("--save-json", help: "DIR/predictions.json in COCO's results format (DIR by default: runs/val)"),
       .allowDamaged, .threads, .backend, .precision, .json,
     ],
@@ -63,7 +63,7 @@ extension Command {
         + [item.precision, item.recall, item.f1, item.map50, item.map50_95].map { $0.shown(4) }
     }
     let head = ["class", "labels", "P", "R", "F1", "mAP50", "mAP50-95"]
-    let place = "P, R and F1 at confidence \(report.bestConfidence.shown(3)); \(report.images) images"
+    let place = "P, R and F1 at confidence \(report.bestConfidence.shown(3)); \(counted(report.images, "image"))"
     return textTable([head, all] + rows, rightAligned: [1, 2, 3, 4, 5, 6]) + "\n" + place
   }
 

@@ -227,7 +227,7 @@ import Testing
     ["store", "clean", "--data", "d", "--token-file", "t"], ["pull", "T", "-o", "x.safetensors", "--image-size", "64"],
     ["train", "d", "--model", "a", "--cfg", "b.yaml"], ["train", "d", "--model", "m.safetensors", "--width", "2"],
     ["train", "d", "--model", "m.safetensors", "--weights", "w.pt"], ["train", "d", "--rect", "--image-weights"],
-    ["val", "m", "d", "--annotations", "a"], ["val", "m", "d", "--no-plots"],
+    ["val", "m", "d", "--annotations", "a"],
     ["val", "m", "d", "-o", "x", "--no-plots"],
     ["detect", "m", "i", "--save-conf"], ["detect", "m", "i", "-o", "x", "--no-images"],
     ["prune", "m", "--seed", "1"], ["prune", "m", "--seed", "1", "--importance", "gamma"],
@@ -266,6 +266,13 @@ import Testing
       #expect(result.errors.contains("image size 100") && result.errors.contains("use 96 or 128"), "\(result.errors)")
     }
     #expect(!FileManager.default.fileExists(atPath: base.folder.path("none")))
+  }
+
+  /// An option that asks for less is right where there is nothing to leave out, as in a script for all cases.
+  @Test func noPlotsNeedsNoFolder() throws {
+    let base = try Base.shared()
+    let result = try greensweep(["val", base.model, base.data, "--no-plots", "--image-size", "64"])
+    #expect(result.status == 0 && result.output.contains("4 images"), "\(result.errors)")
   }
 
   @Test func aFinishedRunSaysSoWithAndWithoutResume() throws {

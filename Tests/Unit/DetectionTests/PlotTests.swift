@@ -68,7 +68,7 @@ struct PlotTests {
     #expect(statistics.sizes[side / 10 * side + side - 1] == 2)
     let svg = statistics.svg(classNames: names)
     try check(svg, "labels")
-    #expect(svg.contains("2 objects in 2 images; 1 images without any"))
+    #expect(svg.contains("objects: 2; images: 2, without any: 1"))
     try check(LabelStatistics([], classCount: 0).svg(classNames: []), "nothing")
   }
 }

@@ -73,7 +73,7 @@ struct PlacementTests {
     _ = desk.submit(sweep("s", ["yolov5n", "yolov5s"], requires: lab))
     #expect(
       Set(try desk.status("s").jobs.filter { $0.state == .ready }.map(\.reason)) == [
-        "all 1 slots of workers with site=lab are busy"
+        "the only slot of workers with site=lab is busy"
       ])
   }
 

@@ -216,7 +216,7 @@ struct SteeringTests {
       .attemptFailed(attempt: assignment.attempt, failure: StageFailure(message: "no", cause: .refused)), on: 1)
     _ = desk.steer("s", .paused)
     guard case .done(let message) = desk.ask(.retry(target: "s")) else { return }
-    #expect(message == "1 jobs start anew once the sweep is resumed, with everything that waits for them")
+    #expect(message == "1 job to start anew once the sweep is resumed, with everything that waits")
   }
 }
 
@@ -274,7 +274,7 @@ struct WaitingTests {
     #expect(running.map(\.job) == [train.job])
     #expect(try wait(.train, &desk) == (nil, nil))
     let other = try #require(try desk.status("s").jobs.first { $0.stage == .train && $0.job != train.job })
-    #expect(other.reason == "all 1 slots are busy" && other.waitsFor == .slot)
+    #expect(other.reason == "the only slot is busy" && other.waitsFor == .slot)
 
     _ = desk.say(.heartbeat(attempts: [running[0].attempt], fetching: [running[0].attempt]), on: 1)
     #expect(try wait(.train, &desk) == (.data, "its worker fetches what it needs"))

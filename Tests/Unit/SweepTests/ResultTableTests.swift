@@ -91,7 +91,7 @@ struct ResultTableTests {
     guard case .array(let members) = table.plainValue else { return }
     let unjudged = members.filter { if case .object(let row) = $0 { row["on_front"] == .null } else { false } }
     #expect(unjudged.count == 2)
-    #expect(table.svg.contains("2 finished trials are not judged"))
+    #expect(table.svg.contains("not judged: 2 finished trials"))
     #expect(exampleTable().notes.isEmpty)
   }
 

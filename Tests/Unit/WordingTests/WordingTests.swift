@@ -14,6 +14,12 @@ struct WordingTests {
     #expect(nearest("", among: []) == nil)
   }
 
+  @Test func numbersWithNouns() {
+    #expect(
+      counted(1, "job") == "1 job" && counted(0, "job") == "0 jobs" && counted(2, "finished trial").hasSuffix("ls"))
+    #expect(counted(1, "class") == "1 class" && counted(2, "class") == "2 classes" && counted(3, "box") == "3 boxes")
+  }
+
   @Test("A line of bounded length, whatever the text")
   func shortensForeignText() {
     #expect("lr0".shortened() == "lr0")
