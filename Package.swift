@@ -184,8 +184,8 @@ let testTargets: [Target] = [
   tests(
     "Unit", "DoorTests",
     [
-      "greensweep", "JSON", "Settings", "Randomness", "Network", "Zoo", "Compute", "Pruning", "Evaluation", "Training",
-      "Pipeline",
+      "greensweep", "JSON", "Settings", "Randomness", "Network", "Zoo", "Compute", "Dataset", "Detection",
+      "Interchange", "Pruning", "Evaluation", "Training", "Pipeline",
       "Sweep",
     ]),
   tests("EndToEnd", "EndToEndTests", ["greensweep"]),

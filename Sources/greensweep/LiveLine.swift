@@ -3,6 +3,8 @@ import Detection
 import Foundation
 import Pipeline
 import Platform
+import Pruning
+import Sweep
 import Training
 import Wording
 
@@ -47,11 +49,14 @@ struct EpochProgress {
           ? "\(title): \(counted(epochs, "epoch"))" : "\(title): goes on after epoch \(completed) of \(epochs)")
     case .epoch(let summary, let timing, let epochs):
       let loss = summary.loss
+      let fading = summary.scales.flatMap { scales in
+        scales.targetShare.map { "  \(fadedWords(scales.zeroShare, of: $0))" }
+      }
       printError(
         """
         \(title): epoch \(summary.epoch)/\(epochs)  box \(loss.box.shown(4))  obj \(loss.objectness.shown(4))  \
-        cls \(loss.classification.shown(4))  mAP50 \(summary.map50.shown(4))  mAP50-95 \(summary.map50_95.shown(4))  \
-        \(timing.imagesPerSecond.shown(1)) images/s  ETA \(timing.remainingSeconds.shownAsDuration)
+        cls \(loss.classification.shown(4))  mAP50 \(summary.map50.shown(4))  mAP50-95 \(summary.map50_95.shown(4))\
+        \(fading ?? "")  \(timing.imagesPerSecond.shown(1)) images/s  ETA \(timing.remainingSeconds.shownAsDuration)
         """)
     case .checkpoint: break
     }

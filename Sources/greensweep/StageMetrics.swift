@@ -30,7 +30,8 @@ let epochMetrics: [StageMetric<EpochSummary>] = [
   .init("box_loss") { Double($0.loss.box) }, .init("objectness_loss") { Double($0.loss.objectness) },
   .init("class_loss") { Double($0.loss.classification) }, .init("precision") { $0.precision },
   .init("recall") { $0.recall }, .init(.map50) { $0.map50 }, .init(.map50_95) { $0.map50_95 },
-  .init("learning_rate") { $0.learningRates.weights },
+  .init("learning_rate") { $0.learningRates.weights }, .init("zero_share") { $0.scales?.zeroShare },
+  .init("target_share") { $0.scales?.targetShare },
 ]
 
 let trainMetrics: [StageMetric<TrainResult>] = [
@@ -44,6 +45,7 @@ let sparsifyMetrics: [StageMetric<TrainResult>] =
     .init(.map50Cut) { $0.scales?.zeroShare ?? 0 > 0 ? $0.map50 : nil }, .init("zero_share") { $0.scales?.zeroShare },
     .init("near_zero_share") { $0.scales?.nearZeroShare }, .init("gamma_10") { $0.scales?.lowerScale },
     .init("gamma_50") { $0.scales?.medianScale }, .init("gamma_90") { $0.scales?.upperScale },
+    .init(SparsifyMetric.effect) { $0.sparsityHadEffect.map { $0 ? 1 : 0 } },
   ]
 
 /// Figures of the model that fine-tuning begins with.

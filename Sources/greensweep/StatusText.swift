@@ -69,6 +69,7 @@ enum StatusText {
     let losses = ["box_loss", "objectness_loss", "class_loss"].compactMap { epochs.values[$0] }
     var words = ["epoch \(epochs.epoch)/\(epochs.epochs)", "loss \(losses.reduce(0, +).shown(4))"]
     if let map50 = epochs.values["map50"] { words.append("mAP50 \(map50.shown(3))") }
+    if let fading = epochs.fading { words.append(fading) }
     let remaining = epochs.seconds * (Double(epochs.epochs) - Double(epochs.epoch))
     words.append("ETA \(remaining.shownAsDuration)")
     return words.joined(separator: "  ")

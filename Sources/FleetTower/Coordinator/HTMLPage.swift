@@ -71,6 +71,7 @@ enum HTMLPage {
         "<progress max=\"\(max(1, epochs.epochs))\" value=\"\(max(0, epochs.epoch))\"></progress> "
         + "epoch \(epochs.epoch) of \(epochs.epochs)"
       if let map50 = epochs.values["map50"] { state += ", mAP50 \(Objective.Metric.map50.format(map50))" }
+      if let fading = epochs.fading { state += ", \(fading)" }
     }
     return HTML.row([
       "<code>\(job.job.short)</code>", job.stage.rawValue, escaped(job.title), HTML.badge(job.state.rawValue),

@@ -164,6 +164,7 @@ extension CoordinatorBrain {
   func results(of sweep: SweepIndex, judgedBy objectives: [Objective]? = nil) -> ResultTable {
     let tree = sweeps[sweep].tree
     let objectives = objectives ?? tree.submission.spec.objectives
+    var vain: [TrialID] = []
     var rows = tree.trials.indices.map { trial in
       let path = tree.nodesOfTrial[trial].map { sweeps[sweep].jobs[$0] }
       var metrics: [String: Double] = [:]
@@ -175,6 +176,9 @@ extension CoordinatorBrain {
         }
         metrics.merge(measured) { _, later in later }
         kinds.merge(job.success?.result.kinds ?? [:]) { _, later in later }
+      }
+      if path.contains(where: { jobs[$0].success?.result.metrics[SparsifyMetric.effect] == 0 }) {
+        vain.append(tree.trialIDs[trial])
       }
       if !path.contains(where: { jobs[$0].stage == .prune }) { metrics[Objective.Metric.map50Cut.rawValue] = nil }
       var row = ResultTable.Row(
@@ -189,7 +193,9 @@ extension CoordinatorBrain {
       return row
     }
     rows.correctDrift()
-    return ResultTable(sweep: sweeps[sweep].id, objectives: objectives, rows: rows, remarks: tree.submission.remarks)
+    let remarks = (tree.submission.remarks ?? []) + tree.submission.spec.remarks(onVainSparsityIn: vain)
+    return ResultTable(
+      sweep: sweeps[sweep].id, objectives: objectives, rows: rows, remarks: remarks.isEmpty ? nil : remarks)
   }
 
   /// Why a trial that has ended has no value of the metric.

@@ -1,4 +1,5 @@
 import JSON
+import Wording
 
 /// The results of a sweep: one row per trial, and which of them lie on the front.
 ///
@@ -49,8 +50,8 @@ public struct ResultTable: Hashable, Sendable, Codable {
   public private(set) var objectives: [Objective]
   /// Best first by the first objective; trials without a value come last.
   public private(set) var rows: [Row]
-  /// Remarks on the data set for whoever reads the results, one a line; nil if there are none, or if the coordinator
-  /// is too old to tell.
+  /// Remarks on the data set and on stages that came to nothing, for whoever reads the results, one a line; nil if
+  /// there are none, or if the coordinator is too old to tell.
   public private(set) var remarks: [String]?
 
   public init(sweep: SweepID, objectives: [Objective], rows: [Row], remarks: [String]? = nil) {
@@ -161,9 +162,25 @@ extension ResultTable {
     return "~ on the front, or off it, by less than the noise of the seeds: " + pairs.prefix(8).joined(separator: "; ")
       + (pairs.count > 8 ? " and \(pairs.count - 8) more" : "")
   }
+}
 
-  func list(_ trials: [TrialID]) -> String {
-    trials.prefix(4).map(\.name).joined(separator: ", ") + (trials.count > 4 ? " and \(trials.count - 4) more" : "")
+/// The first ones by name, and how many more there are.
+func list(_ trials: [TrialID]) -> String {
+  trials.prefix(4).map(\.name).joined(separator: ", ") + (trials.count > 4 ? " and \(trials.count - 4) more" : "")
+}
+
+extension SweepSpec {
+  /// Remarks on sparsity training that came to nothing, with the remedy.
+  /// - Parameter trials: those on whose way it did.
+  public func remarks(onVainSparsityIn trials: [TrialID]) -> [String] {
+    guard !trials.isEmpty else { return [] }
+    let place = "(\(counted(trials.count, "trial")): \(list(trials)))"
+    return [
+      isGradual
+        ? "! no channel has faded out during sparsify \(place): give a larger prune_ratio or a smaller min_channels"
+        : "! sparsify has left the scales as they were \(place): give a higher sparsity_rate or more epochs, or take "
+          + "the policy gradual, which needs no rate"
+    ]
   }
 }
 

@@ -6,6 +6,12 @@ public enum StageCost {
   public static let names: Set = [wall, processor]
 }
 
+/// Figures of the stage `sparsify` that stand in no table.
+public enum SparsifyMetric {
+  /// 0 where the stage has come to nothing, else 1.
+  public static let effect = "sparsity_effect"
+}
+
 /// The work of a sweep's finished stages.
 public struct SweepWork: Hashable, Sendable, Codable {
   /// The time of all stages, one after the other.

@@ -1,4 +1,5 @@
 import JSON
+import Plotting
 
 /// The only door between the towers: the worker is handed a `StageRunner` and knows nothing else of the arithmetic.
 ///
@@ -74,7 +75,7 @@ public struct EpochMetrics: Hashable, Sendable, Codable {
   public var epoch: Int
   public var epochs: Int
   public var seconds: Double
-  /// `box_loss`, `objectness_loss`, `class_loss`, `map50`, `map50_95`, `learning_rate` …
+  /// `box_loss`, `objectness_loss`, `class_loss`, `map50`, `map50_95`, `learning_rate`, `zero_share` …
   public var values: [String: Double]
 
   public init(epoch: Int, epochs: Int, seconds: Double, values: [String: Double]) {
@@ -83,6 +84,19 @@ public struct EpochMetrics: Hashable, Sendable, Codable {
     self.seconds = seconds
     self.values = values
   }
+
+  /// How far channels have faded out, such as `faded 43 % of 70 %`; nil where none are to fade.
+  public var fading: String? {
+    guard let share = values["zero_share"], let target = values["target_share"] else { return nil }
+    return fadedWords(share, of: target)
+  }
+}
+
+/// - Parameters:
+///   - share: of the prunable channels, that have faded out.
+///   - target: the share that is to fade out.
+public func fadedWords(_ share: Double, of target: Double) -> String {
+  "faded \(fixed(share * 100, decimals: 0)) % of \(fixed(target * 100, decimals: 0)) %"
 }
 
 /// The results of a stage in its folder.

@@ -1,4 +1,4 @@
-/// TensorBoard's log of a run: records in TFRecord's framing, each an `Event` message with scalars.
+/// TensorBoard's log of a run: records in TFRecord's framing, each an `Event` message with scalars and histograms.
 ///
 /// The bytes follow from the events alone; the wall time is part of an event and comes from outside.
 public struct EventFile: Sendable, Hashable {
@@ -12,17 +12,37 @@ public struct EventFile: Sendable, Hashable {
     }
   }
 
+  /// How values are spread over bins.
+  public struct Histogram: Sendable, Hashable {
+    public var tag: String
+    /// The least value, which is the lower edge of the first bin.
+    public var lowest: Double
+    /// Ascending; that of the last bin is the greatest value.
+    public var upperEdges: [Double]
+    /// The number of values in each bin.
+    public var counts: [Double]
+
+    public init(_ tag: String, lowest: Double, upperEdges: [Double], counts: [Double]) {
+      self.tag = tag
+      self.lowest = lowest
+      self.upperEdges = upperEdges
+      self.counts = counts
+    }
+  }
+
   /// The measurements at one step.
   public struct Event: Sendable, Hashable {
     /// Since 1970.
     public var wallTimeSeconds: Double
     public var step: Int
     public var scalars: [Scalar]
+    public var histograms: [Histogram]
 
-    public init(wallTimeSeconds: Double, step: Int, scalars: [Scalar]) {
+    public init(wallTimeSeconds: Double, step: Int, scalars: [Scalar], histograms: [Histogram] = []) {
       self.wallTimeSeconds = wallTimeSeconds
       self.step = step
       self.scalars = scalars
+      self.histograms = histograms
     }
   }
 
@@ -64,11 +84,41 @@ extension EventFile.Event {
       value.append(2, scalar.value)
       summary.append(1, value)
     }
+    for histogram in histograms {
+      var value = ProtobufMessage()
+      value.append(1, histogram.tag)
+      value.append(5, histogram.message)
+      summary.append(1, value)
+    }
     var event = ProtobufMessage()
     event.append(1, wallTimeSeconds)
     event.append(2, step)
     event.append(5, summary)
     return EventFile.framed(event.encoded)
+  }
+}
+
+extension EventFile.Histogram {
+  /// TensorFlow's `HistogramProto`. The sums count each value as if it lay in the middle of its bin.
+  fileprivate var message: ProtobufMessage {
+    let middles = zip([lowest] + upperEdges, upperEdges).map { ($0 + $1) / 2 }
+    func sum(_ terms: some Sequence<Double>) -> Double { terms.reduce(0, +) }
+    var message = ProtobufMessage()
+    message.append(1, lowest)
+    message.append(2, upperEdges.last ?? lowest)
+    message.append(3, sum(counts))
+    message.append(4, sum(zip(middles, counts).map { $0 * $1 }))
+    message.append(5, sum(zip(middles, counts).map { $0 * $0 * $1 }))
+    message.append(6, upperEdges.flatMap { littleEndian($0.bitPattern) })
+    message.append(7, counts.flatMap { littleEndian($0.bitPattern) })
+    return message
+  }
+
+  fileprivate init?(tag: String, decoding bytes: ArraySlice<UInt8>) {
+    guard let fields = FieldReader.fields(of: bytes) else { return nil }
+    func field(_ number: UInt64) -> FieldReader.Field? { fields.first { $0.number == number } }
+    self.init(
+      tag, lowest: field(1)?.double ?? 0, upperEdges: field(6)?.doubles ?? [], counts: field(7)?.doubles ?? [])
   }
 }
 
@@ -113,9 +163,13 @@ extension EventFile.Event {
         guard let values = FieldReader.fields(of: field.content) else { return nil }
         for value in values where value.number == 1 {
           guard let parts = FieldReader.fields(of: value.content) else { return nil }
-          scalars.append(
-            EventFile.Scalar(
-              parts.first { $0.number == 1 }?.text ?? "", parts.first { $0.number == 2 }?.float ?? 0))
+          let tag: String = parts.first(where: { $0.number == 1 })?.text ?? ""
+          if let histogram = parts.first(where: { $0.number == 5 }) {
+            guard let histogram = EventFile.Histogram(tag: tag, decoding: histogram.content) else { return nil }
+            histograms.append(histogram)
+          } else {
+            scalars.append(EventFile.Scalar(tag, parts.first { $0.number == 2 }?.float ?? 0))
+          }
         }
       default: break
       }
@@ -135,6 +189,12 @@ private struct FieldReader {
     var double: Double { Double(bitPattern: integer) }
     var float: Float { Float(bitPattern: UInt32(truncatingIfNeeded: integer)) }
     var text: String { String(decoding: content, as: UTF8.self) }
+    /// Those of a packed list.
+    var doubles: [Double] {
+      stride(from: content.startIndex, to: content.endIndex - 7, by: 8).map { start in
+        Double(bitPattern: Interchange.integer(content[start..<start + 8]))
+      }
+    }
   }
 
   private var rest: ArraySlice<UInt8>

@@ -1,5 +1,6 @@
 import Foundation
 import Interchange
+import Pruning
 import Training
 
 /// A run's epochs as TensorBoard shows them: one event each, under YOLOv5's names. TensorBoard follows a file while it
@@ -41,6 +42,13 @@ struct EventLog {
     let figures =
       Array(zip(EpochSummary.yolov5Names, epoch.yolov5Values)) + zip(EpochSummary.scaleNames, epoch.scaleValues)
     let scalars = figures.map { EventFile.Scalar($0, Float($1)) }
-    return EventFile.Event(wallTimeSeconds: wallTimeSeconds, step: epoch.yolov5Epoch, scalars: scalars)
+    let scores = epoch.scales?.scores.map { scores in
+      EventFile.Histogram(
+        "scales/log10_score", lowest: scores.lowest, upperEdges: scores.upperEdges,
+        counts: scores.counts.map(Double.init))
+    }
+    return EventFile.Event(
+      wallTimeSeconds: wallTimeSeconds, step: epoch.yolov5Epoch, scalars: scalars,
+      histograms: [scores].compactMap(\.self))
   }
 }

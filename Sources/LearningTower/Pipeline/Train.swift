@@ -74,15 +74,16 @@ func train(
     }
   }
 
-  if ending != .cancelled, request.configuration.fading == nil, let rate = request.configuration.sparsityRate,
-    let remark = sparsityRemark(trainer.history.compactMap(\.scales), rate: rate)
-  {
-    remarks.append(remark)
-    try onEvent(.remark(remark))
+  let scales = ending == .cancelled ? [] : trainer.history.compactMap(\.scales)
+  let sparsityRemark = sparsityRemark(scales, request.configuration)
+  if let sparsityRemark {
+    remarks.append(sparsityRemark)
+    try onEvent(.remark(sparsityRemark))
   }
   var result = TrainResult(
     ending: ending, results: folder.results, completedEpochs: trainer.history.count,
-    transferredTensors: transferred.count, totalTensors: transferred.total,
+    sparsityHadEffect: scales.isEmpty ? nil : sparsityRemark == nil, transferredTensors: transferred.count,
+    totalTensors: transferred.total,
     remarks: remarks.isEmpty ? nil : remarks)
   guard ending != .cancelled, let best = trainer.bestSummary else { return result }
   try ModelFile(
@@ -92,10 +93,17 @@ func train(
   return result
 }
 
-/// Returns a remark on sparsity training that has left the batch norms' scales as they were; nil if it has moved them.
+/// Returns a remark on sparsity training that has left the channels as they were, with the remedy; nil if it has not.
 /// - Parameter scales: after each epoch.
-func sparsityRemark(_ scales: [ScaleSummary], rate: Double) -> String? {
-  guard let first = scales.first, let last = scales.last, scales.count > 1 else { return nil }
+func sparsityRemark(_ scales: [ScaleSummary], _ configuration: TrainingConfiguration) -> String? {
+  guard let first = scales.first, let last = scales.last else { return nil }
+  if let fading = configuration.fading {
+    guard last.zeroShare == 0 else { return nil }
+    return
+      "no channel has faded out: a share of \(fading.ratio) is less than one channel, or every layer keeps all that "
+      + "it has; give a larger share (prune_ratio in a sweep, --sparsify-target in train) or a smaller min_channels"
+  }
+  guard let rate = configuration.sparsityRate, scales.count > 1 else { return nil }
   let hasMoved = abs(last.lowerScale - first.lowerScale) > 0.02 * first.lowerScale
   guard !hasMoved, last.nearZeroShare - first.nearZeroShare < 0.02 else { return nil }
   func shown(_ value: Double) -> String { String(format: "%.4f", value) }

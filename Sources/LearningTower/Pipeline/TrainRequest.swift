@@ -71,6 +71,9 @@ public struct TrainResult: Sendable, Hashable, Codable {
   public var map50_95: Double?
   /// How far the batch norms' scales have gone, in sparsity training.
   public var scales: ScaleSummary?
+  /// Whether sparsity training has changed the channels; false where a remark says that it has not, nil in a run
+  /// without.
+  public var sparsityHadEffect: Bool?
   /// How many tensors the start took from the weights, of how many; 0 of 0 in a resumed run.
   public var transferredTensors: Int
   public var totalTensors: Int
@@ -81,6 +84,7 @@ public struct TrainResult: Sendable, Hashable, Codable {
     case ending, model, results, precision, recall, map50, map50_95, scales, remarks
     case completedEpochs = "completed_epochs"
     case bestEpoch = "best_epoch"
+    case sparsityHadEffect = "sparsity_had_effect"
     case transferredTensors = "transferred_tensors"
     case totalTensors = "total_tensors"
   }

@@ -71,7 +71,9 @@ public struct ChannelRanking: Sendable {
     let isCut = zip(zeroUnits, scores).map { $0 && $1 != nil }
     let count = isCut.count { $0 }
     guard count > 0 else {
-      throw PruningError("\(units.network.name) has no channel whose scale and shift are zero; give a ratio")
+      throw PruningError(
+        "\(units.network.name) has no channel whose scale and shift are zero: let some fade out in "
+          + "sparsity training first (a larger share, a smaller min_channels), or give another policy and a ratio")
     }
     return PruningPlan(
       network: units.network.name, method: method, ratio: Double(count) / Double(candidateCount),

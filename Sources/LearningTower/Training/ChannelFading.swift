@@ -52,6 +52,8 @@ struct FadingChannels {
   private let epochs: Int
   private let memory: ParameterMemory
   private let gates: ChannelGates
+  /// Measured at the beginning of the epoch; nil in an epoch that fades nothing.
+  private var scores: TaylorScores?
   /// Places in the memory's values of the scales and shifts that are on their way to zero in this epoch.
   private var closing: [Int] = []
   /// The places that are zero and stay so.
@@ -72,6 +74,7 @@ struct FadingChannels {
   mutating func begin(epoch: Int, scores: TaylorScores?) throws {
     closed = gates.zeroPlaces()
     closing = []
+    self.scores = scores
     guard let scores else { return }
     var method = fading.method
     let isLast = ChannelFading.isComplete(afterEpoch: epoch, of: epochs)
@@ -91,6 +94,12 @@ struct FadingChannels {
         for place in closed { values[place] = 0 }
       }
     }
+  }
+
+  /// How far fading is at the end of an epoch.
+  /// - Parameter parameters: the moving average.
+  func summary(of parameters: Parameters) throws -> ScaleSummary {
+    try ScaleSummary(memory.network, parameters, targetShare: fading.ratio, by: fading.method, taylor: scores)
   }
 
   private func places(of batchNorm: String, _ channels: [Int]) -> [Int] {

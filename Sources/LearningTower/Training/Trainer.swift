@@ -237,7 +237,11 @@ extension Trainer {
       recall: metrics.recall, map50: metrics.map50, map50_95: metrics.map50_95, learningRates: lastBatch.learningRates,
       isBest: false)
     summary.isBest = isSettled(afterEpoch: epoch) && stopping.record(fitness: metrics.fitness, epoch: epoch)
-    if configuration.sparsityRate != nil || fading != nil { summary.scales = try ScaleSummary(network, average) }
+    if let fading {
+      summary.scales = try fading.summary(of: average)
+    } else if configuration.sparsityRate != nil {
+      summary.scales = try ScaleSummary(network, average)
+    }
     if summary.isBest { bestParameters = average }
     history.append(summary)
   }

@@ -1,6 +1,9 @@
 import Compute
+import Dataset
+import Detection
 import Evaluation
 import Foundation
+import Interchange
 import JSON
 import Network
 import Pruning
@@ -185,6 +188,21 @@ struct DoorTests {
         #expect(measured[stage]?.contains(metric.rawValue) == true, "\(metric) of \(stage)")
       }
     }
+  }
+
+  @Test func progressShowsHowFarChannelsHaveFaded() throws {
+    let scales = ScaleSummary(
+      zeroShare: 0.4321, nearZeroShare: 0.5, lowerScale: 0, medianScale: 1, upperScale: 2, targetShare: 0.7)
+    let zero = PerGroup(gammas: 0, weights: 0, biases: 0)
+    var summary = EpochSummary(
+      epoch: 3, loss: LossItems(), validationLoss: LossItems(), precision: 0, recall: 0, map50: 0.5, map50_95: 0,
+      learningRates: zero, isBest: false)
+    func words() -> String {
+      StatusText.progress(EpochMetrics(epoch: 3, epochs: 5, seconds: 2, values: metrics(epochMetrics, of: summary)))
+    }
+    #expect(words() == "epoch 3/5  loss 0.0000  mAP50 0.500  ETA 4 s")
+    summary.scales = scales
+    #expect(words() == "epoch 3/5  loss 0.0000  mAP50 0.500  faded 43 % of 70 %  ETA 4 s")
   }
 
   /// A job that no attempt can do is tried once. The teacher is the file that came with the job, and a stage that is

@@ -1,5 +1,6 @@
 import Bytes
 import Fleet
+import Settings
 import Sweep
 import Testing
 
@@ -11,6 +12,31 @@ struct ReportTests {
   }
 
   /// Two trials share their training.
+  /// The table names the trials whose sparsity training came to nothing, with a remedy that fits the policy.
+  @Test(arguments: [true, false]) func sparsityTrainingWithoutEffectIsRemarked(isGradual: Bool) throws {
+    var desk = Desk()
+    var sweep = submission(ratios: [0, 0.3])
+    if isGradual { sweep.spec.prune.policy = "gradual" } else { sweep.spec.grid.sparsityRate = [0, 0.001] }
+    sweep.remarks = ["train: 1 of 4 images are left out"]
+    _ = desk.ask(.submit(sweep))
+    var running = desk.hello("a", on: 1, slots: 8).assignments
+    while let (assignment, _) = running.first {
+      running.removeFirst()
+      var result = StageResult(metrics: ["map50": 0.5], artifacts: [.model: reference(9)])
+      if assignment.stage == .sparsify { result.metrics[SparsifyMetric.effect] = 0 }
+      running += desk.say(.attemptFinished(attempt: assignment.attempt, result: result), on: 1).assignments
+    }
+    guard case .results(let table) = desk.ask(.results(sweep: "test", objectives: nil)) else {
+      Issue.record("no table")
+      return
+    }
+    #expect(table.rows.allSatisfy { $0.state == .done && $0.metrics[SparsifyMetric.effect] == nil })
+    #expect(table.remarks?.count == 2 && table.remarks?[0] == "train: 1 of 4 images are left out")
+    let remark = try #require(table.notes.last)
+    #expect(remark.contains(isGradual ? "(1 trial: " : "(2 trials: ") && !remark.contains("\n"))
+    #expect(remark.contains(isGradual ? "a larger prune_ratio" : "a higher sparsity_rate or more epochs"))
+  }
+
   @Test func workIsCountedOnceAndSharingIsTold() throws {
     var desk = Desk()
     _ = desk.ask(.submit(submission(ratios: [0, 0.5])))

@@ -28,8 +28,23 @@ import Testing
     #expect(file.encoded.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() == reference)
   }
 
+  @Test("The bytes TensorBoard's own writer gives for a histogram") func histogramBytes() throws {
+    let reference =
+      "73000000000000000d737cc80900006040fc54d94110032a660a0c0a05782f6c723015cdcccc3d0a560a01732a510900000000000008c0"
+      + "11000000000000f03f1900000000000014402100000000000010c02900000000000020403210000000000000f0bf000000000000f03f"
+      + "3a10000000000000004000000000000008404b004a03"
+    let event = EventFile.Event(
+      wallTimeSeconds: 1_700_000_001.5, step: 3, scalars: [EventFile.Scalar("x/lr0", 0.1)],
+      histograms: [EventFile.Histogram("s", lowest: -3, upperEdges: [-1, 1], counts: [2, 3])])
+    #expect(event.record.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() == reference)
+  }
+
   @Test func aLogIsReadBack() throws {
     var longer = file
+    longer.events[0].histograms = [
+      EventFile.Histogram("scores", lowest: -3, upperEdges: [-1, 0, 1], counts: [2, 0, 3]),
+      EventFile.Histogram("none", lowest: 0, upperEdges: [], counts: []),
+    ]
     longer.events.append(EventFile.Event(wallTimeSeconds: 0, step: -1, scalars: []))
     longer.events.append(EventFile.Event(wallTimeSeconds: 2, step: .max, scalars: [EventFile.Scalar("é", -1e-30)]))
     #expect(try EventFile(decoding: longer.encoded, name: "log") == longer)
@@ -51,6 +66,8 @@ import Testing
 
   @Test("Records of any content, with good checksums, are read or end the log") func hostileRecords() throws {
     let header = EventFile(wallTimeSeconds: 0).encoded
+    var file = file
+    file.events[0].histograms = [EventFile.Histogram("s", lowest: -3, upperEdges: [-1, 1], counts: [2, 3])]
     let content = [UInt8](file.encoded[(header.count + 12)...].dropLast(4))
     var state: UInt64 = 1
     func random(below limit: Int) -> Int {
@@ -64,7 +81,8 @@ import Testing
       let length = (0..<8).map { UInt8(truncatingIfNeeded: mutated.count >> (8 * $0)) }
       let frame = length + masked(length) + mutated + masked(mutated)
       let log = try EventFile(decoding: header + frame, name: "log")
-      #expect(log.events.count <= 1 && log.events.allSatisfy { $0.scalars.count <= mutated.count })
+      #expect(
+        log.events.count <= 1 && log.events.allSatisfy { $0.scalars.count + $0.histograms.count <= mutated.count })
     }
     let endless = Array(repeating: UInt8.max, count: 12)
     #expect(throws: InterchangeError.self) { try EventFile(decoding: endless, name: "log") }

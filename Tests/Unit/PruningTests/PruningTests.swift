@@ -385,6 +385,17 @@ extension PruningTests {
     #expect(measured.count == 12)
     #expect((300...304).contains(plan.cutUnitCount))
   }
+
+  @Test func scoresAreCountedByTheirMagnitude() throws {
+    let histogram = try #require(ScoreHistogram([0, 1e-4, 1e-4, 2e-4, .infinity, .nan, 1, 0, -1]))
+    #expect(histogram.counts.count == 16 && histogram.counts.first == 2 && histogram.counts.last == 1)
+    #expect(histogram.counts[1] == 1 && histogram.counts.reduce(0, +) == 4)
+    #expect(abs(histogram.lowest + 4) < 1e-6 && histogram.highest == 0)
+    #expect(abs(histogram.upperEdges[0] + 3.75) < 1e-6 && histogram.upperEdges[15] == 0)
+    let one = try #require(ScoreHistogram([0.1, 0.1]))
+    #expect(one.counts == [2] && one.lowest == one.highest && one.upperEdges == [one.highest])
+    #expect(ScoreHistogram([0, 0]) == nil && ScoreHistogram([]) == nil)
+  }
 }
 
 // MARK: - Helpers

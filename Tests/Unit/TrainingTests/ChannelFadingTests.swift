@@ -107,6 +107,26 @@ import Training
     #expect(pruned.network.parameterCount < trainer.network.parameterCount)
   }
 
+  /// Each epoch tells how many channels have faded, of how many, and those that fade how the other scores are spread.
+  @Test func epochsTellHowFarFadingIs() throws {
+    let run = try TinyRun()
+    defer { run.remove() }
+    let trainer = try run.start(Self.configuration(ratio: 0.5), backend: .openBLAS)
+    _ = try trainer.run { _, _ in }
+    let scales = trainer.history.compactMap(\.scales)
+    #expect(scales.count == 4 && scales.allSatisfy { $0.targetShare == 0.5 })
+    #expect(scales.map(\.zeroShare) == scales.map(\.zeroShare).sorted() && scales[0].zeroShare < scales[3].zeroShare)
+    #expect(scales.map { $0.scores == nil } == [false, false, true, true])
+    let units = 8.0 + 8 + 12 + 16 + 16
+    for scales in scales.prefix(2) {
+      let scores = try #require(scales.scores)
+      // Units that no image has an effect on are left out too.
+      let (left, count) = ((1 - scales.zeroShare) * units, Double(scores.counts.reduce(0, +)))
+      #expect(count <= left + 1e-9 && count > left / 2)
+      #expect(scores.lowest < scores.highest && scores.upperEdges.last == scores.highest)
+    }
+  }
+
   @Test func resumedRunsEndWithTheSameBytes() throws {
     let run = try TinyRun()
     defer { run.remove() }

@@ -9,7 +9,8 @@ import Zoo
 
 /// The files that a run leaves for YOLOv5's scripts and TensorBoard.
 @Suite struct RunFolderTests {
-  @Test("An interrupted run leaves every epoch once, as an uninterrupted one does") func resuming() throws {
+  @Test("An interrupted run leaves every epoch once, as an uninterrupted one does", arguments: [nil, 0.3])
+  func resuming(fading: Double?) throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "run-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
     var sample = SampleDataset()
@@ -18,7 +19,8 @@ import Zoo
     func request(_ name: String) throws -> TrainRequest {
       let output = folder.appending(path: name)
       try FileManager.default.createDirectory(at: output, withIntermediateDirectories: true)
-      let configuration = TrainingConfiguration(epochs: 4, batchSize: 2, imageSize: 64, fitsAnchors: false)
+      let configuration = TrainingConfiguration(
+        epochs: 4, batchSize: 2, imageSize: 64, fading: fading.map { ChannelFading(ratio: $0) }, fitsAnchors: false)
       return TrainRequest(
         start: .new(Architecture(.family("yolov5n")), weights: nil), dataset: data, configuration: configuration,
         outputDirectory: output.path, machine: Machine(threads: 1), checkpointInterval: 2)
@@ -51,6 +53,13 @@ import Zoo
     #expect(Array(events.prefix(2)) == Array(before.prefix(2)), "their times stay")
     #expect(events[2].wallTimeSeconds > before[2].wallTimeSeconds)
     #expect(events.map(\.scalars) == (try log(whole)).events.map(\.scalars))
+    #expect(events.map(\.histograms) == (try log(whole)).events.map(\.histograms))
+    // The first two epochs measure channels.
+    let tags = fading == nil ? [] : ["scales/log10_score"]
+    #expect(events.map { $0.histograms.map(\.tag) } == [tags, tags, [], []])
+    let plot = try text(parts, "results.svg")
+    #expect(plot == (try text(whole, "results.svg")) && !plot.contains("nan"))
+    #expect(plot.contains("channels at zero") == (fading != nil) && plot.contains("class=\"heat\"") == (fading != nil))
     #expect(try text(parts, "results.csv") == text(whole, "results.csv"))
     #expect(try text(parts, "results.csv").split(separator: "\n").count == 5)
 
@@ -59,6 +68,7 @@ import Zoo
     elsewhere.checkpoint = parts.checkpoint
     _ = try train(elsewhere, wallTimeSeconds: clock)
     #expect(try log(elsewhere).events.map(\.scalars) == events.map(\.scalars))
+    #expect(try log(elsewhere).events.map(\.histograms) == events.map(\.histograms))
     #expect(try text(elsewhere, "results.csv") == text(whole, "results.csv"))
 
     // A new run in the same folder begins anew.
