@@ -2,6 +2,7 @@ import Compute
 import Dataset
 import Detection
 import Foundation
+import Interchange
 import JSON
 import Network
 import Pipeline
@@ -68,13 +69,18 @@ struct PipelineStageRunner: StageRunner {
     let files: [OutputRole: String] = [.model: fileName(model), .epochs: fileName(result.results)]
     var values = metrics(table, of: result)
     if case .finetune(let choices) = request.configuration {
-      // The model that came is the cut one, also for an attempt that goes on from a checkpoint.
-      let start = try Pipeline.evaluate(
-        EvaluateRequest(
-          model: try request.file(.model), dataset: trainRequest.dataset, imageSize: choices.imageSize,
-          batchSize: choices.batchSize, machine: trainRequest.machine),
-        checking: request.imageCheck(of: trainRequest.dataset))
-      values.merge(metrics(startMetrics, of: start)) { $1 }
+      // The model that came is the cut one, also for an attempt that goes on from a checkpoint. Its file knows the
+      // accuracy if only channels that had faded were cut.
+      let start = try request.file(.model)
+      let map50 =
+        try ModelFile.read(start).map50
+        ?? Pipeline.evaluate(
+          EvaluateRequest(
+            model: start, dataset: trainRequest.dataset, imageSize: choices.imageSize, batchSize: choices.batchSize,
+            machine: trainRequest.machine),
+          checking: request.imageCheck(of: trainRequest.dataset)
+        ).map50
+      values.merge(metrics(startMetrics, of: map50)) { $1 }
     }
     try report(.finished(StageOutput(metrics: values, files: files)))
   }

@@ -48,8 +48,8 @@ let sparsifyMetrics: [StageMetric<TrainResult>] =
     .init(SparsifyMetric.effect) { $0.sparsityHadEffect.map { $0 ? 1 : 0 } },
   ]
 
-/// Figures of the model that fine-tuning begins with.
-let startMetrics: [StageMetric<EvaluationReport>] = [.init(.map50Cut) { $0.map50 }]
+/// Figures of the model that fine-tuning begins with, from its mAP50.
+let startMetrics: [StageMetric<Double>] = [.init(.map50Cut) { $0 }]
 
 let pruneMetrics: [StageMetric<PruneReport>] = [
   .init(.parameters) { Double($0.parameters) }, .init(.gflops) { $0.gflops }, .init(.sizeMB) { $0.sizeMegabytes },

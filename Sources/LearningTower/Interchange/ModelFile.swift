@@ -3,17 +3,22 @@ public import Network
 import Wording
 
 /// A trained model in a safetensors file: the `state_dict`, and in the metadata the network (`network`, the JSON of
-/// `Network` with sorted keys) and the classes (`class_names`, a JSON list). The same model gives the same bytes.
+/// `Network` with sorted keys), the classes (`class_names`, a JSON list) and the accuracy if it is known (`map50`). The
+/// same model gives the same bytes.
 public struct ModelFile: Sendable, Hashable {
   public var network: Network
   /// Exactly the tensors that the network expects.
   public var parameters: Parameters
   public var classNames: [String]
+  /// The mAP50 of this model on the validation split, as the training that made it has measured it; nil if it is not
+  /// known.
+  public var map50: Double?
 
-  public init(network: Network, parameters: Parameters, classNames: [String]) {
+  public init(network: Network, parameters: Parameters, classNames: [String], map50: Double? = nil) {
     self.network = network
     self.parameters = parameters
     self.classNames = classNames
+    self.map50 = map50
   }
 
   /// The longest description of a network that is read; that of the largest in the zoo has a fifth of it.
@@ -71,6 +76,7 @@ public struct ModelFile: Sendable, Hashable {
     let classCount = network.detect.classCount
     self.classNames = try classNames(
       network, own.map { names in Result { () throws(InterchangeError) in try names.list(of: classCount, file) } })
+    map50 = content.metadata["map50"].flatMap(Double.init).flatMap { (0...1).contains($0) ? $0 : nil }
   }
 
   private static func decoded<T: Decodable>(
@@ -104,6 +110,7 @@ public struct ModelFile: Sendable, Hashable {
       // JSON has no infinities; a network that passes `check` holds none.
       throw NetworkError("\(network.name) cannot be written as JSON (\(error))")
     }
+    content.metadata["map50"] = map50.map { "\($0)" }
     return content
   }
 

@@ -178,12 +178,15 @@ public func pruningPlan(
 /// Timings are slow: a dozen narrow the cut down to a thousandth of the channels.
 private let latencyMeasurementLimit = 12
 
-/// Applies a plan and writes the smaller model.
+/// Applies a plan and writes the smaller model. A cut of channels that compute nothing leaves the accuracy as it is.
 public func prune(_ model: String, by plan: PruningPlan, to output: String) throws -> PruneReport {
   try refuseOverwriting([output], ofInputs: [model])
   let model = try Model.read(model)
   let pruned = try plan.apply(to: model.network, model.parameters)
-  try ModelFile(network: pruned.network, parameters: pruned.parameters, classNames: model.classNames).write(to: output)
+  let map50 = plan.masked(model.parameters) == model.parameters ? model.map50 : nil
+  try ModelFile(
+    network: pruned.network, parameters: pruned.parameters, classNames: model.classNames, map50: map50
+  ).write(to: output)
   return PruneReport(plan, model: output)
 }
 

@@ -87,7 +87,7 @@ func train(
     remarks: remarks.isEmpty ? nil : remarks)
   guard ending != .cancelled, let best = trainer.bestSummary else { return result }
   try ModelFile(
-    network: trainer.network, parameters: trainer.bestParameters, classNames: trainer.classNames
+    network: trainer.network, parameters: trainer.bestParameters, classNames: trainer.classNames, map50: best.map50
   ).write(to: folder.model)
   result.take(best, model: folder.model)
   return result

@@ -190,6 +190,50 @@ struct DoorTests {
     }
   }
 
+  /// Channels fade, are cut, and the rest is fine-tuned: the accuracy right after the cut is the one that sparsify has
+  /// measured, and is measured again only where channels were cut that computed something.
+  @Test func whatSparsifyHasMeasuredIsNotMeasuredAgain() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "door-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    var sample = SampleDataset()
+    (sample.trainCount, sample.valCount, sample.imageSize) = (4, 2, 64)
+    _ = try sample.write(to: folder.appending(path: "data").path)
+    func run(_ stage: Stage, _ values: [String: PlainValue], of model: String, in name: String) throws -> StageOutput {
+      let directory = folder.appending(path: name).path
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      var values = values
+      if stage != .prune { values.merge(["image_size": .int(64), "batch_size": .int(2)]) { $1 } }
+      let request = StageRequest(
+        job: JobKey(hashing: name), configuration: StageConfiguration(stage, values),
+        inputs: [.model: model, .dataset: "pack"], directory: directory,
+        unpackedDataset: folder.appending(path: "data").path, threads: 1)
+      var output: StageOutput?
+      try PipelineStageRunner().run(request) { if case .finished(let finished) = $0 { output = finished } }
+      return try #require(output)
+    }
+    func path(_ name: String) -> String { folder.appending(path: "\(name)/model.safetensors").path }
+
+    let network = try Architecture(.family("yolov5n"), width: 0.25).network(classCount: sample.classCount)
+    let start = folder.appending(path: "start.safetensors").path
+    try ModelFile(
+      network: network, parameters: network.initialParameters(seed: 0), classNames: sample.classNames
+    ).write(to: start)
+    let sparsified = try run(.sparsify, ["epochs": .int(2), "target": .double(0.3)], of: start, in: "sparsify")
+    var faded = try ModelFile.read(path("sparsify"))
+    #expect(faded.map50 != nil && faded.map50 == sparsified.metrics["map50_cut"])
+    #expect(sparsified.metrics["sparsity_effect"] == 1)
+    // A value that no measurement gives.
+    faded.map50 = 0.625
+    try faded.write(to: path("sparsify"))
+    let policies = [("gradual", 0.625), ("grouped", 0)]
+    for (policy, expected) in policies {
+      _ = try run(
+        .prune, ["policy": .string(policy), "prune_ratio": .double(0.5)], of: path("sparsify"), in: "prune-\(policy)")
+      let tuned = try run(.finetune, ["epochs": .int(1)], of: path("prune-\(policy)"), in: "finetune-\(policy)")
+      #expect(tuned.metrics["map50_cut"].map { abs($0 - expected) < 0.2 } == true, "\(policy)")
+    }
+  }
+
   @Test func progressShowsHowFarChannelsHaveFaded() throws {
     let scales = ScaleSummary(
       zeroShare: 0.4321, nearZeroShare: 0.5, lowerScale: 0, medianScale: 1, upperScale: 2, targetShare: 0.7)

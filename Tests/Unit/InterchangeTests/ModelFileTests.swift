@@ -20,6 +20,19 @@ import Zoo
   }
 
   /// Half precision is what `sizeMegabytes` counts; the rest of the file is names.
+  @Test func theAccuracyOfAModelIsReadBack() throws {
+    let network = try Zoo.network(named: "yolov5n", classCount: 2)
+    var model = ModelFile(network: network, parameters: network.initialParameters(seed: 3), classNames: ["cat", "dog"])
+    #expect(try model.encoded().metadata["map50"] == nil)
+    model.map50 = 0.1 + 0.2
+    var content = try model.encoded()
+    #expect(try ModelFile(decoding: content, file: "memory").map50 == 0.1 + 0.2)
+    for nonsense in ["", "high", "nan", "-1", "1e9"] {
+      content.metadata["map50"] = nonsense
+      #expect(try ModelFile(decoding: content, file: "memory").map50 == nil, "\(nonsense)")
+    }
+  }
+
   @Test func halfPrecision() throws {
     let model = ModelFile(network: network, parameters: network.initialParameters(seed: 3), classNames: ["cat", "dog"])
     let content = try model.encoded(as: .float16)

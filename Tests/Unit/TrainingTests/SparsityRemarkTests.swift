@@ -67,5 +67,6 @@ import Training
       $0.fading = ChannelFading(ratio: 0.3, method: PruningMethod(.grouped, importance: .taylor, minimumChannels: 2))
     }
     #expect(faded.sparsityHadEffect == true && faded.remarks == nil)
+    #expect(try ModelFile.read(#require(faded.model)).map50 == faded.map50)
   }
 }
