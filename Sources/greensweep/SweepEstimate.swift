@@ -73,7 +73,7 @@ struct SweepEstimate {
     let own =
       switch tree.configuration(of: node) {
       case .train(let choices): run(choices)
-      case .sparsify(let choices): run(choices) + secondsToMeasureChannels(choices, training)
+      case .sparsify(let choices): run(choices)
       case .finetune(let choices):
         // The teacher takes no more than a validation of the whole network on every training image.
         run(choices)
@@ -88,14 +88,6 @@ struct SweepEstimate {
     return own + Self.secondsPerJob
   }
 
-  private func secondsToMeasureChannels(_ choices: Choices<SparsifyStage>, _ pace: TrainingPace) -> Double {
-    guard choices.target > 0 else { return 0 }
-    let images = ChannelFading.measuredImages(epochs: choices.epochs, trainingImages: trainingImages)
-    return Double(images) * Self.slownessOfSingleImages * pace.secondsPerBatch / Double(choices.batchSize)
-  }
-
-  /// An image by itself takes so many times as long as one of a batch.
-  private static let slownessOfSingleImages = 2.5
   private static let warmUpPasses = 10
 
   /// The assumptions behind the figures, a sentence each.

@@ -189,7 +189,7 @@ private struct FieldReader {
     var double: Double { Double(bitPattern: integer) }
     var float: Float { Float(bitPattern: UInt32(truncatingIfNeeded: integer)) }
     var text: String { String(decoding: content, as: UTF8.self) }
-    /// Those of a packed list.
+    /// The numbers of a packed list.
     var doubles: [Double] {
       stride(from: content.startIndex, to: content.endIndex - 7, by: 8).map { start in
         Double(bitPattern: Interchange.integer(content[start..<start + 8]))

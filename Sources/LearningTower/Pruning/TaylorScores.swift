@@ -28,6 +28,12 @@ public struct TaylorScores: Sendable {
     sums = values
   }
 
+  /// Takes over the scores of an earlier run on the same network.
+  public mutating func restore(_ values: [Double]) {
+    precondition(values.count == self.values.count, "scores of another network")
+    self.values = values
+  }
+
   /// Adds one batch.
   /// - Parameter gateGradients: one value per channel of all `batchNorms`, in their order.
   public mutating func add(_ gateGradients: [Float]) {
@@ -35,5 +41,10 @@ public struct TaylorScores: Sendable {
     for unit in sums.indices { sums[unit] = 0 }
     for (channel, gradient) in gateGradients.enumerated() { sums[unitOfChannel[channel]] += Double(gradient) }
     for unit in sums.indices { values[unit] += sums[unit] * sums[unit] }
+  }
+
+  /// Lets what was measured before count less than what will be measured.
+  public mutating func fade(by factor: Double) {
+    for unit in values.indices { values[unit] *= factor }
   }
 }

@@ -5,10 +5,10 @@ public import Pruning
 /// Sparsity training that reaches its aim: by the end of the run a given share of the channels computes nothing, so
 /// that cutting them changes nothing.
 ///
-/// Each of the first epochs begins with a measurement of the channels' effect on the loss (`TaylorScores`). Then some
-/// more channels are chosen, those with the least effect, and their scales and shifts are multiplied down to zero while
-/// the others learn to do without them. Many go at first and few at last, as in the schedule of Zhu and Gupta (2017),
-/// whose cubic curve is a quadratic one here. The last epochs change no more channels. None of it depends on the
+/// In the first epoch the channels' effect on the loss is measured (`TaylorScores`), and on through the run. In each of
+/// the epochs after it some more channels are chosen, those with the least effect, and their scales and shifts are
+/// multiplied down to zero while the others learn to do without them. How many follows the cubic schedule of Zhu and
+/// Gupta (2017): many at first, few at last. The last epochs change no more channels. None of it depends on the
 /// learning rate, the warm-up or the number of steps.
 public struct ChannelFading: Sendable, Hashable, Codable {
   /// The share of the prunable channels that is to go, in (0, 1).
@@ -25,25 +25,20 @@ public struct ChannelFading: Sendable, Hashable, Codable {
   public static let standardMethod = PruningMethod(
     .grouped, importance: .taylor, minimumChannels: 4, minimumShare: 0.1)
 
-  /// How many epochs fade channels: the others after them change no more of them.
-  static func fadingEpochs(of epochs: Int) -> Int { max(1, Int(0.7 * Double(epochs))) }
-
-  /// Images that one measurement looks at, if the training split has as many. More change little in what is chosen.
-  static let measuredImages = 64
-
-  /// How many images a run looks at, one by one, to measure channels.
-  public static func measuredImages(epochs: Int, trainingImages: Int) -> Int {
-    fadingEpochs(of: epochs) * min(measuredImages, trainingImages)
-  }
+  /// The last epoch (from 0) that fades channels. Of several epochs the first one measures; a single one fades all that
+  /// are to go, by scores that were measured before it.
+  static func lastFadingEpoch(of epochs: Int) -> Int { min(max(1, Int(0.7 * Double(epochs))), epochs - 1) }
 
   /// The share of channels that are zero after an epoch (from 0).
   func ratio(afterEpoch epoch: Int, of epochs: Int) -> Double {
-    let left = max(0, 1 - Double(epoch + 1) / Double(Self.fadingEpochs(of: epochs)))
-    return ratio * (1 - left * left)
+    let last = Self.lastFadingEpoch(of: epochs)
+    let progress = epoch >= last ? 1 : Double(epoch) / Double(last)
+    let left = 1 - progress
+    return ratio * (1 - left * left * left)
   }
 
   /// Whether an epoch (from 0) ends with all channels faded.
-  static func isComplete(afterEpoch epoch: Int, of epochs: Int) -> Bool { epoch + 1 >= fadingEpochs(of: epochs) }
+  static func isComplete(afterEpoch epoch: Int, of epochs: Int) -> Bool { epoch >= lastFadingEpoch(of: epochs) }
 }
 
 /// A `ChannelFading` at work on a memory.
@@ -51,9 +46,10 @@ struct FadingChannels {
   private let fading: ChannelFading
   private let epochs: Int
   private let memory: ParameterMemory
-  private let gates: ChannelGates
-  /// Measured at the beginning of the epoch; nil in an epoch that fades nothing.
-  private var scores: TaylorScores?
+  private(set) var taylor: TaylorScores
+  private var gates: ChannelGates
+  /// Whether scores must be measured before the first epoch, which has no epoch before it that measures.
+  var needsScores: Bool { epochs == 1 }
   /// Places in the memory's values of the scales and shifts that are on their way to zero in this epoch.
   private var closing: [Int] = []
   /// The places that are zero and stay so.
@@ -63,26 +59,39 @@ struct FadingChannels {
     self.fading = fading
     self.epochs = epochs
     self.memory = memory
-    gates = ChannelGates(try TaylorScores(memory.network).batchNorms, of: memory)
+    taylor = try TaylorScores(memory.network)
+    gates = ChannelGates(taylor.batchNorms, of: memory)
   }
 
-  /// Whether an epoch (from 0) fades channels, so that it begins with a measurement.
-  func isFading(inEpoch epoch: Int) -> Bool { !ChannelFading.isComplete(afterEpoch: epoch - 1, of: epochs) }
+  /// Takes over the scores that a checkpoint keeps.
+  mutating func restore(_ scores: [Double]) throws(TrainingError) {
+    guard scores.count == taylor.values.count, scores.allSatisfy(\.isFinite) else {
+      throw TrainingError("the checkpoint's channel scores are those of another network")
+    }
+    taylor.restore(scores)
+  }
 
   /// Chooses what fades in an epoch (from 0).
-  /// - Parameter scores: nil in an epoch that fades nothing.
-  mutating func begin(epoch: Int, scores: TaylorScores?) throws {
+  /// - Parameter scores: measured beforehand; nil: those gathered so far.
+  mutating func begin(epoch: Int, scores: TaylorScores? = nil) throws {
+    if let scores { taylor = scores }
     closed = gates.zeroPlaces()
     closing = []
-    self.scores = scores
-    guard let scores else { return }
+    guard epoch > 0 || needsScores, !ChannelFading.isComplete(afterEpoch: epoch - 1, of: epochs) else { return }
     var method = fading.method
     let isLast = ChannelFading.isComplete(afterEpoch: epoch, of: epochs)
     if !isLast { method.roundTo = 1 }
-    let ranking = try ChannelRanking(memory.network, memory.parameters(), method, taylor: scores)
+    let ranking = try ChannelRanking(memory.network, memory.parameters(), method, taylor: taylor)
     let plan = try ranking.plan(ratio: fading.ratio(afterEpoch: epoch, of: epochs))
     let places = plan.cutChannels.flatMap { name, channels in self.places(of: name, channels) }
     closing = Set(places).subtracting(closed).sorted()
+    taylor.fade(by: 0.5)
+  }
+
+  /// Adds the gradients of a step to the scores.
+  mutating func measure() {
+    gates.update()
+    taylor.add(gates.gradients)
   }
 
   /// Brings the chosen channels nearer to zero after batch `batch` (from 0), and to zero after the last one.
@@ -99,7 +108,7 @@ struct FadingChannels {
   /// How far fading is at the end of an epoch.
   /// - Parameter parameters: the moving average.
   func summary(of parameters: Parameters) throws -> ScaleSummary {
-    try ScaleSummary(memory.network, parameters, targetShare: fading.ratio, by: fading.method, taylor: scores)
+    try ScaleSummary(memory.network, parameters, targetShare: fading.ratio, by: fading.method, taylor: taylor)
   }
 
   private func places(of batchNorm: String, _ channels: [Int]) -> [Int] {

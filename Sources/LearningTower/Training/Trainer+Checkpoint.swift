@@ -1,5 +1,6 @@
 import Compute
 import Network
+import Pruning
 
 extension Trainer {
   /// The state after the last completed epoch.
@@ -9,7 +10,7 @@ extension Trainer {
       optimizerUpdates: update.optimizer.updateCount, averageUpdates: update.average.updateCount,
       parameters: memory.parameters(), average: update.average.parameters(),
       optimizerState: update.optimizer.savedState(), best: bestParameters,
-      classPrecisions: configuration.usesImageWeights ? classPrecisions : nil)
+      classPrecisions: configuration.usesImageWeights ? classPrecisions : nil, channelScores: fading?.taylor.values)
   }
 
   /// Goes on where a checkpoint stands. With the same data, backend and thread count the rest of the run is bit by bit
@@ -27,6 +28,7 @@ extension Trainer {
     history = checkpoint.history
     stopping = checkpoint.stopping
     bestParameters = checkpoint.best
+    if let scores = checkpoint.channelScores { try fading?.restore(scores) }
     if let precisions = checkpoint.classPrecisions { classPrecisions = precisions }
   }
 }

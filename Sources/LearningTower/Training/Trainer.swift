@@ -174,10 +174,12 @@ extension Trainer {
     let epoch = history.count
     var sum = LossItems()
     var pending = 0
-    if let isFading = fading?.isFading(inEpoch: epoch) {
-      let scores = isFading ? try measuredScores(isCancelled) : nil
-      try fading?.begin(epoch: epoch, scores: scores)
-    }
+    let scores =
+      fading?.needsScores == true
+      ? try TaylorScores.measured(
+        network, memory.parameters(), images: loader.images, imageSize: configuration.imageSize,
+        runtime: memory.runtime) : nil
+    try fading?.begin(epoch: epoch, scores: scores)
     for index in 0..<schedule.batchesPerEpoch {
       if isCancelled() { return nil }
       guard let batch = try batches.next() else { throw TrainingError("epoch \(epoch + 1): no more batches") }
@@ -190,20 +192,13 @@ extension Trainer {
       let settings = schedule.settings(epoch: epoch, batch: index)
       let isDue = pending >= settings.accumulation || configuration.sparsityRate != nil
       if isDue || index == schedule.batchesPerEpoch - 1 {
+        fading?.measure()
         update.apply(settings, epoch: epoch)
         pending = 0
       }
       fading?.apply(to: update.average, afterBatch: index, of: schedule.batchesPerEpoch)
     }
     return sum / Double(schedule.batchesPerEpoch)
-  }
-
-  /// The effect on the loss of the channels as they are now.
-  private func measuredScores(_ isCancelled: () -> Bool) throws -> TaylorScores {
-    try TaylorScores.measured(
-      network, memory.parameters(), images: loader.images, limit: ChannelFading.measuredImages,
-      imageSize: configuration.imageSize,
-      runtime: memory.runtime, isCancelled: isCancelled)
   }
 
   /// Whether a model of this epoch (from 0) is one that the run is for: all channels have faded that are to go.

@@ -25,6 +25,8 @@ public struct TrainingCheckpoint: Sendable, Hashable {
   public var best: Parameters
   /// mAP50-95 of each class in the last validation, in runs whose image weights go by it.
   public var classPrecisions: [Double]?
+  /// The effect on the loss of each unit of channels, as far as measured, in runs that fade channels out.
+  public var channelScores: [Double]?
 }
 
 extension TrainingCheckpoint {
@@ -36,12 +38,14 @@ extension TrainingCheckpoint {
     var optimizerUpdates: Int
     var averageUpdates: Int
     var classPrecisions: [Double]?
+    var channelScores: [Double]?
 
     enum CodingKeys: String, CodingKey {
       case configuration, history, stopping
       case optimizerUpdates = "optimizer_updates"
       case averageUpdates = "average_updates"
       case classPrecisions = "class_precisions"
+      case channelScores = "channel_scores"
     }
   }
 
@@ -50,7 +54,7 @@ extension TrainingCheckpoint {
     var file = try ModelFile(network: network, parameters: parameters, classNames: classNames).encoded()
     let progress = Progress(
       configuration: configuration, history: history, stopping: stopping, optimizerUpdates: optimizerUpdates,
-      averageUpdates: averageUpdates, classPrecisions: classPrecisions)
+      averageUpdates: averageUpdates, classPrecisions: classPrecisions, channelScores: channelScores)
     file.metadata["training"] = try JSON.text(progress)
     var groups = [("ema.", average.tensors), ("optimizer.", optimizerState)]
     if best != average { groups.append(("best.", best.tensors)) }
@@ -104,7 +108,8 @@ extension TrainingCheckpoint {
       history: progress.history, stopping: progress.stopping, optimizerUpdates: progress.optimizerUpdates,
       averageUpdates: progress.averageUpdates, parameters: model.parameters, average: average,
       optimizerState: group("optimizer."),
-      best: hasBest ? try parameters("best.") : average, classPrecisions: progress.classPrecisions)
+      best: hasBest ? try parameters("best.") : average, classPrecisions: progress.classPrecisions,
+      channelScores: progress.channelScores)
   }
 
   /// The longest progress that is read: about 20,000 epochs.

@@ -54,9 +54,8 @@ import Zoo
     #expect(events[2].wallTimeSeconds > before[2].wallTimeSeconds)
     #expect(events.map(\.scalars) == (try log(whole)).events.map(\.scalars))
     #expect(events.map(\.histograms) == (try log(whole)).events.map(\.histograms))
-    // The first two epochs measure channels.
     let tags = fading == nil ? [] : ["scales/log10_score"]
-    #expect(events.map { $0.histograms.map(\.tag) } == [tags, tags, [], []])
+    #expect(events.map { $0.histograms.map(\.tag) } == [tags, tags, tags, tags])
     let plot = try text(parts, "results.svg")
     #expect(plot == (try text(whole, "results.svg")) && !plot.contains("nan"))
     #expect(plot.contains("channels at zero") == (fading != nil) && plot.contains("class=\"heat\"") == (fading != nil))

@@ -41,7 +41,7 @@ import Training
     #expect(self.remark(on: [faded], fading: fading) == nil)
   }
 
-  /// Of whole runs: too little of a penalty, too small a share, and what has an effect.
+  /// The remarks of whole runs: with too little of a penalty, with too small a share, and with an effect.
   @Test func aRunSaysWhetherItHadAnEffect() throws {
     let run = try TinyRun(images: 4)
     defer { run.remove() }
