@@ -104,6 +104,45 @@ public struct StageChoices: Hashable, Sendable {
   }
 }
 
+/// A stage in its place in a trial.
+struct TrialStep: Hashable, Sendable {
+  let stage: Stage
+  /// The round of pruning and fine-tuning, from 1.
+  let round: Int
+
+  init(_ stage: Stage, _ round: Int = 1) {
+    self.stage = stage
+    self.round = round
+  }
+}
+
+extension TrialStages {
+  /// Returns the steps that a trial takes. `benchmark` runs only where an objective needs it.
+  ///
+  /// With the policy `gradual`, channels fade out during `sparsify`, and a trial that is not pruned trains as many
+  /// epochs in `finetune` instead, so that all trials compare. With the others, a sparsity rate of 0 leaves `sparsify`
+  /// out, and a prune ratio of 0 leaves out `prune` and `finetune`.
+  func steps(of trial: Trial) -> [TrialStep] {
+    let isPruned = trial.pruneRatio > 0
+    var steps = [TrialStep(.train)]
+    if isGradual {
+      if isPruned {
+        steps += [TrialStep(.sparsify), TrialStep(.prune), TrialStep(.finetune)]
+      } else if isAnyTrialPruned {
+        steps.append(TrialStep(.finetune))
+      }
+    } else {
+      if trial.sparsityRate > 0 { steps.append(TrialStep(.sparsify)) }
+      if isPruned {
+        for round in 1...rounds { steps += [TrialStep(.prune, round), TrialStep(.finetune, round)] }
+      }
+    }
+    steps.append(TrialStep(.evaluate))
+    if isBenchmarked { steps.append(TrialStep(.benchmark)) }
+    return steps
+  }
+}
+
 /// The purpose of a file that is given to a stage.
 public enum InputRole: String, CaseIterable, Hashable, Sendable, Codable, Comparable {
   /// The packed data set.

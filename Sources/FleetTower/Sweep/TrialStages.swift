@@ -1,18 +1,6 @@
 import JSON
 import Settings
 
-/// A stage in its place in a trial.
-struct TrialStep: Hashable, Sendable {
-  let stage: Stage
-  /// The round of pruning and fine-tuning, from 1.
-  let round: Int
-
-  init(_ stage: Stage, _ round: Int = 1) {
-    self.stage = stage
-    self.round = round
-  }
-}
-
 /// The stages of a sweep's trials: which ones a trial takes, with which settings and files.
 ///
 /// The settings that all trials share are looked up once, because a sweep may have a hundred thousand trials.
@@ -21,14 +9,14 @@ struct TrialStages: Sendable {
   let isGradual: Bool
   /// Whether a pruned trial's fine-tuning learns from the unpruned trial beside it.
   let isTaught: Bool
-  private let isBenchmarked: Bool
+  let isBenchmarked: Bool
   /// Whether titles tell trials apart by their optimizer or seed.
   private let namesOptimizer: Bool
   private let namesSeed: Bool
   /// The target that takes the place of the ratio, for people.
   private let target: String?
-  private let isAnyTrialPruned: Bool
-  private let rounds: Int
+  let isAnyTrialPruned: Bool
+  let rounds: Int
   /// The epochs of `finetune` for a trial that is not pruned, under the policy `gradual`.
   private let unprunedEpochs: Int
   private let sheets: [Stage: Sheet]
@@ -98,31 +86,6 @@ struct TrialStages: Sendable {
   /// Rough work of a stage in tenths of an epoch.
   func cost(of stage: Stage) -> Int { sheets[stage]!.cost }
 
-  /// Returns the steps that a trial takes. `benchmark` runs only where an objective needs it.
-  ///
-  /// With the policy `gradual`, channels fade out during `sparsify`, and a trial that is not pruned trains as many
-  /// epochs in `finetune` instead, so that all trials compare. With the others, a sparsity rate of 0 leaves `sparsify`
-  /// out, and a prune ratio of 0 leaves out `prune` and `finetune`.
-  func steps(of trial: Trial) -> [TrialStep] {
-    let isPruned = trial.pruneRatio > 0
-    var steps = [TrialStep(.train)]
-    if isGradual {
-      if isPruned {
-        steps += [TrialStep(.sparsify), TrialStep(.prune), TrialStep(.finetune)]
-      } else if isAnyTrialPruned {
-        steps.append(TrialStep(.finetune))
-      }
-    } else {
-      if trial.sparsityRate > 0 { steps.append(TrialStep(.sparsify)) }
-      if isPruned {
-        for round in 1...rounds { steps += [TrialStep(.prune, round), TrialStep(.finetune, round)] }
-      }
-    }
-    steps.append(TrialStep(.evaluate))
-    if isBenchmarked { steps.append(TrialStep(.benchmark)) }
-    return steps
-  }
-
   /// Returns the settings that determine a step's result, by key.
   func settings(of step: TrialStep, in trial: Trial) -> [String: PlainValue] {
     let sheet = sheets[step.stage]!
@@ -136,7 +99,7 @@ struct TrialStages: Sendable {
     case .finetune where trial.pruneRatio == 0:
       values["distill"] = nil
       if isGradual { values["epochs"] = .int(unprunedEpochs) }
-    case .train, .sparsify, .finetune, .evaluate, .benchmark: break
+    default: break
     }
     return values
   }
