@@ -62,6 +62,7 @@ extension CoordinatorBrain {
 extension CoordinatorBrain {
   private mutating func startBenchmarks() {
     for sweep in queue.benchmarkedSweeps.sorted(by: { (sweeps[$0].turn, $0) < (sweeps[$1].turn, $1) }) {
+      // Asked again once the box is known, which may have been chosen just now.
       guard !isOutranked(sweep), let box = benchmarkBox(of: sweep), !isOutranked(sweep),
         let worker = benchmarkWorker(on: box, of: sweep)
       else { continue }

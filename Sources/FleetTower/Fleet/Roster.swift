@@ -46,31 +46,6 @@ struct Box: Sendable {
   fileprivate(set) var absentSince: Instant?
 }
 
-/// The workers with a free slot that a placement admits.
-private struct Pool: Sendable {
-  /// The worker with more preferred labels goes first, among equals the one with fewer attempts.
-  struct Rank: Comparable, Sendable {
-    let matches: Int
-    let attemptCount: Int
-    static func < (a: Rank, b: Rank) -> Bool {
-      a.matches != b.matches ? a.matches > b.matches : a.attemptCount < b.attemptCount
-    }
-  }
-
-  let placement: SweepPlacement
-  var free = KeyedQueue<WorkerID, Rank>()
-
-  /// - Parameter attemptCount: nil if it has no free slot.
-  func rank(of worker: WorkerState, _ attemptCount: Int?) -> Rank? {
-    guard let attemptCount, placement.admits(worker.labels) else { return nil }
-    return Rank(matches: placement.matches(worker.labels), attemptCount: attemptCount)
-  }
-
-  mutating func place(_ worker: WorkerState, _ attemptCount: Int?) {
-    if let rank = rank(of: worker, attemptCount) { free.set(worker.id, rank) } else { free.remove(worker.id) }
-  }
-}
-
 /// The workers and their hosts: who is connected, what each holds, and who could take a job.
 struct Roster: Sendable {
   private let policy: FleetPolicy
@@ -84,8 +59,7 @@ struct Roster: Sendable {
   private var workerOfConnection: [ConnectionID: WorkerID] = [:]
   /// The workers without a connection, the longest absent first.
   private var absentWorkers = KeyedQueue<WorkerID, Instant>()
-  /// The free workers for each placement that jobs have waited with lately; the first one admits all.
-  private var pools = [Pool(placement: SweepPlacement())]
+  private var freeWorkers = FreeWorkers()
   private(set) var deadlines = KeyedQueue<Deadline, Instant>()
 
   init(_ policy: FleetPolicy) { self.policy = policy }
@@ -234,32 +208,20 @@ extension Roster {
     return figures
   }
 
-  func isFree(_ id: WorkerID) -> Bool { pools[0].free.contains(id) }
+  func isFree(_ id: WorkerID) -> Bool { freeWorkers.contains(id) }
 
   /// The free worker that the placement prefers, among equals the one with the fewest attempts.
-  func bestFreeWorker(for placement: SweepPlacement) -> WorkerID? {
-    pool(for: placement).flatMap { pools[$0].free.first?.key }
-  }
+  func bestFreeWorker(for placement: SweepPlacement) -> WorkerID? { freeWorkers.best(for: placement) }
 
   /// Whether the placement admits the worker and prefers no other free one to it.
   func isFree(_ id: WorkerID, likeTheBestFor placement: SweepPlacement) -> Bool {
-    guard let pool = pool(for: placement), let rank = pools[pool].free.priority(of: id) else { return false }
-    return rank.matches == pools[pool].free.first?.priority.matches
+    freeWorkers.contains(id, likeTheBestFor: placement)
   }
 
-  private func pool(for placement: SweepPlacement) -> Int? { pools.firstIndex { $0.placement == placement } }
-
-  /// Keeps an account of the free workers for each of these placements. Others are forgotten when there are many, since
-  /// a sweep whose jobs come one after the other waits again and again.
+  /// Keeps an account of the free workers for each of these placements.
   mutating func openPools(for placements: some Collection<SweepPlacement>) {
-    for placement in placements where pool(for: placement) == nil {
-      if pools.count > 2 * placements.count + 8 {
-        pools.removeAll { !$0.placement.isEmpty && !placements.contains($0.placement) }
-      }
-      var pool = Pool(placement: placement)
-      // In an order that does not depend on the process.
-      for id in pools[0].free.keys.sorted() { pool.place(workers[id]!, attempts(of: id).count) }
-      pools.append(pool)
+    freeWorkers.open(for: placements) { [workers, attemptsOfWorker] id in
+      (workers[id]!, attemptsOfWorker[id]?.count ?? 0)
     }
   }
 
@@ -333,7 +295,7 @@ extension Roster {
   private mutating func refresh(_ id: WorkerID, at now: Instant) {
     guard let worker = workers[id] else { return }
     let attemptCount = hasFreeSlot(worker) ? attempts(of: id).count : nil
-    for index in pools.indices { pools[index].place(worker, attemptCount) }
+    freeWorkers.place(worker, attemptCount)
     refreshAbsence(of: worker.box, at: now)
   }
 
@@ -357,15 +319,13 @@ extension Roster {
   func validate() -> Violations {
     var found = Violations()
     var (connected, counts) = (0, [BoxID: Int]())
-    for pool in pools { found.check(pool.free.keys.allSatisfy { workers[$0] != nil }, "an unknown worker is free") }
+    found.check(freeWorkers.areAll { workers[$0] != nil }, "an unknown worker is free")
     for (id, worker) in workers {
       let box = boxes[worker.box]
       found.check(box?.workers.contains(id) == true, "\(id) is not listed on its box \(worker.box)")
-      for pool in pools {
-        found.check(
-          pool.free.priority(of: id) == pool.rank(of: worker, hasFreeSlot(worker) ? attempts(of: id).count : nil),
-          "\(id) with \(attempts(of: id).count) of \(worker.slots) slots taken is wrongly free, or not")
-      }
+      found.check(
+        freeWorkers.isInPlace(worker, hasFreeSlot(worker) ? attempts(of: id).count : nil),
+        "\(id) with \(attempts(of: id).count) of \(worker.slots) slots taken is wrongly free, or not")
       if let connection = worker.connection {
         connected += 1
         found.check(workerOfConnection[connection] == id, "\(connection) of \(id) is unknown")

@@ -13,8 +13,7 @@ public struct ScaleSummary: Sendable, Hashable, Codable {
   public var lowerScale: Double
   public var medianScale: Double
   public var upperScale: Double
-  /// The scores by which channels would be cut; nil where none is above zero, or where
-  /// the epoch has measured none.
+  /// The scores by which channels would be cut; nil where none is above zero.
   public var scores: ScoreHistogram?
 
   enum CodingKeys: String, CodingKey {
